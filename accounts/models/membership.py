@@ -1,0 +1,74 @@
+"""What a person is in an instance: the role, and whether the owner let them in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from .user import User
+
+
+class Role(models.TextChoices):
+    OWNER = "owner", "Owner"
+    STAFF = "staff", "Staff"
+    MEMBER = "member", "Member"
+
+
+class Status(models.TextChoices):
+    REQUESTED = "requested", "Waiting for approval"
+    APPROVED = "approved", "Approved"
+    DENIED = "denied", "Not approved"
+    SUSPENDED = "suspended", "Suspended"
+
+
+#: Roles that see and help the people of an instance. What each may do is decided in `accounts.services.authority`.
+MANAGER_ROLES = (Role.OWNER, Role.STAFF)
+
+
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def approved(self) -> MembershipQuerySet:
+        return self.filter(status=Status.APPROVED)
+
+    def waiting(self) -> MembershipQuerySet:
+        return self.filter(status=Status.REQUESTED)
+
+    def managed_by(self, user: User) -> MembershipQuerySet:
+        """Those of the instances that the person owns or helps to run; all for a site administrator."""
+        from labs.models import Instance
+
+        if user.is_superuser:
+            return self
+        return self.filter(instance__in=Instance.objects.managed_by(user))
+
+
+class Membership(models.Model):
+    instance = models.ForeignKey("labs.Instance", on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey("accounts.User", on_delete=models.CASCADE, related_name="memberships", verbose_name="person")
+    role = models.CharField(max_length=16, choices=Role, default=Role.MEMBER)
+    status = models.CharField(max_length=16, choices=Status, default=Status.REQUESTED)
+    reason = models.TextField("why they ask", blank=True, max_length=1000)
+    requested_at = models.DateTimeField(default=timezone.now, editable=False)
+    decided_at = models.DateTimeField(null=True, blank=True, editable=False)
+    decided_by = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", editable=False)
+    decision_note = models.CharField("word to the person", max_length=500, blank=True)
+
+    objects: ClassVar[models.Manager[Membership]] = MembershipQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["instance", "user"]
+        constraints = [
+            models.UniqueConstraint(fields=["instance", "user"], name="membership_once_per_person"),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="membership_role_known"),
+            models.CheckConstraint(condition=models.Q(status__in=Status.values), name="membership_status_known"),
+        ]
+        indexes = [models.Index(fields=["user", "status"], name="membership_of_person")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.instance}"
+
+    @property
+    def is_approved(self) -> bool:
+        return self.status == Status.APPROVED

@@ -1,0 +1,83 @@
+"""The append-only history: who or what did what to which object, when, why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from django.db import models
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+
+class Verb(models.TextChoices):
+    ACCESS_REQUESTED = "access-requested", "asked for access"
+    ACCESS_APPROVED = "access-approved", "approved"
+    ACCESS_DENIED = "access-denied", "did not approve"
+    ACCESS_SUSPENDED = "access-suspended", "suspended"
+    ROLE_CHANGED = "role-changed", "changed the role"
+    LIMITS_CHANGED = "limits-changed", "changed the limits"
+    INSTANCE_CHANGED = "instance-changed", "changed the instance"
+    INSTANCE_ARCHIVED = "instance-archived", "archived the instance"
+    LAUNCHED = "launched", "launched"
+    QUEUED = "queued", "waits for room"
+    STARTING = "starting", "is starting"
+    RUNNING = "running", "is running"
+    EXTENDED = "extended", "extended"
+    STOPPING = "stopping", "is stopping"
+    ENDED = "ended", "ended"
+    SECRET_SHOWN = "secret-shown", "looked at the token"
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    def visible_to(self, user: User) -> EventQuerySet:
+        """One's own, and those of the instances that one helps to run; all for a site administrator."""
+        from .instance import Instance
+
+        if user.is_superuser:
+            return self
+        return self.filter(models.Q(user=user) | models.Q(instance__in=Instance.objects.managed_by(user)))
+
+    def update(self, **fields: Any) -> NoReturn:
+        raise TypeError("History is not rewritten.")
+
+    def delete(self) -> NoReturn:
+        raise TypeError("History is not deleted.")
+
+
+class Event(models.Model):
+    """Written by `labs.services.history.record`, in the transaction of the change itself."""
+
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    actor = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    actor_name = models.CharField(max_length=254, help_text="Stays when the account goes.")
+    verb = models.CharField(max_length=24, choices=Verb)
+    subject = models.CharField(max_length=300, help_text="What it was done to, in words.")
+    instance = models.ForeignKey("labs.Instance", on_delete=models.SET_NULL, null=True, blank=True, related_name="events")
+    user = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="events", verbose_name="person concerned")
+    workload = models.ForeignKey("labs.Workload", on_delete=models.SET_NULL, null=True, blank=True, related_name="history")
+    before = models.JSONField(default=dict, blank=True)
+    after = models.JSONField(default=dict, blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+
+    objects: ClassVar[models.Manager[Event]] = EventQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+        constraints = [models.CheckConstraint(condition=models.Q(verb__in=Verb.values), name="event_verb_known")]
+        indexes = [
+            models.Index(fields=["instance", "-at"], name="event_of_instance"),
+            models.Index(fields=["workload", "-at"], name="event_of_workload"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor_name} {self.get_verb_display()}: {self.subject}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError("History is not rewritten.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("History is not deleted.")

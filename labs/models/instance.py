@@ -1,0 +1,121 @@
+"""A course, workshop or experiment."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models.membership import MANAGER_ROLES, Role, Status
+
+from .reconciled import Reconciled
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from accounts.models import User
+
+COLOUR = RegexValidator(r"^#[0-9a-fA-F]{6}$", "A colour such as #3454d1.")
+SLUG = RegexValidator(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", "Small letters, digits and single hyphens, starting with a letter.")
+
+
+class Kind(models.TextChoices):
+    COURSE = "course", "Course"
+    WORKSHOP = "workshop", "Workshop"
+    EXPERIMENT = "experiment", "Experiment"
+
+
+class Policy(models.TextChoices):
+    APPROVAL = "approval", "An owner approves each request"
+    OPEN = "open", "Everybody who asks is in"
+    CLOSED = "closed", "Nobody can ask"
+
+
+class InstanceQuerySet(models.QuerySet["Instance"]):
+    def public(self) -> InstanceQuerySet:
+        """What a visitor may see."""
+        return self.filter(is_public=True, archived_at=None)
+
+    def visible_to(self, user: User | AnonymousUser) -> InstanceQuerySet:
+        """The public ones, and those the person has anything to do with; all for a site administrator."""
+        if user.is_anonymous:
+            return self.public()
+        if user.is_superuser:
+            return self
+        mine = models.Q(pk__in=self.model.objects.filter(memberships__user=user).values("pk"))
+        return self.filter(models.Q(is_public=True, archived_at=None) | mine)
+
+    def of_member(self, user: User) -> InstanceQuerySet:
+        """Those in which the person is approved, whatever the role."""
+        return self.filter(memberships__user=user, memberships__status=Status.APPROVED)
+
+    def managed_by(self, user: User | AnonymousUser) -> InstanceQuerySet:
+        """Those the person owns or is staff of; all for a site administrator."""
+        return self._with_roles(user, MANAGER_ROLES)
+
+    def owned_by(self, user: User | AnonymousUser) -> InstanceQuerySet:
+        """Those the person owns; all for a site administrator."""
+        return self._with_roles(user, (Role.OWNER,))
+
+    def _with_roles(self, user: User | AnonymousUser, roles: tuple[Role, ...]) -> InstanceQuerySet:
+        if user.is_anonymous or not user.is_active:
+            return self.none()
+        if user.is_superuser:
+            return self
+        mine = self.model.objects.filter(memberships__user=user, memberships__status=Status.APPROVED, memberships__role__in=roles)
+        return self.filter(pk__in=mine.values("pk"))
+
+
+class Instance(Reconciled):
+    slug = models.CharField(max_length=40, unique=True, validators=[SLUG], help_text="In addresses, and the name of the namespace.")
+    title = models.CharField(max_length=120)
+    kind = models.CharField(max_length=16, choices=Kind, default=Kind.COURSE)
+    summary = models.CharField(max_length=300, blank=True, help_text="One or two sentences for the list on the home page.")
+    about = models.TextField(blank=True, help_text="The page of the instance; plain paragraphs.")
+    footer = models.CharField(max_length=300, blank=True, help_text="Grants and thanks, at the foot of the instance's pages.")
+    accent = models.CharField(max_length=7, default="#3454d1", validators=[COLOUR], help_text="The one colour of the instance's pages.")
+    policy = models.CharField("access", max_length=16, choices=Policy, default=Policy.APPROVAL)
+    is_public = models.BooleanField("listed on the home page", default=True)
+    starts_on = models.DateField(null=True, blank=True)
+    ends_on = models.DateField(null=True, blank=True, help_text="The last day on which things run.")
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False)
+    cluster = models.ForeignKey("labs.Cluster", on_delete=models.PROTECT, related_name="instances")
+    services = models.ManyToManyField("labs.ServiceTemplate", related_name="instances", blank=True)
+    members: models.ManyToManyField = models.ManyToManyField(
+        "accounts.User", through="accounts.Membership", through_fields=("instance", "user"), related_name="instances"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects: ClassVar[models.Manager[Instance]] = InstanceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["title"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(policy__in=Policy.values), name="instance_policy_known"),
+            models.CheckConstraint(condition=models.Q(kind__in=Kind.values), name="instance_kind_known"),
+            models.CheckConstraint(
+                condition=models.Q(starts_on=None) | models.Q(ends_on=None) | models.Q(ends_on__gte=models.F("starts_on")),
+                name="instance_ends_after_start",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def get_absolute_url(self) -> str:
+        return reverse("instance", args=[self.slug])
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace on every cluster. The prefix keeps a slug from meeting a namespace of somebody else."""
+        return f"ml-{self.slug}"
+
+    def is_running(self, today: datetime.date) -> bool:
+        """Whether things may be launched on this day."""
+        if self.archived_at:
+            return False
+        return (self.starts_on is None or self.starts_on <= today) and (self.ends_on is None or today <= self.ends_on)

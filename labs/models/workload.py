@@ -1,0 +1,189 @@
+"""One launched thing, and the lab: interactive, with an address and a lifetime."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.db import models
+from django.db.models import Count, Q, Sum
+from django.urls import reverse
+from django.utils import timezone
+
+from .reconciled import Reconciled
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+
+class State(models.TextChoices):
+    REQUESTED = "requested", "Accepted"
+    QUEUED = "queued", "Waiting for room"
+    STARTING = "starting", "Starting"
+    RUNNING = "running", "Running"
+    STOPPING = "stopping", "Stopping"
+    ENDED = "ended", "Ended"
+
+
+#: Which state may follow which. Everything else is refused by `labs.services.transition`.
+TRANSITIONS: dict[State, tuple[State, ...]] = {
+    State.REQUESTED: (State.STARTING, State.STOPPING),
+    State.QUEUED: (State.REQUESTED, State.STOPPING),
+    State.STARTING: (State.RUNNING, State.STOPPING),
+    State.RUNNING: (State.STOPPING,),
+    State.STOPPING: (State.ENDED,),
+    State.ENDED: (),
+}
+#: Counted against limits: has, or may still have, something on the cluster.
+USING_STATES = (State.REQUESTED, State.STARTING, State.RUNNING, State.STOPPING)
+#: Should exist on the cluster.
+WANTED_STATES = (State.REQUESTED, State.STARTING, State.RUNNING)
+#: Can still be stopped by a person.
+STOPPABLE_STATES = (State.REQUESTED, State.QUEUED, State.STARTING, State.RUNNING)
+#: The page changes by itself.
+CHANGING_STATES = (State.REQUESTED, State.QUEUED, State.STARTING, State.STOPPING)
+
+
+class EndReason(models.TextChoices):
+    USER = "user", "Stopped by its user"
+    EXPIRED = "expired", "Its time was over"
+    IDLE = "idle", "Nobody used it"
+    STAFF = "staff", "Stopped by the staff"
+    INSTANCE_OVER = "instance-over", "The instance is over"
+    FAILED = "failed", "Failed"
+
+
+class WorkloadQuerySet(models.QuerySet["Any"]):
+    def live(self) -> WorkloadQuerySet:
+        """Not ended yet."""
+        return self.exclude(state=State.ENDED)
+
+    def ended(self) -> WorkloadQuerySet:
+        return self.filter(state=State.ENDED)
+
+    def counted(self) -> WorkloadQuerySet:
+        """Those that count against the limits."""
+        return self.filter(state__in=USING_STATES)
+
+    def expired(self, now: datetime.datetime) -> WorkloadQuerySet:
+        """Those that should be there and whose time is over."""
+        return self.filter(state__in=WANTED_STATES, expires_at__lte=now)
+
+    def overdue(self, now: datetime.datetime) -> WorkloadQuerySet:
+        """Those that have not answered before their start deadline."""
+        return self.filter(state__in=(State.REQUESTED, State.STARTING), start_deadline__lte=now)
+
+    def visible_to(self, user: User) -> WorkloadQuerySet:
+        """One's own, and those of the instances that one helps to run; all for a site administrator."""
+        from .instance import Instance
+
+        if user.is_superuser:
+            return self
+        return self.filter(Q(owner=user) | Q(instance__in=Instance.objects.managed_by(user)))
+
+    def usage(self) -> dict[str, int]:
+        """Sums of what these take: cpu_millis, memory_mib, gpus, running (a count). One query."""
+        sums = self.aggregate(cpu_millis=Sum("cpu_millis"), memory_mib=Sum("memory_mib"), gpus=Sum("gpus"), running=Count("pk"))
+        return {key: value or 0 for key, value in sums.items()}
+
+
+class Workload(Reconciled):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    instance = models.ForeignKey("labs.Instance", on_delete=models.PROTECT, related_name="workloads")
+    owner = models.ForeignKey("accounts.User", on_delete=models.PROTECT, related_name="workloads")
+    template = models.ForeignKey("labs.ServiceTemplate", on_delete=models.PROTECT, related_name="workloads", verbose_name="service")
+    cluster = models.ForeignKey("labs.Cluster", on_delete=models.PROTECT, related_name="workloads")
+    name = models.CharField(max_length=40)
+    state = models.CharField(max_length=16, choices=State, default=State.REQUESTED)
+    end_reason = models.CharField(max_length=16, choices=EndReason, blank=True)
+    image = models.CharField(max_length=300)
+    cpu_millis = models.PositiveIntegerField("CPU", help_text="In thousandths of a core.")
+    memory_mib = models.PositiveIntegerField("memory", help_text="In MiB.")
+    gpus = models.PositiveIntegerField("GPUs", default=0)
+    gpu_model = models.CharField(max_length=60, blank=True)
+    parameters = models.JSONField(default=dict, blank=True, help_text="The other answers of the form; never a secret.")
+    lifetime_minutes = models.PositiveIntegerField()
+    created_at = models.DateTimeField(default=timezone.now)
+    start_deadline = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField("first answered", null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    #: Answers right now (the readiness probe passes). The link is shown only then.
+    is_ready = models.BooleanField(default=False)
+    #: What is wrong, as `k8s.diagnosis.Diagnosis` in JSON; null when nothing is.
+    diagnosis = models.JSONField(null=True, blank=True)
+    #: Where the start has got to, as `k8s.diagnosis.Step`s in JSON.
+    steps = models.JSONField(default=list, blank=True)
+    #: The last lines that the cluster said of it: {"at", "type", "reason", "message"}.
+    cluster_events = models.JSONField(default=list, blank=True)
+    #: The end of the log at the moment of a failure, for afterwards.
+    log_tail = models.TextField(blank=True)
+    #: Digest of every object as last applied, so that only what changed is sent: {"Pod": "…"}.
+    applied = models.JSONField(default=dict, blank=True)
+    #: uid of the Secret that owns the others.
+    owner_uid = models.CharField(max_length=64, blank=True)
+
+    objects: ClassVar[models.Manager[Any]] = WorkloadQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["cluster", "name"], condition=~Q(state="ended"), name="workload_name_free"),
+            models.CheckConstraint(condition=Q(state__in=State.values), name="workload_state_known"),
+            models.CheckConstraint(condition=Q(end_reason__in=["", *EndReason.values]), name="workload_end_reason_known"),
+            models.CheckConstraint(
+                condition=Q(state__in=["stopping", "ended"]) ^ Q(end_reason=""), name="workload_end_has_reason"
+            ),
+            models.CheckConstraint(condition=~Q(state="ended") | Q(ended_at__isnull=False), name="workload_end_has_time"),
+            models.CheckConstraint(
+                condition=~Q(state="running") | (Q(started_at__isnull=False) & Q(expires_at__isnull=False)),
+                name="workload_running_has_times",
+            ),
+            models.CheckConstraint(
+                condition=Q(cpu_millis__gt=0) & Q(memory_mib__gt=0) & Q(lifetime_minutes__gt=0), name="workload_asks_for_something"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["instance", "state"], name="workload_of_instance"),
+            models.Index(fields=["owner", "state"], name="workload_of_owner"),
+            models.Index(fields=["state", "expires_at"], name="workload_expiry"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_live(self) -> bool:
+        return self.state != State.ENDED
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether the page has reason to ask again."""
+        return self.state in CHANGING_STATES or (self.state == State.RUNNING and not self.is_ready)
+
+    @property
+    def can_stop(self) -> bool:
+        return self.state in STOPPABLE_STATES
+
+    def time_left(self, now: datetime.datetime) -> datetime.timedelta | None:
+        """Until it ends, never negative; None while it does not count."""
+        return max(self.expires_at - now, datetime.timedelta()) if self.expires_at and self.state == State.RUNNING else None
+
+
+class Lab(Workload):
+    #: As jupyter_server stores it ("argon2:…"); empty: a token made from the site's key and the row's id.
+    password_hash = models.CharField(max_length=300, blank=True)
+
+    objects: ClassVar[models.Manager[Any]] = WorkloadQuerySet.as_manager()
+
+    def get_absolute_url(self) -> str:
+        return reverse("lab", args=[self.pk])
+
+    @property
+    def host(self) -> str:
+        return self.cluster.host(self.name)
+
+    @property
+    def address(self) -> str:
+        return self.cluster.address(self.name)

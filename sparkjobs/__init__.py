@@ -1,0 +1,1 @@
+"""Spark jobs on the foundations of `labs`."""
