@@ -1,0 +1,411 @@
+"""The one way to a Kubernetes API server: plain dicts in and out, a time-out on every call, four errors of our own.
+
+Only the transport of the official client is used (connection, credentials, TLS); its model classes refuse fields that
+they do not know and cost half a second to import.
+"""
+
+import json
+import random
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, Self
+from urllib.parse import quote, urlencode, urlsplit
+
+import urllib3
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.configuration import Configuration
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import ConfigException, load_incluster_config, load_kube_config, load_kube_config_from_dict
+
+from k8s.errors import Conflict, Error, Gone, NotFound, Refused, Unavailable, from_status
+
+__all__ = [
+    "KINDS",
+    "Client",
+    "Conflict",
+    "Error",
+    "Gone",
+    "Kind",
+    "Listing",
+    "NotFound",
+    "Refused",
+    "Unavailable",
+    "Watch",
+]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where the objects of one kind live in the API."""
+
+    api_version: str
+    plural: str
+    namespaced: bool = True
+
+
+KINDS: dict[str, Kind] = {
+    "ConfigMap": Kind("v1", "configmaps"),
+    "Event": Kind("v1", "events"),
+    "LimitRange": Kind("v1", "limitranges"),
+    "Namespace": Kind("v1", "namespaces", namespaced=False),
+    "Node": Kind("v1", "nodes", namespaced=False),
+    "PersistentVolume": Kind("v1", "persistentvolumes", namespaced=False),
+    "PersistentVolumeClaim": Kind("v1", "persistentvolumeclaims"),
+    "Pod": Kind("v1", "pods"),
+    "ResourceQuota": Kind("v1", "resourcequotas"),
+    "Secret": Kind("v1", "secrets"),
+    "Service": Kind("v1", "services"),
+    "ServiceAccount": Kind("v1", "serviceaccounts"),
+    "Deployment": Kind("apps/v1", "deployments"),
+    "Job": Kind("batch/v1", "jobs"),
+    "Lease": Kind("coordination.k8s.io/v1", "leases"),
+    "EndpointSlice": Kind("discovery.k8s.io/v1", "endpointslices"),
+    "Ingress": Kind("networking.k8s.io/v1", "ingresses"),
+    "NetworkPolicy": Kind("networking.k8s.io/v1", "networkpolicies"),
+    "ClusterRole": Kind("rbac.authorization.k8s.io/v1", "clusterroles", namespaced=False),
+    "ClusterRoleBinding": Kind("rbac.authorization.k8s.io/v1", "clusterrolebindings", namespaced=False),
+    "Role": Kind("rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": Kind("rbac.authorization.k8s.io/v1", "rolebindings"),
+    "StorageClass": Kind("storage.k8s.io/v1", "storageclasses", namespaced=False),
+}
+
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
+_FIRST_DELAY, _LONGEST_DELAY = 0.2, 3.0
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list of objects, and the version of the whole from which a watch can go on."""
+
+    items: list[dict[str, Any]]
+    resource_version: str
+
+
+class Client:
+    """Speaks to one API server. Thread-safe; its connections are pooled and reused."""
+
+    def __init__(self, configuration: Configuration, *, timeout: float = 10.0, retries: int = 3) -> None:
+        """`timeout`: seconds to connect, and again to wait for data. `retries`: of a call that failed, beside the first."""
+        configuration.retries = False  # ours alone: urllib3's would not see the status
+        configuration.keep_alive = True  # a watch notices a dead peer
+        configuration.connection_pool_maxsize = 16
+        if _is_loopback(configuration.host):
+            configuration.proxy = None
+        self._api = ApiClient(configuration)
+        self._api.user_agent = "mlsite"
+        self._timeout = timeout
+        self._retries = retries
+        self._lock = threading.Lock()
+        #: HTTP requests sent, by verb; a retry counts again.
+        self.calls: Counter[str] = Counter()
+
+    @classmethod
+    def from_kubeconfig(
+        cls, path_or_dict: str | PathLike[str] | dict[str, Any], *, timeout: float = 10.0, retries: int = 3
+    ) -> Self:
+        """A client for the current context of a kubeconfig.
+
+        A file is the operator's and may use every way of signing in. A dict may come from a form, so it must be
+        complete in itself: it can neither name a program to run nor a file of this machine.
+        Raises Unavailable when it cannot be used.
+        """
+        configuration = Configuration()
+        try:
+            if isinstance(path_or_dict, dict):
+                _require_self_contained(path_or_dict)
+                load_kube_config_from_dict(path_or_dict, client_configuration=configuration, persist_config=False)
+            else:
+                load_kube_config(str(path_or_dict), client_configuration=configuration, persist_config=False)
+        except (ConfigException, OSError, ValueError, TypeError, KeyError) as problem:
+            # The text of the problem may quote the file, and with it a token.
+            raise Unavailable(
+                f"The connection settings of the cluster cannot be used ({type(problem).__name__})."
+            ) from None
+        return cls(configuration, timeout=timeout, retries=retries)
+
+    @classmethod
+    def from_in_cluster(cls, *, timeout: float = 10.0, retries: int = 3) -> Self:
+        """A client with the service account of the pod that this runs in. Raises Unavailable outside a pod."""
+        configuration = Configuration()
+        try:
+            load_incluster_config(client_configuration=configuration)
+        except (ConfigException, OSError) as problem:
+            raise Unavailable(f"There is no service account of a cluster here: {problem}") from None
+        return cls(configuration, timeout=timeout, retries=retries)
+
+    def close(self) -> None:
+        """Drops the pooled connections; the client can still be used."""
+        self._api.rest_client.close()
+
+    def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any]:
+        """One object. Raises NotFound."""
+        found: dict[str, Any] = self._json("get", "GET", path(kind, namespace, name))
+        return found
+
+    def list(
+        self,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        metadata_only: bool = False,
+    ) -> Listing:
+        """All objects of a kind, in one namespace or in all, that match a label and a field selector.
+
+        With `metadata_only` the server sends no spec and no status.
+        """
+        query = {"labelSelector": labels, "fieldSelector": fields}
+        headers = {"Accept": _METADATA_LIST} if metadata_only else {}
+        found = self._json("list", "GET", path(kind, namespace), query=query, headers=headers)
+        items = found.get("items") or []
+        if not metadata_only:
+            for item in items:  # the items of a list come without them
+                item.setdefault("apiVersion", KINDS[kind].api_version)
+                item.setdefault("kind", kind)
+        return Listing(items, str(found.get("metadata", {}).get("resourceVersion", "")))
+
+    def apply(self, obj: dict[str, Any], *, manager: str = "mlsite", force: bool = True) -> dict[str, Any]:
+        """Makes the object so, whether it exists or not (server-side apply), in one call. Returns the whole object.
+
+        Raises NotFound (no such namespace), Conflict (another manager's field, without `force`), Refused.
+        """
+        kind, metadata = obj["kind"], obj["metadata"]
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
+        applied: dict[str, Any] = self._json(
+            "apply",
+            "PATCH",
+            path(kind, metadata.get("namespace"), metadata["name"]),
+            query=query,
+            headers={"Content-Type": "application/apply-patch+yaml"},  # JSON is YAML
+            body=json.dumps(obj),
+            about=kind,
+        )
+        return applied
+
+    def delete(
+        self,
+        kind: str,
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str | None = None,
+        grace_seconds: int | None = None,
+        propagation: str = "Background",
+    ) -> bool:
+        """Asks for the removal of an object. False: it was not there.
+
+        With `uid`, an object of the same name that is not this one stays, and the answer is False too.
+        """
+        options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        try:
+            self._json(
+                "delete",
+                "DELETE",
+                path(kind, namespace, name),
+                headers={"Content-Type": "application/json"},
+                body=options,
+            )
+        except NotFound:
+            return False
+        except Conflict as conflict:
+            if uid is not None and "precondition" in conflict.message.lower():
+                return False
+            raise
+        return True
+
+    def watch(
+        self,
+        kind: str,
+        *,
+        namespace: str | None = None,
+        labels: str = "",
+        fields: str = "",
+        resource_version: str,
+        timeout_seconds: int,
+    ) -> "Watch":
+        """Changes since `resource_version`, as (type, object), until the server ends it after `timeout_seconds`.
+
+        Types: ADDED, MODIFIED, DELETED, BOOKMARK. Raises Gone when the version is too old (list again), Unavailable
+        when the connection breaks or stays silent for longer than the server had promised.
+        """
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "labelSelector": labels,
+            "fieldSelector": fields,
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(timeout_seconds),
+        }
+        response = self._send(
+            "watch", "GET", path(kind, namespace), query=query, read_timeout=timeout_seconds + self._timeout
+        )
+        return Watch(response)
+
+    def logs(
+        self,
+        name: str,
+        namespace: str,
+        *,
+        container: str | None = None,
+        tail_lines: int = 200,
+        limit_bytes: int = 65536,
+        previous: bool = False,
+    ) -> str:
+        """The end of a container's output. Raises NotFound, Refused (it has not started yet)."""
+        query = {
+            "container": container or "",
+            "tailLines": str(tail_lines),
+            "limitBytes": str(limit_bytes),
+            "previous": "true" if previous else "",
+        }
+        return self._body("logs", "GET", f"{path('Pod', namespace, name)}/log", query=query).decode(errors="replace")
+
+    def version(self) -> str:
+        """The version of the API server, such as "v1.36.3"."""
+        return str(self._json("version", "GET", "/version").get("gitVersion", ""))
+
+    def _json(self, verb: str, method: str, url_path: str, **options: Any) -> Any:
+        content = self._body(verb, method, url_path, **options)
+        try:
+            return json.loads(content)
+        except ValueError:
+            raise Unavailable("The cluster sent something that is not JSON; is this address an API server?") from None
+
+    def _body(self, verb: str, method: str, url_path: str, **options: Any) -> bytes:
+        """The content of a call that may safely be repeated, tried again after a fault that may pass."""
+        for attempt in range(self._retries + 1):
+            try:
+                response = self._send(verb, method, url_path, **options)
+                return _read(response)
+            except Unavailable as problem:
+                if attempt == self._retries or not problem.passing:
+                    raise
+                delay = min(_FIRST_DELAY * 2**attempt, _LONGEST_DELAY)
+                time.sleep(min(max(random.uniform(delay / 2, delay), problem.retry_after), _LONGEST_DELAY))  # noqa: S311
+        raise AssertionError("unreachable")
+
+    def _send(
+        self,
+        verb: str,
+        method: str,
+        url_path: str,
+        *,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        body: Any = None,
+        read_timeout: float | None = None,
+        about: str = "",
+    ) -> urllib3.BaseHTTPResponse:
+        """One HTTP request; the answer's content is not yet read. Raises one of our errors."""
+        with self._lock:
+            self.calls[verb] += 1
+        sent = {"Accept": "application/json", **self._api.default_headers, **(headers or {})}
+        filled = {key: value for key, value in (query or {}).items() if value}
+        url = self._api.configuration.host + url_path + ("?" + urlencode(filled) if filled else "")
+        try:
+            self._api.update_params_for_auth(sent, [], ["BearerToken"], url_path, method, None)
+            answer = self._api.rest_client.request(
+                method, url, headers=sent, body=body, _request_timeout=(self._timeout, read_timeout or self._timeout)
+            )
+        except (urllib3.exceptions.HTTPError, ApiException, OSError) as problem:
+            raise Unavailable(f"The cluster does not answer ({_cause(problem)}).") from None
+        response: urllib3.BaseHTTPResponse = answer.response
+        if 200 <= response.status <= 299:
+            return response
+        raise from_status(response.status, _read(response), response.headers.get("Retry-After", ""), about=about)
+
+
+class Watch(Iterator[tuple[str, dict[str, Any]]]):
+    """The changes of one watch. `close` may be called from another thread, and ends it at once."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+        self._response = response
+        self._lines = self._read_lines()
+        self._closed = False
+
+    def __next__(self) -> tuple[str, dict[str, Any]]:
+        line = next(self._lines)
+        try:
+            change = json.loads(line)
+            kind, obj = change["type"], change["object"]
+        except (ValueError, KeyError, TypeError):
+            raise Unavailable("The watch broke off in the middle of a change.") from None
+        if kind == "ERROR":
+            self.close()
+            raise from_status(int(obj.get("code") or 500), json.dumps(obj).encode(), "")
+        return kind, obj
+
+    def close(self) -> None:
+        """Ends the watch; a thread that waits in it gets StopIteration."""
+        self._closed = True
+        with suppress(ValueError, RuntimeError, OSError):  # it has ended already
+            self._response.shutdown()
+
+    def _read_lines(self) -> Iterator[bytes]:
+        rest = b""
+        try:
+            for chunk in self._response.stream(65536, decode_content=True):
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line for line in lines if line.strip())
+            if rest.strip() and not self._closed:
+                yield rest
+        except (urllib3.exceptions.HTTPError, OSError) as problem:
+            if not self._closed:
+                raise Unavailable(f"The watch broke off ({_cause(problem)}).") from None
+        finally:
+            # A stream that was left half-way cannot be used again.
+            self._response.close()
+            self._response.release_conn()
+
+
+def path(kind: str, namespace: str | None = None, name: str = "") -> str:
+    """The path of an object, or of the collection when `name` is empty. Raises KeyError for a kind not in KINDS."""
+    where = KINDS[kind]
+    base = f"/api/{where.api_version}" if "/" not in where.api_version else f"/apis/{where.api_version}"
+    if where.namespaced and name and not namespace:
+        raise ValueError(f"{kind} {name}: which namespace?")
+    scope = f"/namespaces/{quote(namespace, safe='')}" if where.namespaced and namespace else ""
+    return f"{base}{scope}/{where.plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+def _read(response: urllib3.BaseHTTPResponse) -> bytes:
+    try:
+        return response.data
+    except (urllib3.exceptions.HTTPError, OSError) as problem:
+        raise Unavailable(f"The cluster broke off its answer ({_cause(problem)}).") from None
+
+
+def _cause(problem: Exception) -> str:
+    """A word for a transport error. Its own text would bring the address and its query along."""
+    text = re.sub(r"([a-z])([A-Z])", r"\1 \2", type(problem).__name__).lower()
+    return "TLS error" if isinstance(problem, ApiException) else text.removesuffix(" error")
+
+
+def _is_loopback(host: str) -> bool:
+    """A proxy is never asked for this machine itself, as with kubectl."""
+    name = urlsplit(host).hostname or ""
+    return name == "localhost" or name == "::1" or name.startswith("127.")
+
+
+def _require_self_contained(config: dict[str, Any]) -> None:
+    """Raises ValueError when a kubeconfig names a program or a file."""
+    for user in config.get("users") or []:
+        refused = {"exec", "auth-provider", "tokenFile", "client-certificate", "client-key"} & set(
+            user.get("user") or {}
+        )
+        if refused:
+            raise ValueError(f"not allowed in a stored kubeconfig: {', '.join(sorted(refused))}")
+    for cluster in config.get("clusters") or []:
+        if "certificate-authority" in (cluster.get("cluster") or {}):
+            raise ValueError("not allowed in a stored kubeconfig: certificate-authority")
