@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Self
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 from kubernetes.client.api_client import ApiClient
@@ -24,56 +24,10 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException, load_incluster_config, load_kube_config, load_kube_config_from_dict
 
 from k8s.errors import Conflict, Error, Gone, NotFound, Refused, Unavailable, from_status
+from k8s.kinds import KINDS, path
 
-__all__ = [
-    "KINDS",
-    "Client",
-    "Conflict",
-    "Error",
-    "Gone",
-    "Kind",
-    "Listing",
-    "NotFound",
-    "Refused",
-    "Unavailable",
-    "Watch",
-]
+__all__ = ["KINDS", "Client", "Conflict", "Error", "Gone", "Listing", "NotFound", "Refused", "Unavailable", "Watch"]
 
-
-@dataclass(frozen=True)
-class Kind:
-    """Where the objects of one kind live in the API."""
-
-    api_version: str
-    plural: str
-    namespaced: bool = True
-
-
-KINDS: dict[str, Kind] = {
-    "ConfigMap": Kind("v1", "configmaps"),
-    "Event": Kind("v1", "events"),
-    "LimitRange": Kind("v1", "limitranges"),
-    "Namespace": Kind("v1", "namespaces", namespaced=False),
-    "Node": Kind("v1", "nodes", namespaced=False),
-    "PersistentVolume": Kind("v1", "persistentvolumes", namespaced=False),
-    "PersistentVolumeClaim": Kind("v1", "persistentvolumeclaims"),
-    "Pod": Kind("v1", "pods"),
-    "ResourceQuota": Kind("v1", "resourcequotas"),
-    "Secret": Kind("v1", "secrets"),
-    "Service": Kind("v1", "services"),
-    "ServiceAccount": Kind("v1", "serviceaccounts"),
-    "Deployment": Kind("apps/v1", "deployments"),
-    "Job": Kind("batch/v1", "jobs"),
-    "Lease": Kind("coordination.k8s.io/v1", "leases"),
-    "EndpointSlice": Kind("discovery.k8s.io/v1", "endpointslices"),
-    "Ingress": Kind("networking.k8s.io/v1", "ingresses"),
-    "NetworkPolicy": Kind("networking.k8s.io/v1", "networkpolicies"),
-    "ClusterRole": Kind("rbac.authorization.k8s.io/v1", "clusterroles", namespaced=False),
-    "ClusterRoleBinding": Kind("rbac.authorization.k8s.io/v1", "clusterrolebindings", namespaced=False),
-    "Role": Kind("rbac.authorization.k8s.io/v1", "roles"),
-    "RoleBinding": Kind("rbac.authorization.k8s.io/v1", "rolebindings"),
-    "StorageClass": Kind("storage.k8s.io/v1", "storageclasses", namespaced=False),
-}
 
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 3.0
@@ -91,7 +45,7 @@ class Client:
     """Speaks to one API server. Thread-safe; its connections are pooled and reused."""
 
     def __init__(self, configuration: Configuration, *, timeout: float = 10.0, retries: int = 3) -> None:
-        """`timeout`: seconds to connect, and again to wait for data. `retries`: of a call that failed, beside the first."""
+        """`timeout`: seconds to connect, and again to wait for data. `retries`: further tries after a fault."""
         configuration.retries = False  # ours alone: urllib3's would not see the status
         configuration.keep_alive = True  # a watch notices a dead peer
         configuration.connection_pool_maxsize = 16
@@ -367,16 +321,6 @@ class Watch(Iterator[tuple[str, dict[str, Any]]]):
             # A stream that was left half-way cannot be used again.
             self._response.close()
             self._response.release_conn()
-
-
-def path(kind: str, namespace: str | None = None, name: str = "") -> str:
-    """The path of an object, or of the collection when `name` is empty. Raises KeyError for a kind not in KINDS."""
-    where = KINDS[kind]
-    base = f"/api/{where.api_version}" if "/" not in where.api_version else f"/apis/{where.api_version}"
-    if where.namespaced and name and not namespace:
-        raise ValueError(f"{kind} {name}: which namespace?")
-    scope = f"/namespaces/{quote(namespace, safe='')}" if where.namespaced and namespace else ""
-    return f"{base}{scope}/{where.plural}" + (f"/{quote(name, safe='')}" if name else "")
 
 
 def _read(response: urllib3.BaseHTTPResponse) -> bytes:

@@ -9,6 +9,7 @@ _PASSING = re.compile(r"status unknown for quota|error looking up service accoun
 _QUOTA = re.compile(r"exceeded quota|failed quota", re.I)
 #: Server-side apply answers 500 to a body that does not fit its schema.
 _MALFORMED = re.compile(r"failed to create typed patch object|failed to convert new object|cannot unmarshal", re.I)
+_POLICY = re.compile(r"admission webhook|ValidatingAdmissionPolicy")
 _RBAC = re.compile(r'User "[^"]*" cannot |is being terminated|is not allowed to ', re.I)
 
 
@@ -71,7 +72,7 @@ def from_status(code: int, content: bytes, retry_after: str, *, about: str = "")
         fields = sorted({str(cause.get("field")) for cause in details.get("causes") or [] if cause.get("field")})
         message = f"The cluster did not take the Secret{': ' + ', '.join(fields) if fields else ''} (HTTP {code})."
     if malformed:
-        kind = "policy" if "admission webhook" in message else "validation"
+        kind = "policy" if _POLICY.search(message) else "validation"
         return Refused(message, code=code, reason=reason, kind=kind)
     if code == 401 or code == 429 or code >= 500:
         seconds = float(retry_after) if re.fullmatch(r"\d{1,4}", retry_after) else 0.0
@@ -90,7 +91,7 @@ def from_status(code: int, content: bytes, retry_after: str, *, about: str = "")
 def _kind_of_refusal(code: int, message: str) -> str:
     if _QUOTA.search(message):
         return "quota"
-    if "admission webhook" in message or "ValidatingAdmissionPolicy" in message:
+    if _POLICY.search(message):
         return "policy"
     if code == 403:
         # Authorisation names the user and the verb; what is left of 403 comes from an admission plug-in.
