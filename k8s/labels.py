@@ -3,7 +3,7 @@
 SITE = "mlsite/site"
 INSTANCE = "mlsite/instance"
 WORKLOAD = "mlsite/workload"
-#: Unix time in seconds after which the workload may be removed; stands on the pod, so that the cluster alone is enough to enforce it.
+#: Unix time in seconds after which the workload may be removed; on the pod, so that the cluster alone can enforce it.
 EXPIRES = "mlsite/expires"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "mlsite"
