@@ -1,2 +1,45 @@
+"""Thin wires from saved rows to the queue. Handlers are at most five lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.db.models.signals import post_delete, post_migrate, post_save
+
+from .models import Instance, Lab, Quota, Scope
+
+
+def workload_saved(sender: Any, instance: Lab, **kwargs: Any) -> None:
+    from .services.queue import enqueue
+
+    if not instance.is_settled:
+        enqueue("reconcile_workload", instance.pk)
+
+
+def instance_saved(sender: Any, instance: Instance, **kwargs: Any) -> None:
+    from .services.instances import touch
+
+    touch(instance.pk)
+
+
+def limits_changed(sender: Any, instance: Quota, **kwargs: Any) -> None:
+    from .services.instances import touch
+
+    if instance.scope == Scope.INSTANCE:
+        touch(instance.instance_id)
+
+
+def after_migrate(sender: Any, **kwargs: Any) -> None:
+    from .services import setup
+
+    setup.load_services()
+    setup.schedule_sweep()
+
+
 def connect() -> None:
-    pass
+    post_save.connect(workload_saved, sender=Lab)
+    post_save.connect(instance_saved, sender=Instance)
+    post_save.connect(limits_changed, sender=Quota)
+    post_delete.connect(limits_changed, sender=Quota)
+    post_migrate.connect(after_migrate, sender=apps.get_app_config("labs"))

@@ -14,7 +14,9 @@ DEBUG = env.flag("DEBUG")
 SECRET_KEY = env.text("SECRET_KEY", "only-for-debug" if DEBUG else None)
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 SITE_URL = env.text("SITE_URL", "http://localhost:8000" if DEBUG else None).rstrip("/")
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else SITE_URL.split("//")[-1].split(":")[0])
+ALLOWED_HOSTS = env.words(
+    "ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else SITE_URL.split("//")[-1].split(":")[0]
+)
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 
 #: Tells this site's objects on a cluster from those of another site there. Never change it while anything runs.
@@ -23,6 +25,11 @@ SITE_IDENTITY = env.text("SITE_IDENTITY", "mlsite")
 SITE_TITLE = env.text("SITE_TITLE", "Labs")
 #: Minutes after which a workload that never answered is given up.
 START_DEADLINE_MINUTES = env.number("START_DEADLINE_MINUTES", 15)
+#: Size of a lab's home folder and of /data, in GiB; both live as long as the lab.
+HOME_GIB = env.number("HOME_GIB", 5)
+SCRATCH_GIB = env.number("SCRATCH_GIB", 10)
+#: What clones a repository before the lab starts.
+GIT_IMAGE = env.text("GIT_IMAGE", "alpine/git:2.45.2")
 
 INSTALLED_APPS = [
     "mlsite.apps.SiteConfig",
@@ -80,7 +87,11 @@ TEMPLATES = [
 ]
 
 # Data base -----------------------------------------------------------------------------------------------------------
-DATABASES = {"default": dj_database_url.parse(env.text("DATABASE_URL", f"sqlite:///{BASE_DIR}/.run/site.sqlite3" if DEBUG else None))}
+DATABASES = {
+    "default": dj_database_url.parse(
+        env.text("DATABASE_URL", f"sqlite:///{BASE_DIR}/.run/site.sqlite3" if DEBUG else None)
+    )
+}
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -114,7 +125,10 @@ Q_CLUSTER = {
 # People ----------------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},

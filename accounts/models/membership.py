@@ -46,13 +46,17 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
 
 class Membership(models.Model):
     instance = models.ForeignKey("labs.Instance", on_delete=models.CASCADE, related_name="memberships")
-    user = models.ForeignKey("accounts.User", on_delete=models.CASCADE, related_name="memberships", verbose_name="person")
+    user = models.ForeignKey(
+        "accounts.User", on_delete=models.CASCADE, related_name="memberships", verbose_name="person"
+    )
     role = models.CharField(max_length=16, choices=Role, default=Role.MEMBER)
     status = models.CharField(max_length=16, choices=Status, default=Status.REQUESTED)
     reason = models.TextField("why they ask", blank=True, max_length=1000)
     requested_at = models.DateTimeField(default=timezone.now, editable=False)
     decided_at = models.DateTimeField(null=True, blank=True, editable=False)
-    decided_by = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", editable=False)
+    decided_by = models.ForeignKey(
+        "accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", editable=False
+    )
     decision_note = models.CharField("word to the person", max_length=500, blank=True)
 
     objects: ClassVar[models.Manager[Membership]] = MembershipQuerySet.as_manager()

@@ -30,7 +30,9 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    email = models.EmailField("e-mail", unique=True, error_messages={"unique": "There is an account with this address."})
+    email = models.EmailField(
+        "e-mail", unique=True, error_messages={"unique": "There is an account with this address."}
+    )
     name = models.CharField(max_length=150, blank=True, help_text="As you want to be called.")
     affiliation = models.CharField(max_length=200, blank=True, help_text="Institution or group.")
     is_active = models.BooleanField("may sign in", default=True)

@@ -18,20 +18,33 @@ class Cluster(models.Model):
     slug = models.SlugField(unique=True, max_length=40)
     title = models.CharField(max_length=100)
     connection = models.CharField(max_length=16, choices=Connection, default=Connection.IN_CLUSTER)
-    kubeconfig_file = models.CharField(max_length=500, blank=True, help_text="Path of the kubeconfig, for the second kind of connection.")
+    kubeconfig_file = models.CharField(
+        max_length=500, blank=True, help_text="Path of the kubeconfig, for the second kind of connection."
+    )
     is_open = models.BooleanField("takes launches", default=True)
     lab_domain = models.CharField(max_length=200, validators=[DOMAIN], help_text="Labs answer at <name>.<this domain>.")
     lab_scheme = models.CharField(max_length=5, choices=[("https", "https"), ("http", "http")], default="https")
     lab_port = models.PositiveIntegerField(null=True, blank=True, help_text="Only where it is not the scheme's own.")
     ingress_class = models.CharField(max_length=100, blank=True)
-    ingress_namespace = models.CharField(max_length=63, blank=True, default="ingress-nginx", help_text="Where the ingress controller's pods run.")
+    ingress_namespace = models.CharField(
+        max_length=63, blank=True, default="ingress-nginx", help_text="Where the ingress controller's pods run."
+    )
     ingress_annotations = models.JSONField(default=dict, blank=True)
-    tls_secret = models.CharField(max_length=200, blank=True, help_text="Name of the wildcard certificate's Secret; empty: the controller's default certificate.")
-    image_registry = models.CharField(max_length=200, blank=True, help_text="Put before every image name, for a registry of your own.")
+    tls_secret = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Name of the wildcard certificate's Secret; empty: the controller's default certificate.",
+    )
+    image_registry = models.CharField(
+        max_length=200, blank=True, help_text="Put before every image name, for a registry of your own."
+    )
     gpu_models = models.JSONField(
         default=list,
         blank=True,
-        help_text='A list such as [{"name": "a100", "title": "A100 80 GB", "memory_gib": 80, "count": 8, "node_labels": {"nvidia.com/gpu.product": "A100"}}].',
+        help_text=(
+            'A list such as [{"name": "a100", "title": "A100 80 GB", "memory_gib": 80, "count": 8, '
+            '"node_labels": {"nvidia.com/gpu.product": "A100"}}].'
+        ),
     )
     #: Set by the watcher; shown as "unknown" when it has not been heard of for a while.
     last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -43,7 +56,8 @@ class Cluster(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["lab_domain"], name="cluster_domain_once"),
             models.CheckConstraint(
-                condition=~models.Q(connection=Connection.FILE) | ~models.Q(kubeconfig_file=""), name="cluster_file_has_path"
+                condition=~models.Q(connection=Connection.FILE) | ~models.Q(kubeconfig_file=""),
+                name="cluster_file_has_path",
             ),
         ]
 

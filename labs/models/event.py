@@ -54,9 +54,20 @@ class Event(models.Model):
     actor_name = models.CharField(max_length=254, help_text="Stays when the account goes.")
     verb = models.CharField(max_length=24, choices=Verb)
     subject = models.CharField(max_length=300, help_text="What it was done to, in words.")
-    instance = models.ForeignKey("labs.Instance", on_delete=models.SET_NULL, null=True, blank=True, related_name="events")
-    user = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="events", verbose_name="person concerned")
-    workload = models.ForeignKey("labs.Workload", on_delete=models.SET_NULL, null=True, blank=True, related_name="history")
+    instance = models.ForeignKey(
+        "labs.Instance", on_delete=models.SET_NULL, null=True, blank=True, related_name="events"
+    )
+    user = models.ForeignKey(
+        "accounts.User",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="events",
+        verbose_name="person concerned",
+    )
+    workload = models.ForeignKey(
+        "labs.Workload", on_delete=models.SET_NULL, null=True, blank=True, related_name="history"
+    )
     before = models.JSONField(default=dict, blank=True)
     after = models.JSONField(default=dict, blank=True)
     reason = models.CharField(max_length=500, blank=True)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 COLOUR = RegexValidator(r"^#[0-9a-fA-F]{6}$", "A colour such as #3454d1.")
-SLUG = RegexValidator(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", "Small letters, digits and single hyphens, starting with a letter.")
+SLUG = RegexValidator(
+    r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", "Small letters, digits and single hyphens, starting with a letter."
+)
 
 
 class Kind(models.TextChoices):
@@ -66,18 +68,28 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
             return self.none()
         if user.is_superuser:
             return self
-        mine = self.model.objects.filter(memberships__user=user, memberships__status=Status.APPROVED, memberships__role__in=roles)
+        mine = self.model.objects.filter(
+            memberships__user=user, memberships__status=Status.APPROVED, memberships__role__in=roles
+        )
         return self.filter(pk__in=mine.values("pk"))
 
 
 class Instance(Reconciled):
-    slug = models.CharField(max_length=40, unique=True, validators=[SLUG], help_text="In addresses, and the name of the namespace.")
+    slug = models.CharField(
+        max_length=40, unique=True, validators=[SLUG], help_text="In addresses, and the name of the namespace."
+    )
     title = models.CharField(max_length=120)
     kind = models.CharField(max_length=16, choices=Kind, default=Kind.COURSE)
-    summary = models.CharField(max_length=300, blank=True, help_text="One or two sentences for the list on the home page.")
+    summary = models.CharField(
+        max_length=300, blank=True, help_text="One or two sentences for the list on the home page."
+    )
     about = models.TextField(blank=True, help_text="The page of the instance; plain paragraphs.")
-    footer = models.CharField(max_length=300, blank=True, help_text="Grants and thanks, at the foot of the instance's pages.")
-    accent = models.CharField(max_length=7, default="#3454d1", validators=[COLOUR], help_text="The one colour of the instance's pages.")
+    footer = models.CharField(
+        max_length=300, blank=True, help_text="Grants and thanks, at the foot of the instance's pages."
+    )
+    accent = models.CharField(
+        max_length=7, default="#3454d1", validators=[COLOUR], help_text="The one colour of the instance's pages."
+    )
     policy = models.CharField("access", max_length=16, choices=Policy, default=Policy.APPROVAL)
     is_public = models.BooleanField("listed on the home page", default=True)
     starts_on = models.DateField(null=True, blank=True)
@@ -98,7 +110,9 @@ class Instance(Reconciled):
             models.CheckConstraint(condition=models.Q(policy__in=Policy.values), name="instance_policy_known"),
             models.CheckConstraint(condition=models.Q(kind__in=Kind.values), name="instance_kind_known"),
             models.CheckConstraint(
-                condition=models.Q(starts_on=None) | models.Q(ends_on=None) | models.Q(ends_on__gte=models.F("starts_on")),
+                condition=models.Q(starts_on=None)
+                | models.Q(ends_on=None)
+                | models.Q(ends_on__gte=models.F("starts_on")),
                 name="instance_ends_after_start",
             ),
         ]

@@ -14,8 +14,8 @@ class Scope(models.TextChoices):
     PERSON = "person", "One person"
 
 
-#: The countable limits, in the order in which they are shown: field, label.
-COUNTED = (("cpu_millis", "CPU"), ("memory_mib", "memory"), ("gpus", "GPUs"), ("running", "running services"))
+#: The limits that what runs is counted against, in the order in which they are shown.
+COUNTED = ("cpu_millis", "memory_mib", "gpus", "running")
 
 
 class Quota(models.Model):
@@ -23,23 +23,37 @@ class Quota(models.Model):
 
     instance = models.ForeignKey("labs.Instance", on_delete=models.CASCADE, related_name="quotas")
     scope = models.CharField("for", max_length=16, choices=Scope, default=Scope.MEMBER)
-    user = models.ForeignKey("accounts.User", on_delete=models.CASCADE, null=True, blank=True, related_name="quotas", verbose_name="person")
-    cpu_millis = models.PositiveIntegerField("CPU", null=True, blank=True, validators=[MaxValueValidator(10_000_000)], help_text="In thousandths of a core.")
-    memory_mib = models.PositiveIntegerField("memory", null=True, blank=True, validators=[MaxValueValidator(2_000_000_000)], help_text="In MiB.")
+    user = models.ForeignKey(
+        "accounts.User", on_delete=models.CASCADE, null=True, blank=True, related_name="quotas", verbose_name="person"
+    )
+    cpu_millis = models.PositiveIntegerField(
+        "CPU", null=True, blank=True, validators=[MaxValueValidator(10_000_000)], help_text="In thousandths of a core."
+    )
+    memory_mib = models.PositiveIntegerField(
+        "memory", null=True, blank=True, validators=[MaxValueValidator(2_000_000_000)], help_text="In MiB."
+    )
     gpus = models.PositiveIntegerField("GPUs", null=True, blank=True)
     storage_gib = models.PositiveIntegerField("storage", null=True, blank=True, help_text="In GiB.")
     running = models.PositiveIntegerField("services at once", null=True, blank=True)
     lifetime_minutes = models.PositiveIntegerField(
-        "longest lifetime", null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(527_040)], help_text="In minutes, extensions included."
+        "longest lifetime",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(527_040)],
+        help_text="In minutes, extensions included.",
     )
 
     class Meta:
         ordering = ["instance", "scope", "user"]
         verbose_name = "limit"
         constraints = [
-            models.UniqueConstraint(fields=["instance"], condition=Q(scope=Scope.INSTANCE), name="quota_one_for_instance"),
+            models.UniqueConstraint(
+                fields=["instance"], condition=Q(scope=Scope.INSTANCE), name="quota_one_for_instance"
+            ),
             models.UniqueConstraint(fields=["instance"], condition=Q(scope=Scope.MEMBER), name="quota_one_for_members"),
-            models.UniqueConstraint(fields=["instance", "user"], condition=Q(scope=Scope.PERSON), name="quota_one_for_person"),
+            models.UniqueConstraint(
+                fields=["instance", "user"], condition=Q(scope=Scope.PERSON), name="quota_one_for_person"
+            ),
             models.CheckConstraint(condition=Q(scope__in=Scope.values), name="quota_scope_known"),
             models.CheckConstraint(
                 condition=Q(scope=Scope.PERSON, user__isnull=False) | (~Q(scope=Scope.PERSON) & Q(user__isnull=True)),

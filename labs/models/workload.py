@@ -84,7 +84,9 @@ class WorkloadQuerySet(models.QuerySet["Any"]):
 
     def usage(self) -> dict[str, int]:
         """Sums of what these take: cpu_millis, memory_mib, gpus, running (a count). One query."""
-        sums = self.aggregate(cpu_millis=Sum("cpu_millis"), memory_mib=Sum("memory_mib"), gpus=Sum("gpus"), running=Count("pk"))
+        sums = self.aggregate(
+            cpu_millis=Sum("cpu_millis"), memory_mib=Sum("memory_mib"), gpus=Sum("gpus"), running=Count("pk")
+        )
         return {key: value or 0 for key, value in sums.items()}
 
 
@@ -92,7 +94,9 @@ class Workload(Reconciled):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     instance = models.ForeignKey("labs.Instance", on_delete=models.PROTECT, related_name="workloads")
     owner = models.ForeignKey("accounts.User", on_delete=models.PROTECT, related_name="workloads")
-    template = models.ForeignKey("labs.ServiceTemplate", on_delete=models.PROTECT, related_name="workloads", verbose_name="service")
+    template = models.ForeignKey(
+        "labs.ServiceTemplate", on_delete=models.PROTECT, related_name="workloads", verbose_name="service"
+    )
     cluster = models.ForeignKey("labs.Cluster", on_delete=models.PROTECT, related_name="workloads")
     name = models.CharField(max_length=40)
     state = models.CharField(max_length=16, choices=State, default=State.REQUESTED)
@@ -131,17 +135,22 @@ class Workload(Reconciled):
         constraints = [
             models.UniqueConstraint(fields=["cluster", "name"], condition=~Q(state="ended"), name="workload_name_free"),
             models.CheckConstraint(condition=Q(state__in=State.values), name="workload_state_known"),
-            models.CheckConstraint(condition=Q(end_reason__in=["", *EndReason.values]), name="workload_end_reason_known"),
+            models.CheckConstraint(
+                condition=Q(end_reason__in=["", *EndReason.values]), name="workload_end_reason_known"
+            ),
             models.CheckConstraint(
                 condition=Q(state__in=["stopping", "ended"]) ^ Q(end_reason=""), name="workload_end_has_reason"
             ),
-            models.CheckConstraint(condition=~Q(state="ended") | Q(ended_at__isnull=False), name="workload_end_has_time"),
+            models.CheckConstraint(
+                condition=~Q(state="ended") | Q(ended_at__isnull=False), name="workload_end_has_time"
+            ),
             models.CheckConstraint(
                 condition=~Q(state="running") | (Q(started_at__isnull=False) & Q(expires_at__isnull=False)),
                 name="workload_running_has_times",
             ),
             models.CheckConstraint(
-                condition=Q(cpu_millis__gt=0) & Q(memory_mib__gt=0) & Q(lifetime_minutes__gt=0), name="workload_asks_for_something"
+                condition=Q(cpu_millis__gt=0) & Q(memory_mib__gt=0) & Q(lifetime_minutes__gt=0),
+                name="workload_asks_for_something",
             ),
         ]
         indexes = [
@@ -168,7 +177,11 @@ class Workload(Reconciled):
 
     def time_left(self, now: datetime.datetime) -> datetime.timedelta | None:
         """Until it ends, never negative; None while it does not count."""
-        return max(self.expires_at - now, datetime.timedelta()) if self.expires_at and self.state == State.RUNNING else None
+        return (
+            max(self.expires_at - now, datetime.timedelta())
+            if self.expires_at and self.state == State.RUNNING
+            else None
+        )
 
 
 class Lab(Workload):

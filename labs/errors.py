@@ -1,0 +1,21 @@
+"""Errors that carry the message for the person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class Refusal(Exception):
+    """A request that is not carried out, and why, in words for the person who asked.
+
+    `errors` maps form fields to sentences; `code` is for programs; `suggestion` is a value that would do.
+    """
+
+    def __init__(
+        self, message: str, *, code: str = "refused", errors: Mapping[str, str] | None = None, suggestion: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.errors = dict(errors or {})
+        self.suggestion = suggestion

@@ -1,0 +1,105 @@
+"""A small world to try the site with: two instances, their people, and one request waiting."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import Membership, Role, Status, User
+from accounts.services import membership
+from labs.models import Cluster, Instance, Quota, Scope, ServiceTemplate
+from labs.models.cluster import Connection
+from labs.models.instance import Kind
+
+PASSWORD = "open-the-labs"  # noqa: S105  # printed by `make run`; the command refuses to run outside DEBUG
+PEOPLE = {
+    "admin@example.org": "Ada Administrator",
+    "owner@example.org": "Olga Owner",
+    "staff@example.org": "Stefan Staff",
+    "member@example.org": "Mina Member",
+    "second@example.org": "Sam Second",
+    "waiting@example.org": "Wanda Waiting",
+    "new@example.org": "Nico New",
+}
+ABOUT = """The homework of Physics 250 is done in notebooks. Launch a lab, work in it, push your work to the course's repository.
+
+A lab ends by itself when its time is over, and what lies in it goes with it: keep in a repository what you want to keep."""
+
+
+class Command(BaseCommand):
+    help = "Load the demo, or bring it up to date. For a laptop: refused unless DEBUG is on."
+
+    def add_arguments(self, parser: Any) -> None:
+        parser.add_argument("--kubeconfig", required=True, help="of the cluster on which the demo's labs run")
+        parser.add_argument(
+            "--ingress-port", type=int, required=True, help="where labs answer: http://<name>.localhost:<port>"
+        )
+
+    @transaction.atomic
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEBUG:
+            raise CommandError("The demo has well-known passwords; it is only for DEBUG.")
+        cluster, _ = Cluster.objects.update_or_create(
+            slug="laptop",
+            defaults={
+                "title": "This laptop",
+                "connection": Connection.FILE,
+                "kubeconfig_file": options["kubeconfig"],
+                "lab_domain": "localhost",
+                "lab_scheme": "http",
+                "lab_port": options["ingress_port"],
+            },
+        )
+        people = {email: self.person(email, name) for email, name in PEOPLE.items()}
+        physics = self.instance(
+            cluster,
+            slug="physics-250",
+            title="Physics 250",
+            summary="Computational physics: notebooks for the homework and the project.",
+            about=ABOUT,
+            footer="Supported by grant 12-345.",
+        )
+        workshop = self.instance(
+            cluster,
+            slug="jet-workshop",
+            title="Jet Tagging Workshop",
+            kind=Kind.WORKSHOP,
+            summary="Three days of machine learning for jets.",
+            about="Bring your own data, or use ours.",
+            accent="#0f766e",
+        )
+        now = timezone.now()
+        for instance in (physics, workshop):
+            membership.add(user=people["owner@example.org"], instance=instance, role=Role.OWNER, actor=None, now=now)
+        membership.add(user=people["staff@example.org"], instance=physics, role=Role.STAFF, actor=None, now=now)
+        for email in ("member@example.org", "second@example.org"):
+            membership.add(user=people[email], instance=physics, role=Role.MEMBER, actor=None, now=now)
+        waiting = people["waiting@example.org"]
+        if not Membership.objects.filter(user=waiting, instance=physics, status__in=Status.values).exists():
+            membership.request_access(user=waiting, instance=physics, reason="I take the course this term.", now=now)
+
+    def person(self, email: str, name: str) -> User:
+        existing = User.objects.filter(email=email).first()
+        return existing or User.objects.create_user(
+            email, PASSWORD, name=name, affiliation="Example University", is_superuser=email.startswith("admin@")
+        )
+
+    def instance(self, cluster: Cluster, *, slug: str, **fields: Any) -> Instance:
+        instance, created = Instance.objects.get_or_create(slug=slug, defaults={"cluster": cluster, **fields})
+        if created:
+            instance.services.set(ServiceTemplate.objects.filter(is_current=True))
+            Quota.objects.create(
+                instance=instance, scope=Scope.INSTANCE, cpu_millis=32_000, memory_mib=64 * 1024, gpus=0, running=40
+            )
+            Quota.objects.create(
+                instance=instance,
+                scope=Scope.MEMBER,
+                cpu_millis=4_000,
+                memory_mib=8 * 1024,
+                gpus=0,
+                running=3,
+                lifetime_minutes=1440,
+            )
+        return instance

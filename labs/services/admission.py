@@ -1,0 +1,153 @@
+"""Limits: how much is used, how much there may be, and whether a request fits. The only place where limits are enforced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from accounts.models import User
+from labs.errors import Refusal
+from labs.models import Instance, Quota, Scope, Workload
+from labs.models.quota import COUNTED
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a request would take; one service."""
+
+    cpu_millis: int = 0
+    memory_mib: int = 0
+    gpus: int = 0
+    running: int = 1
+
+
+@dataclass(frozen=True)
+class Meter:
+    """One limit as a person sees it; numbers in `unit`, `limit` None where there is none."""
+
+    key: str
+    label: str
+    used: Decimal
+    limit: Decimal | None
+    ask: Decimal
+    unit: str
+
+    @property
+    def over(self) -> bool:
+        return self.limit is not None and self.used + self.ask > self.limit
+
+    @property
+    def text(self) -> str:
+        used = f"{number(self.used)} + {number(self.ask)}" if self.ask else number(self.used)
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{used}{unit}" if self.limit is None else f"{used} of {number(self.limit)}{unit}"
+
+    @property
+    def used_percent(self) -> int:
+        return self._percent(self.used)
+
+    @property
+    def ask_percent(self) -> int:
+        return min(self._percent(self.ask), 100 - self.used_percent)
+
+    def _percent(self, value: Decimal) -> int:
+        if self.limit is None:
+            return 0
+        whole = max(self.limit, self.used + self.ask)
+        return min(100, round(100 * value / whole)) if whole else 0
+
+
+UNITS = {
+    "cpu_millis": (Decimal(1000), "cores", "CPU"),
+    "memory_mib": (Decimal(1024), "GiB", "Memory"),
+    "gpus": (Decimal(1), "", "GPU"),
+    "running": (Decimal(1), "", "Services"),
+}
+
+
+def number(value: Decimal) -> str:
+    """A number without needless zeros, at most two places: 4, 0.5, 1.25."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def quotas_of(instance: Instance, user: User) -> tuple[Quota | None, Quota | None]:
+    """The limits of the whole instance, and those of the person in it (their own, or else the members' default)."""
+    rows = {(row.scope, row.user_id): row for row in Quota.objects.filter(instance=instance)}
+    personal = rows.get((Scope.PERSON, user.pk)) or rows.get((Scope.MEMBER, None))
+    return rows.get((Scope.INSTANCE, None)), personal
+
+
+def longest_lifetime(instance: Instance, user: User) -> int | None:
+    """In minutes, extensions included; None where nobody has set one."""
+    lifetimes = [row.lifetime_minutes for row in quotas_of(instance, user) if row and row.lifetime_minutes is not None]
+    return min(lifetimes, default=None)
+
+
+def check_room(instance: Instance, user: User, ask: Ask) -> None:
+    """Raise Refusal, with used, limit and asked for, when the request does not fit.
+
+    Call it with the instance's row locked, in the transaction that writes the workload.
+    """
+    whole, personal = quotas_of(instance, user)
+    for quota, rows, is_personal in (
+        (personal, Workload.objects.counted().filter(instance=instance, owner=user), True),
+        (whole, Workload.objects.counted().filter(instance=instance), False),
+    ):
+        used = rows.usage() if quota else {}
+        for key in COUNTED:
+            limit, asked = getattr(quota, key, None), getattr(ask, key)
+            if limit is not None and asked and used[key] + asked > limit:
+                code = "over-own-limit" if is_personal else "over-limit"
+                raise Refusal(_sentence(instance, key, used[key], limit, asked, is_personal), code=code)
+
+
+def fits_at_all(instance: Instance, user: User, ask: Ask) -> bool:
+    """Whether it would fit if nothing else ran: only then does waiting make sense."""
+    for quota in quotas_of(instance, user):
+        for key in COUNTED:
+            limit = getattr(quota, key, None)
+            if limit is not None and getattr(ask, key) > limit:
+                return False
+    return True
+
+
+def member_meters(instance: Instance, user: User, ask: Ask | None = None) -> list[Meter]:
+    """What the person uses in the instance, against their limits."""
+    return _meters(
+        quotas_of(instance, user)[1], Workload.objects.counted().filter(instance=instance, owner=user).usage(), ask
+    )
+
+
+def instance_meters(instance: Instance, ask: Ask | None = None) -> list[Meter]:
+    """What all use in the instance, against its limits."""
+    quota = Quota.objects.filter(instance=instance, scope=Scope.INSTANCE).first()
+    return _meters(quota, Workload.objects.counted().filter(instance=instance).usage(), ask)
+
+
+def _meters(quota: Quota | None, used: dict[str, int], ask: Ask | None) -> list[Meter]:
+    meters = []
+    for key, (factor, unit, label) in UNITS.items():
+        limit = getattr(quota, key, None)
+        meters.append(
+            Meter(
+                key=key,
+                label=label,
+                used=Decimal(used[key]) / factor,
+                limit=None if limit is None else Decimal(limit) / factor,
+                ask=Decimal(getattr(ask, key)) / factor if ask else Decimal(0),
+                unit=unit,
+            )
+        )
+    return meters
+
+
+def _sentence(instance: Instance, key: str, used: int, limit: int, asked: int, is_personal: bool) -> str:
+    factor = UNITS[key][0]
+    has, may, wants = (number(Decimal(value) / factor) for value in (used, limit, asked))
+    whose, verb, its = (
+        ("You", "have", "your") if is_personal else (f"Your {instance.get_kind_display().lower()}", "has", "its")
+    )
+    if key == "running":
+        return f"{whose} {verb} {has} of {its} {may} services running. Stop one, or wait until one ends."
+    what = {"cpu_millis": "CPUs", "memory_mib": "GiB of memory", "gpus": "GPUs"}[key]
+    return f"{whose} {verb} used {has} of {its} {may} {what}; you asked for {wants}."

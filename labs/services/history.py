@@ -1,0 +1,44 @@
+"""One line of the history. Call it inside the transaction of the change."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from django.db import transaction
+
+from accounts.models import User
+from labs.models import Event, Instance, Verb, Workload
+
+SITE_ACTOR = "the site"
+
+
+def record(
+    verb: Verb,
+    subject: object,
+    *,
+    actor: User | None,
+    now: datetime.datetime,
+    instance: Instance | None = None,
+    user: User | None = None,
+    workload: Workload | None = None,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    reason: str = "",
+) -> Event:
+    """Write one Event; `actor` None is the site itself. Raises RuntimeError outside a transaction: row and Event go together."""
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("An Event is written in the transaction of the change that it tells of.")
+    return Event.objects.create(
+        at=now,
+        actor=actor,
+        actor_name=actor.email if actor else SITE_ACTOR,
+        verb=verb,
+        subject=str(subject)[:300],
+        instance=instance,
+        user=user,
+        workload_id=workload.pk if workload else None,
+        before=before or {},
+        after=after or {},
+        reason=reason[:500],
+    )

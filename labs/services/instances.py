@@ -1,0 +1,113 @@
+"""An instance on its cluster: namespace, limits, isolation; and its changes by people."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from k8s.instance_objects import instance_objects
+
+from accounts.models import User
+from accounts.services import authority
+from labs.errors import Refusal
+from labs.models import EndReason, Instance, Quota, Scope, Verb, Workload
+
+from . import clusters
+from .claims import Claim, run_claimed
+from .history import record
+from .stopping import stop_all
+
+#: What a change of an instance is told with in the history.
+FIELDS = (
+    "title",
+    "kind",
+    "summary",
+    "about",
+    "footer",
+    "accent",
+    "policy",
+    "is_public",
+    "starts_on",
+    "ends_on",
+    "cluster_id",
+)
+
+
+def reconcile_instance(pk: Any) -> bool:
+    """Make the cluster agree with the instance's row and limits. False: somebody else is at it."""
+    return run_claimed(Instance, pk, _make_so, load=lambda: Instance.objects.select_related("cluster").get(pk=pk))
+
+
+def _make_so(instance: Instance, claim: Claim) -> None:
+    if instance.archived_at and not Workload.objects.live().filter(instance=instance).exists():
+        clusters.client(instance.cluster).delete("Namespace", instance.namespace)
+    else:
+        provision(instance)
+
+
+def provision(instance: Instance) -> None:
+    """Apply the namespace and all that stands in it before the first workload. Shrinking a limit ends nothing."""
+    client = clusters.client(instance.cluster)
+    quota = Quota.objects.filter(instance=instance, scope=Scope.INSTANCE).first()
+    limits = {key: getattr(quota, key, None) for key in ("cpu_millis", "memory_mib", "gpus", "storage_gib")}
+    for manifest in instance_objects(
+        name=instance.slug,
+        namespace=instance.namespace,
+        site=settings.SITE_IDENTITY,
+        quota={**limits, "pods": getattr(quota, "running", None)},
+        ingress_namespace_labels={"kubernetes.io/metadata.name": instance.cluster.ingress_namespace},
+    ):
+        client.apply(manifest)
+
+
+def touch(instance_pk: Any) -> None:
+    """The cluster must learn of a change: a new generation, and the task that carries it out."""
+    from .queue import enqueue
+
+    Instance.objects.filter(pk=instance_pk).update(generation=F("generation") + 1)
+    enqueue("reconcile_instance", instance_pk)
+
+
+@transaction.atomic
+def save_instance(instance: Instance, *, actor: User, now: datetime.datetime) -> Instance:
+    """Write a new or changed instance with its Event. Only site administrators make one, or change slug and cluster. Raises Refusal."""
+    old = Instance.objects.select_for_update().filter(pk=instance.pk).first() if instance.pk else None
+    allowed = authority.can_change_instance(actor, instance) if old else actor.is_superuser
+    if old and not actor.is_superuser and (old.slug, old.cluster_id) != (instance.slug, instance.cluster_id):
+        allowed = False
+    if not allowed:
+        raise Refusal("You may not change this instance.", code="forbidden")
+    before = {name: str(getattr(old, name)) for name in FIELDS} if old else {}
+    instance.full_clean(exclude=["services"])
+    instance.save(update_fields=[*FIELDS, "slug"] if old else None)
+    after = {name: str(getattr(instance, name)) for name in FIELDS}
+    changed = [name for name in FIELDS if before.get(name) != after[name]]
+    if changed:
+        record(
+            Verb.INSTANCE_CHANGED, instance, actor=actor, now=now, instance=instance,
+            before={name: before[name] for name in changed if name in before}, after={name: after[name] for name in changed},
+        )  # fmt: skip
+    return instance
+
+
+@transaction.atomic
+def archive(instance: Instance, *, actor: User, now: datetime.datetime) -> bool:
+    """End the instance: what runs ends, nothing can be launched, and the namespace goes when all have ended."""
+    if not authority.can_change_instance(actor, instance):
+        raise Refusal("You may not archive this instance.", code="forbidden")
+    if not Instance.objects.filter(pk=instance.pk, archived_at=None).update(archived_at=now):
+        return False
+    record(Verb.INSTANCE_ARCHIVED, instance, actor=actor, now=now, instance=instance)
+    stop_all(instance, actor=actor, now=now, end_reason=EndReason.INSTANCE_OVER)
+    touch(instance.pk)
+    return True
+
+
+def end_what_is_over(now: datetime.datetime) -> int:
+    """End what runs in instances whose last day has passed."""
+    over = Instance.objects.filter(ends_on__lt=timezone.localdate(now), archived_at=None)
+    return sum(stop_all(instance, now=now, end_reason=EndReason.INSTANCE_OVER) for instance in over)

@@ -1,0 +1,162 @@
+"""Launching: the one service behind form, API and console."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.services import authority
+from k8s.jupyter import hash_password
+from labs.errors import Refusal
+from labs.models import Instance, Lab, ServiceTemplate, State, Verb
+from labs.models.template import ServiceKind
+
+from .admission import Ask, check_room, fits_at_all, longest_lifetime
+from .history import record
+from .names import check_name
+from .parameters import Answers, clean
+
+
+def launchable(instance: Instance, user: User) -> QuerySet[ServiceTemplate]:
+    """The services that the person may launch in the instance."""
+    if not authority.can_launch(user, instance):
+        return ServiceTemplate.objects.none()
+    return instance.services.filter(is_current=True)
+
+
+def launch(
+    *,
+    actor: User,
+    instance: Instance,
+    template: ServiceTemplate,
+    values: Mapping[str, Any],
+    now: datetime.datetime,
+    wait: bool = False,
+) -> Lab:
+    """Accept a launch, or raise Refusal with what is wrong. `wait`: stand in the queue if there is no room now.
+
+    One transaction locks the instance's row, so that no number of requests at once takes it over its limits.
+    """
+    if template.kind != ServiceKind.LAB:
+        raise Refusal("This service cannot be launched yet.", code="invalid")
+    answers = clean(template, instance.cluster, values)
+    password_hash = hash_password(answers.password) if answers.password else ""
+    try:
+        with transaction.atomic():
+            locked = Instance.objects.select_for_update(of=("self",)).select_related("cluster").get(pk=instance.pk)
+            _check_open(actor, locked, template, now)
+            _check_name(locked, answers.name)
+            lifetime = _check_lifetime(actor, locked, answers.lifetime_minutes, now)
+            state = _check_room(actor, locked, answers, wait)
+            lab = _create(actor, locked, template, answers, password_hash, lifetime, state, now)
+    except IntegrityError:
+        # Somebody in another instance on the same domain took the name between our look and our write.
+        _check_name(instance, answers.name)
+        raise
+    return lab
+
+
+def _check_open(actor: User, instance: Instance, template: ServiceTemplate, now: datetime.datetime) -> None:
+    if not authority.can_launch(actor, instance):
+        raise Refusal(f"You are not in {instance}, or your access has not been approved.", code="not-member")
+    if not instance.is_running(timezone.localdate(now)):
+        raise Refusal(f"{instance} is not running now.", code="instance-over")
+    if not instance.services.filter(pk=template.pk, is_current=True).exists():
+        raise Refusal(f"{instance} does not offer this service.", code="not-offered")
+    if not instance.cluster.is_open:
+        raise Refusal(
+            "Nothing can be launched at the moment: the cluster is closed for maintenance.", code="cluster-closed"
+        )
+
+
+def _check_name(instance: Instance, name: str) -> None:
+    answer = check_name(instance.cluster, name)
+    if not answer.ok:
+        raise Refusal(answer.message, code="name", errors={"name": answer.message}, suggestion=answer.suggestion)
+
+
+def _check_lifetime(actor: User, instance: Instance, minutes: int, now: datetime.datetime) -> int:
+    """The lifetime, in minutes, if it is within the limits. Raises Refusal."""
+    longest = longest_lifetime(instance, actor)
+    if longest is not None and minutes > longest:
+        raise Refusal(
+            f"At most {duration(longest)}; you asked for {duration(minutes)}.", code="over-limit",
+            errors={"lifetime": f"At most {duration(longest)} here; you asked for {duration(minutes)}."},
+        )  # fmt: skip
+    return minutes
+
+
+def _check_room(actor: User, instance: Instance, answers: Answers, wait: bool) -> State:
+    ask = Ask(answers.cpu_millis, answers.memory_mib, answers.gpus)
+    try:
+        check_room(instance, actor, ask)
+    except Refusal:
+        if wait and fits_at_all(instance, actor, ask):
+            return State.QUEUED
+        raise
+    return State.REQUESTED
+
+
+def _create(
+    actor: User, instance: Instance, template: ServiceTemplate, answers: Answers, password_hash: str, lifetime: int,
+    state: State, now: datetime.datetime,
+) -> Lab:  # fmt: skip
+    lab = Lab(
+        instance=instance,
+        owner=actor,
+        template=template,
+        cluster=instance.cluster,
+        name=answers.name,
+        state=state,
+        image=answers.image,
+        cpu_millis=answers.cpu_millis,
+        memory_mib=answers.memory_mib,
+        gpus=answers.gpus,
+        gpu_model=answers.gpu_model,
+        parameters=answers.others,
+        lifetime_minutes=lifetime,
+        created_at=now,
+        start_deadline=start_deadline(now),
+        password_hash=password_hash,
+    )
+    lab.save(force_insert=True)
+    asked = {
+        "cpu_millis": lab.cpu_millis,
+        "memory_mib": lab.memory_mib,
+        "gpus": lab.gpus,
+        "lifetime_minutes": lifetime,
+        "image": lab.image,
+    }
+    verb = Verb.QUEUED if state == State.QUEUED else Verb.LAUNCHED
+    record(
+        verb,
+        lab.name,
+        actor=actor,
+        now=now,
+        instance=instance,
+        user=actor,
+        workload=lab,
+        after={"state": state, **asked},
+    )
+    return lab
+
+
+def start_deadline(now: datetime.datetime) -> datetime.datetime:
+    """When a workload that has not answered is given up."""
+    return now + datetime.timedelta(minutes=settings.START_DEADLINE_MINUTES)
+
+
+def duration(minutes: int) -> str:
+    """In words: 90 → "90 minutes", 240 → "4 hours", 2880 → "2 days"."""
+    for size, unit in ((1440, "day"), (60, "hour"), (1, "minute")):
+        if minutes % size == 0:
+            count = minutes // size
+            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+    raise AssertionError(minutes)

@@ -1,0 +1,62 @@
+"""Changing limits, with their Events."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from django.db import transaction
+
+from accounts.models import User
+from accounts.services import authority
+from labs.errors import Refusal
+from labs.models import Quota, Scope, Verb
+
+from .history import record
+
+FIELDS = ("cpu_millis", "memory_mib", "gpus", "storage_gib", "running", "lifetime_minutes")
+
+
+@transaction.atomic
+def set_limits(quota: Quota, *, actor: User, now: datetime.datetime) -> Quota:
+    """Write a new or changed row. Shrinking a limit ends nothing that runs. Raises Refusal and ValidationError."""
+    old = Quota.objects.select_for_update().filter(pk=quota.pk).first() if quota.pk else None
+    for row in filter(None, (old, quota)):
+        _authorise(row, actor)
+    quota.full_clean()
+    quota.save()
+    if old is None or _values(old) != _values(quota):
+        record(
+            Verb.LIMITS_CHANGED, quota, actor=actor, now=now, instance=quota.instance, user=quota.user,
+            before=_values(old) if old else {}, after=_values(quota),
+        )  # fmt: skip
+    return quota
+
+
+@transaction.atomic
+def remove_limits(quota: Quota, *, actor: User, now: datetime.datetime) -> None:
+    """Remove a row: of a person (the members' default counts again) or of all. Raises Refusal."""
+    _authorise(quota, actor)
+    record(
+        Verb.LIMITS_CHANGED,
+        quota,
+        actor=actor,
+        now=now,
+        instance=quota.instance,
+        user=quota.user,
+        before=_values(quota),
+        reason="removed",
+    )
+    quota.delete()
+
+
+def _authorise(quota: Quota, actor: User) -> None:
+    whole = quota.scope == Scope.INSTANCE
+    if whole and not authority.can_change_instance_limits(actor, quota.instance):
+        raise Refusal("The limits of the whole instance are set by the people who run the site.", code="forbidden")
+    if not authority.can_change_limits(actor, quota.instance):
+        raise Refusal("Only an owner sets limits.", code="forbidden")
+
+
+def _values(quota: Quota) -> dict[str, Any]:
+    return {name: getattr(quota, name) for name in FIELDS}

@@ -1,0 +1,159 @@
+"""The answers of a launch form, checked against the template's declarations. The only place where ranges are checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from urllib.parse import urlsplit
+
+from labs.errors import Refusal
+from labs.models import Cluster, ServiceTemplate
+
+#: Fields of the workload itself; all other parameters of a template are kept in `Workload.parameters`.
+PASSWORD_LENGTH = (8, 128)
+
+
+@dataclass
+class Answers:
+    """Checked: CPU in thousandths of a core, memory in MiB, lifetime in minutes."""
+
+    name: str = ""
+    image: str = ""
+    cpu_millis: int = 0
+    memory_mib: int = 0
+    gpus: int = 0
+    gpu_model: str = ""
+    lifetime_minutes: int = 0
+    password: str = field(default="", repr=False)
+    others: dict[str, Any] = field(default_factory=dict)
+
+
+def clean(template: ServiceTemplate, cluster: Cluster, values: Mapping[str, Any]) -> Answers:
+    """Check every answer. Raises Refusal with one sentence a field."""
+    errors: dict[str, str] = {}
+    cleaned: dict[str, Any] = {"name": str(values.get("name") or "").strip()}
+    declared = {item["name"]: item for item in template.parameters}
+    for unknown in set(values) - set(declared) - {"name"}:
+        errors[unknown] = "There is no such field."
+    for name, item in declared.items():
+        try:
+            cleaned[name] = _clean_one(item, values.get(name), cluster)
+        except ValueError as error:
+            errors[name] = str(error)
+    if not errors:
+        errors = _check_gpus(template, cleaned, cluster)
+    if errors:
+        raise Refusal("Please look at the marked fields.", code="invalid", errors=errors)
+    return _answers(cleaned)
+
+
+def _answers(cleaned: dict[str, Any]) -> Answers:
+    known = {
+        "name": cleaned.pop("name"),
+        "image": cleaned.pop("image", ""),
+        "cpu_millis": int(cleaned.pop("cpu", 0) * 1000),
+        "memory_mib": int(cleaned.pop("memory", 0)),
+        "gpus": int(cleaned.pop("gpus", 0)),
+        "gpu_model": cleaned.pop("gpu_model", ""),
+        "lifetime_minutes": int(cleaned.pop("lifetime", 0)),
+        "password": cleaned.pop("password", ""),
+    }
+    return Answers(**known, others=cleaned)
+
+
+def _check_gpus(template: ServiceTemplate, cleaned: dict[str, Any], cluster: Cluster) -> dict[str, str]:
+    gpus, model = cleaned.get("gpus", 0), cleaned.get("gpu_model", "")
+    if gpus and not cluster.gpu_models:
+        return {"gpus": "There are no GPUs here."}
+    if gpus and not model:
+        return {"gpu_model": "Choose the model of the GPU."}
+    if model and not gpus:
+        cleaned["gpu_model"] = ""
+    if gpus:
+        count = next((item.get("count", 0) for item in cluster.gpu_models if item["name"] == model), 0)
+        if gpus > count:
+            return {"gpus": f"There are {count} of this model; you asked for {gpus}."}
+    return {}
+
+
+def _clean_one(item: dict[str, Any], value: Any, cluster: Cluster) -> Any:
+    """One answer. Raises ValueError with a sentence for the person."""
+    text = "" if value is None else str(value)
+    if item["type"] != "password":
+        text = text.strip()
+    if not text:
+        if item.get("required"):
+            raise ValueError(f"{item['label']} is needed.")
+        default = item.get("default")
+        text = "" if default is None or item["type"] == "password" else str(default)
+    return CLEANERS[item["type"]](item, text, cluster)
+
+
+def _number(item: dict[str, Any], text: str, cluster: Cluster) -> Decimal:
+    try:
+        number = Decimal(text or "0")
+    except InvalidOperation:
+        raise ValueError(f"{text[:20]!r} is not a number.") from None
+    if not number.is_finite() or not re.fullmatch(r"[+-]?\d{1,12}(\.\d{1,6})?", text or "0"):
+        raise ValueError("Please give a plain number.")
+    unit = f" {item['unit']}" if item.get("unit") else ""
+    low, high, step = item.get("min"), item.get("max"), item.get("step")
+    if low is not None and number < Decimal(str(low)):
+        raise ValueError(f"At least {low}{unit}; you asked for {text}.")
+    if high is not None and number > Decimal(str(high)):
+        raise ValueError(f"At most {high}{unit}; you asked for {text}.")
+    if step and (number - Decimal(str(low or 0))) % Decimal(str(step)):
+        raise ValueError(f"In steps of {step}{unit}.")
+    return number
+
+
+def _integer(item: dict[str, Any], text: str, cluster: Cluster) -> int:
+    number = _number(item, text, cluster)
+    if number != int(number):
+        raise ValueError("A whole number, please.")
+    return int(number)
+
+
+def _choice(item: dict[str, Any], text: str, cluster: Cluster) -> str:
+    if item.get("choices_from") == "cluster.gpu_models":
+        allowed = {model["name"] for model in cluster.gpu_models}
+    else:
+        allowed = {choice["value"] for choice in item.get("choices", [])}
+    if text and text not in allowed:
+        raise ValueError(f"{item['label']}: choose one from the list.")
+    return text
+
+
+def _git_url(item: dict[str, Any], text: str, cluster: Cluster) -> str:
+    if not text:
+        return ""
+    if len(text) > 300 or not re.fullmatch(r"https?://[\x21-\x7e]+", text):
+        raise ValueError("An address such as https://gitlab.example.org/you/project.git.")
+    parts = urlsplit(text)
+    if not parts.hostname or not parts.path.strip("/"):
+        raise ValueError("An address such as https://gitlab.example.org/you/project.git.")
+    if parts.username or parts.password:
+        raise ValueError("Leave name, password and token out of the address: others could read them.")
+    if parts.query or parts.fragment:
+        raise ValueError("The address of the repository itself, without “?” and “#”.")
+    return text
+
+
+def _password(item: dict[str, Any], text: str, cluster: Cluster) -> str:
+    shortest, longest = PASSWORD_LENGTH
+    if text and not shortest <= len(text) <= longest:
+        raise ValueError(f"Between {shortest} and {longest} characters, or none at all.")
+    return text
+
+
+CLEANERS = {
+    "number": _number,
+    "integer": _integer,
+    "minutes": _integer,
+    "choice": _choice,
+    "git_url": _git_url,
+    "password": _password,
+}

@@ -1,0 +1,107 @@
+"""From a workload's row to the objects that it should have on its cluster."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.conf import settings
+
+from k8s import labels, manifests, policy
+from k8s.jupyter import lab_config
+from k8s.names import object_name
+from labs.models import Lab, ServiceTemplate, Workload
+
+from .secrets import token_of
+
+#: What a workload may consist of, the owner of the rest first.
+WORKLOAD_KINDS = ("Secret", "Pod", "Service", "Ingress")
+SERVICE_ACCOUNT = "lab"
+
+
+def name_of(workload: Workload) -> str:
+    """The name of all its objects."""
+    return object_name(workload.name, workload.pk)
+
+
+def render(lab: Lab, owner_uid: str) -> list[dict[str, Any]]:
+    """Its objects, the Secret first; checked after rendering. Without `owner_uid` only the Secret is complete.
+
+    Raises k8s.manifests.ManifestError and k8s.policy.PolicyError: a template that asks for what it may not have.
+    """
+    context = _context(lab, owner_uid)
+    objects = manifests.render(_template(lab.template), context)
+    policy.check(
+        objects,
+        namespace=lab.instance.namespace,
+        name=context["object_name"],
+        labels=context["labels"],
+        allowed_kinds=set(WORKLOAD_KINDS),
+        service_account=SERVICE_ACCOUNT,
+        images=_images(lab),
+        host=lab.host,
+        secrets={secret for secret in (token_of(lab), lab.password_hash) if secret},
+    )
+    return objects
+
+
+def _template(template: ServiceTemplate) -> dict[str, Any]:
+    return {"slug": template.slug, "version": template.version, "objects": template.objects_json}
+
+
+def _images(lab: Lab) -> set[str]:
+    """The images that its template's list allows here, and the one that clones repositories."""
+    choices = (lab.template.parameter("image") or {}).get("choices", [])
+    return {_full_image(lab, choice["value"]) for choice in choices} | {_full_image(lab, settings.GIT_IMAGE)}
+
+
+def _full_image(lab: Lab, image: str) -> str:
+    registry = lab.cluster.image_registry.rstrip("/")
+    return f"{registry}/{image}" if registry else image
+
+
+def _context(lab: Lab, owner_uid: str) -> dict[str, Any]:
+    gpu: dict[str, Any] = next((model for model in lab.cluster.gpu_models if model["name"] == lab.gpu_model), {})
+    repository = str(lab.parameters.get("repository", ""))
+    expires = {labels.EXPIRES: str(int(lab.expires_at.timestamp()))} if lab.expires_at else {}
+    return {
+        "name": lab.name,
+        "object_name": name_of(lab),
+        "namespace": lab.instance.namespace,
+        "host": lab.host,
+        "uid": str(lab.pk),
+        "labels": {
+            labels.MANAGED_BY: labels.MANAGER,
+            labels.SITE: settings.SITE_IDENTITY,
+            labels.INSTANCE: lab.instance.slug,
+            labels.WORKLOAD: str(lab.pk),
+        },
+        "expires": expires.get(labels.EXPIRES, _latest_end(lab)),
+        "image": _full_image(lab, lab.image),
+        "git_image": _full_image(lab, settings.GIT_IMAGE),
+        "cpu_request_millis": lab.cpu_millis,
+        "cpu_limit_millis": 2 * lab.cpu_millis,
+        "memory_mib": lab.memory_mib,
+        "gpus": lab.gpus,
+        "gpu_label": gpu.get("node_labels", {}),
+        "repository": repository,
+        "repository_dir": re.sub(
+            r"[^A-Za-z0-9_.-]", "-", repository.rstrip("/").split("/")[-1].removesuffix(".git")
+        ).lstrip(".-")
+        or "repository",
+        "config": lab_config(password_hash=lab.password_hash, token=token_of(lab), host=lab.host),
+        "secret_uid": owner_uid,
+        "scratch_gib": settings.SCRATCH_GIB,
+        "home_gib": settings.HOME_GIB,
+        "shm_mib": max(64, lab.memory_mib // 2),
+        "ingress_class": lab.cluster.ingress_class,
+        "tls_secret": lab.cluster.tls_secret,
+        "ingress_annotations": lab.cluster.ingress_annotations,
+        "run_as_user": 1000,
+        "group": 100,
+    }
+
+
+def _latest_end(lab: Lab) -> str:
+    """Before the first answer: the time by which it is over in any case."""
+    return str(int((lab.start_deadline or lab.created_at).timestamp()) + 60 * lab.lifetime_minutes)

@@ -1,0 +1,61 @@
+"""Ending workloads: by a person, by the clock, or because they failed."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from accounts.models import User
+from accounts.services import authority
+from labs.errors import Refusal
+from labs.models import EndReason, Instance, State, Workload
+from labs.models.workload import STOPPABLE_STATES
+
+from .transition import move
+
+
+def stop(workload: Workload, *, actor: User, now: datetime.datetime, reason: str = "") -> bool:
+    """End it because a person says so. False: it was ending already. Raises Refusal when the person may not."""
+    if not authority.can_stop_workload(actor, workload):
+        raise Refusal("There is no such lab.", code="not-found")
+    end_reason = EndReason.USER if workload.owner_id == actor.pk else EndReason.STAFF
+    return end(workload, end_reason, now=now, actor=actor, reason=reason)
+
+
+def end(
+    workload: Workload,
+    end_reason: EndReason,
+    *,
+    now: datetime.datetime,
+    actor: User | None = None,
+    reason: str = "",
+    **fields: Any,
+) -> bool:
+    """Take it towards its end; the reconciler removes what is on the cluster. False: it was ending already."""
+    return move(
+        workload,
+        State.STOPPING,
+        now=now,
+        actor=actor,
+        reason=reason,
+        reconcile=True,
+        end_reason=end_reason,
+        is_ready=False,
+        **fields,
+    )
+
+
+def fail(workload: Workload, diagnosis: dict[str, Any], *, now: datetime.datetime, log_tail: str = "") -> bool:
+    """End it because it cannot run, and keep why."""
+    return end(workload, EndReason.FAILED, now=now, reason=diagnosis["title"], diagnosis=diagnosis, log_tail=log_tail)
+
+
+def stop_all(
+    instance: Instance, *, now: datetime.datetime, owner: User | None = None, actor: User | None = None,
+    end_reason: EndReason = EndReason.STAFF, reason: str = "",
+) -> int:  # fmt: skip
+    """End everything that runs in the instance, or what one person runs there. Returns how many."""
+    rows = Workload.objects.filter(instance=instance, state__in=STOPPABLE_STATES).select_related("instance", "owner")
+    if owner:
+        rows = rows.filter(owner=owner)
+    return sum(end(row, end_reason, now=now, actor=actor, reason=reason) for row in rows)

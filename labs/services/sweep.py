@@ -1,0 +1,142 @@
+"""The minute sweep: ends what is over, sends again what was lost, and removes what has no row. Costs four lists a cluster."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import F, Q
+from django.utils import timezone
+
+from k8s import labels
+from k8s.client import Client
+from k8s.errors import Error
+from labs.models import Cluster, EndReason, Instance, State, Workload
+from labs.models.workload import WANTED_STATES
+
+from . import clusters
+from .claims import free
+from .instances import end_what_is_over
+from .queue import enqueue
+from .reconcile import finish, forget_applied
+from .rendering import WORKLOAD_KINDS
+from .stopping import end, fail
+from .waiting import promote_queued
+
+log = logging.getLogger(__name__)
+#: What one pod has on the cluster: kind → its metadata.
+Found = dict[str, dict[str, Any]]
+
+
+def sweep(now: datetime.datetime) -> None:
+    """One pass. Every part stands alone: an odd row or a silent cluster does not keep the others from theirs."""
+    parts: list[Callable[[], Any]] = [
+        lambda: end_due(now),
+        lambda: end_what_is_over(now),
+        lambda: promote_all(now),
+        lambda: send_again(now),
+        *(partial(compare, cluster) for cluster in Cluster.objects.all()),
+    ]
+    for part in parts:
+        try:
+            part()
+        except Error as error:
+            log.warning("sweep: %s", error)
+        except Exception:
+            log.exception("sweep: a part failed")
+
+
+def end_due(now: datetime.datetime) -> int:
+    """End what has expired, and give up what has not answered before its start deadline."""
+    ended = 0
+    for row in Workload.objects.expired(now).select_related("instance", "owner"):
+        ended += end(row, EndReason.EXPIRED, now=now)
+    for row in Workload.objects.overdue(now).select_related("instance", "owner"):
+        ended += fail(row, row.diagnosis or TOO_SLOW, now=now)
+    return ended
+
+
+TOO_SLOW = {
+    "cause": "start-deadline",
+    "title": "It did not start in time.",
+    "text": "It was given up, because it had not answered after {minutes} minutes.",
+    "next_step": "Launch it again. If that does not help, tell the course staff.",
+    "fatal": True,
+}
+TOO_SLOW["text"] = str(TOO_SLOW["text"]).format(minutes=settings.START_DEADLINE_MINUTES)
+
+
+def promote_all(now: datetime.datetime) -> None:
+    """Look at every queue."""
+    for pk in Workload.objects.filter(state=State.QUEUED).values_list("instance", flat=True).distinct():
+        promote_queued(pk, now=now)
+
+
+def send_again(now: datetime.datetime) -> None:
+    """Queue the work on rows whose newest generation is not done and which nobody is at."""
+    unsettled = free(now) & ~_settled()
+    for pk in Workload.objects.live().exclude(state=State.QUEUED).filter(unsettled).values_list("pk", flat=True):
+        enqueue("reconcile_workload", pk)
+    for pk in Instance.objects.filter(unsettled).values_list("pk", flat=True):
+        enqueue("reconcile_instance", pk)
+
+
+def _settled() -> Q:
+    return Q(observed_generation__gte=F("generation"))
+
+
+def compare(cluster: Cluster) -> None:
+    """Hold what is on the cluster against the rows. Raises k8s.errors.Error when it does not answer."""
+    # Rows that were settled before the lists must be in them; rows are read again after, so that what is listed has its row by then.
+    settled = set(Workload.objects.live().filter(_settled(), cluster=cluster, claim=None).values_list("pk", flat=True))
+    client = clusters.client(cluster)
+    found = list_ours(client)
+    rows = {row.pk: row for row in Workload.objects.live().filter(cluster=cluster).select_related("instance", "owner")}
+    for pk, objects in found.items():
+        if pk not in rows:
+            remove_orphan(client, objects)
+    for pk in settled & rows.keys():
+        _compare_one(client, rows[pk], found.get(pk, {}))
+    Cluster.objects.filter(pk=cluster.pk).update(last_seen_at=timezone.now())
+
+
+def _compare_one(client: Client, row: Workload, objects: Found) -> None:
+    if row.state == State.STOPPING:
+        if not objects:
+            finish(row)
+        elif "Secret" in objects:
+            Workload.objects.filter(pk=row.pk).update(generation=F("generation") + 1)
+            enqueue("reconcile_workload", row.pk)
+        elif all("deletionTimestamp" not in item for item in objects.values()):
+            remove_orphan(client, objects)  # Its owner is gone, and yet it stays: no garbage collector took it.
+    elif row.state in WANTED_STATES and set(objects) != set(WORKLOAD_KINDS):
+        forget_applied(row)
+        enqueue("reconcile_workload", row.pk)
+
+
+def list_ours(client: Client) -> dict[UUID, Found]:
+    """Everything with our labels, by the workload that it names."""
+    found: dict[UUID, Found] = defaultdict(dict)
+    for kind in WORKLOAD_KINDS:
+        for item in client.list(kind, labels=labels.selector(settings.SITE_IDENTITY), metadata_only=True).items:
+            try:
+                pk = UUID(item["metadata"]["labels"][labels.WORKLOAD])
+            except ValueError:
+                continue  # Somebody's hand-made label: not ours.
+            found[pk][kind] = item["metadata"]
+    return found
+
+
+def remove_orphan(client: Client, objects: Found) -> None:
+    """Delete objects of ours without a live row, each by its uid, so that nothing else of the same name is meant."""
+    for kind, metadata in objects.items():
+        log.warning(
+            "removing %s %s/%s, which belongs to nothing that runs", kind, metadata["namespace"], metadata["name"]
+        )
+        client.delete(kind, metadata["name"], metadata["namespace"], uid=metadata["uid"])

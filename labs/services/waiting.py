@@ -1,0 +1,49 @@
+"""The queue of an instance: first come, first served, as room comes free."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from django.db import transaction
+
+from labs.errors import Refusal
+from labs.models import Instance, State, Workload
+
+from .admission import Ask, check_room
+from .launch import start_deadline
+from .transition import move
+
+
+def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
+    """Accept what waits, in its order, as far as there is room; returns how many. The first that does not fit holds its place."""
+    promoted = 0
+    with transaction.atomic():
+        instance = Instance.objects.select_for_update().filter(pk=instance_pk).first()
+        rows = (
+            Workload.objects.filter(instance=instance, state=State.QUEUED)
+            .select_related("instance", "owner")
+            .order_by("created_at")
+        )
+        full_for: set[int] = set()
+        for row in rows if instance else ():
+            if row.owner_id in full_for:
+                continue
+            try:
+                check_room(row.instance, row.owner, Ask(row.cpu_millis, row.memory_mib, row.gpus))
+            except Refusal as refusal:
+                if refusal.code == "over-own-limit":
+                    # Their own limit holds them back, not the instance's: those behind need not wait for it.
+                    full_for.add(row.owner_id)
+                    continue
+                break
+            promoted += move(row, State.REQUESTED, now=now, reconcile=True, start_deadline=start_deadline(now))
+    return promoted
+
+
+def position(workload: Workload) -> int:
+    """Its place in the queue of its instance, from 1."""
+    ahead = Workload.objects.filter(
+        instance=workload.instance_id, state=State.QUEUED, created_at__lt=workload.created_at
+    )
+    return ahead.count() + 1

@@ -1,0 +1,39 @@
+"""What the queue runs. Primary keys in, services called; every task may run twice or at the same time."""
+
+import logging
+
+from django.utils import timezone
+
+from k8s.errors import Error
+
+from .services import instances, reconcile, sweep, waiting
+
+log = logging.getLogger(__name__)
+
+
+def reconcile_workload(pk: str) -> bool:
+    """Make the cluster agree with a workload; a cluster that does not answer is tried again by the sweep."""
+    try:
+        return reconcile.reconcile(pk)
+    except Error as error:
+        log.warning("workload %s waits for its cluster: %s", pk, error)
+        return False
+
+
+def reconcile_instance(pk: str) -> bool:
+    """Make the cluster agree with an instance."""
+    try:
+        return instances.reconcile_instance(pk)
+    except Error as error:
+        log.warning("instance %s waits for its cluster: %s", pk, error)
+        return False
+
+
+def promote_queued(instance_pk: str) -> int:
+    """Accept what waits in the instance, as far as there is room."""
+    return waiting.promote_queued(instance_pk, now=timezone.now())
+
+
+def run_sweep() -> None:
+    """The minute sweep, called by the schedule."""
+    sweep.sweep(timezone.now())
