@@ -11,13 +11,13 @@ LONGEST_OBJECT_NAME = 50
 LONGEST_HOST_LABEL = 40
 
 _RESERVED = """
-    abuse account accounts admin administrator api app apps auth autoconfig autodiscover broadcasthost cdn cluster console
-    dashboard dns docs ftp grafana health help hostmaster hub imap ingress internal isatap jupyterhub kubernetes ldap
+    abuse account accounts admin administrator api app apps auth autoconfig autodiscover broadcasthost cdn cluster
+    console dashboard dns docs ftp grafana health help hostmaster hub imap ingress internal isatap jupyterhub kubernetes ldap
     localdomain localhost login logout mail media metrics mlsite monitor monitoring mta-sts mx noc ns ns1 ns2 pop pop3
     portal postmaster prometheus proxy register registry root security server signin signup site smtp sso ssladmin staff
     static status support sysadmin system usenet vpn web webmail webmaster wpad www www1 www2
 """
-#: Names that pass for a part of the site itself, or to which mail and certificate authorities give a meaning (RFC 2142).
+#: Names that pass for a part of the site, or to which mail and certificate authorities give a meaning (RFC 2142).
 RESERVED = frozenset(_RESERVED.split())
 
 

@@ -1,0 +1,135 @@
+"""Pure: what stands in an instance's namespace before the first workload."""
+
+from typing import Any
+
+from k8s.labels import INSTANCE, MANAGED_BY, MANAGER, SITE, WORKLOAD
+
+#: Networks that are never "the internet": private (RFC 1918), shared (RFC 6598), link-local with the clouds' metadata
+#: service (RFC 3927), loopback, and what else IANA's special-purpose registry keeps from global routing.
+PRIVATE_V4 = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+]
+PRIVATE_V6 = ["::1/128", "::ffff:0:0/96", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8"]
+LAB_ACCOUNT = "lab"
+
+
+def instance_objects(
+    *,
+    name: str,
+    namespace: str,
+    site: str,
+    quota: dict[str, int | None],
+    ingress_namespace_labels: dict[str, str],
+    lab_uses_internet: bool = True,
+    lab_port: int = 8888,
+) -> list[dict[str, Any]]:
+    """The namespace and its rules, in the order in which they must be applied.
+
+    `quota`: cpu_millis, memory_mib, gpus, storage_gib, pods; None is not limited. `ingress_namespace_labels`: of the
+    namespace in which the ingress controller runs. `lab_uses_internet`: whether labs may reach public addresses.
+    """
+    labels = {MANAGED_BY: MANAGER, SITE: site, INSTANCE: name}
+    objects = [
+        _namespace(namespace),
+        _account(),
+        _quota(quota),
+        _limit_range(),
+        _policy("deny-all", {"policyTypes": ["Ingress", "Egress"]}),
+        _policy("allow-dns", {"policyTypes": ["Egress"], "egress": [_DNS]}),
+        _policy("allow-ingress", _from_ingress(ingress_namespace_labels, lab_port)),
+        # Applied even when labs get none, so that taking the right away takes effect.
+        _policy("allow-internet", {"policyTypes": ["Egress"], "egress": _INTERNET if lab_uses_internet else []}),
+    ]
+    for obj in objects:
+        obj["metadata"]["labels"] = {**labels, **obj["metadata"].get("labels", {})}
+        if obj["kind"] != "Namespace":
+            obj["metadata"]["namespace"] = namespace
+    return objects
+
+
+#: The cluster's name service; some clusters answer on another port behind the Service (CoreDNS on OpenShift: 5353).
+_DNS: dict[str, Any] = {
+    "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
+    "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
+}
+_INTERNET: list[dict[str, Any]] = [
+    {
+        "to": [
+            {"ipBlock": {"cidr": "0.0.0.0/0", "except": PRIVATE_V4}},
+            {"ipBlock": {"cidr": "::/0", "except": PRIVATE_V6}},
+        ]
+    }
+]
+
+
+def _namespace(name: str) -> dict[str, Any]:
+    # https://kubernetes.io/docs/concepts/security/pod-security-standards/
+    levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": levels}}
+
+
+def _account() -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": LAB_ACCOUNT},
+        "automountServiceAccountToken": False,
+    }
+
+
+def _quota(quota: dict[str, int | None]) -> dict[str, Any]:
+    """Requests are what is counted: limits of CPU go beyond them on purpose. Nothing may be exposed past the ingress."""
+    amounts = {
+        "requests.cpu": (quota.get("cpu_millis"), "m"),
+        "requests.memory": (quota.get("memory_mib"), "Mi"),
+        "limits.memory": (quota.get("memory_mib"), "Mi"),
+        "requests.nvidia.com/gpu": (quota.get("gpus"), ""),
+        "requests.storage": (quota.get("storage_gib"), "Gi"),
+        "pods": (quota.get("pods"), ""),
+        "services.nodeports": (0, ""),
+        "services.loadbalancers": (0, ""),
+    }
+    hard = {key: f"{value}{unit}" for key, (value, unit) in amounts.items() if value is not None}
+    return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "instance"}, "spec": {"hard": hard}}
+
+
+def _limit_range() -> dict[str, Any]:
+    """What a container gets that says nothing, so that the quota never refuses it for that."""
+    small = {"cpu": "100m", "memory": "128Mi"}
+    return {
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": {"name": "instance"},
+        "spec": {"limits": [{"type": "Container", "default": small, "defaultRequest": small}]},
+    }
+
+
+def _policy(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {"podSelector": {}, **spec},
+    }
+
+
+def _from_ingress(namespace_labels: dict[str, str], port: int) -> dict[str, Any]:
+    return {
+        "podSelector": {"matchExpressions": [{"key": WORKLOAD, "operator": "Exists"}]},
+        "policyTypes": ["Ingress"],
+        "ingress": [
+            {
+                "from": [{"namespaceSelector": {"matchLabels": namespace_labels}}],
+                "ports": [{"protocol": "TCP", "port": port}],
+            }
+        ],
+    }
