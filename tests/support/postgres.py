@@ -1,0 +1,91 @@
+"""A PostgreSQL server of the tests' own: loopback, a free port, a folder that goes with it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+
+def binaries() -> Path | None:
+    """The newest installed server's programs, or None."""
+    if found := shutil.which("initdb"):
+        return Path(found).parent
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    return folders[-1].parent if folders else None
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Postgres:
+    """Started by the constructor; `url(name)` makes a data base and answers its address."""
+
+    def __init__(self, folder: Path) -> None:
+        programs = binaries()
+        if programs is None:
+            raise FileNotFoundError("no PostgreSQL server is installed")
+        self.programs = programs
+        self.user = self._unprivileged()
+        self.folder = folder
+        self.password = secrets.token_hex(16)
+        self.port = free_port()
+        folder.mkdir(parents=True, exist_ok=True)
+        password_file = folder / "password"
+        password_file.write_text(self.password)
+        if self.user:
+            os.chown(folder, pwd.getpwnam(self.user).pw_uid, -1)
+            os.chown(password_file, pwd.getpwnam(self.user).pw_uid, -1)
+        self._run("initdb", "-D", folder / "data", "-U", "tests", "-A", "scram-sha-256", "--pwfile", password_file, "-E", "UTF8", "--no-sync")
+        self.server = subprocess.Popen(
+            [programs / "postgres", "-D", folder / "data", "-p", str(self.port), "-c", "listen_addresses=127.0.0.1",
+             "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=200"],
+            user=self.user, cwd="/", stdout=subprocess.DEVNULL, stderr=(folder / "log").open("w"), start_new_session=True,
+        )  # fmt: skip
+        self._wait()
+
+    @staticmethod
+    def _unprivileged() -> str | None:
+        """The server refuses to run as root."""
+        if os.getuid() != 0:
+            return None
+        names = {entry.pw_name for entry in pwd.getpwall()}
+        return "postgres" if "postgres" in names else "nobody"
+
+    def _run(self, program: str, *args: object) -> None:
+        subprocess.run([self.programs / program, *map(str, args)], user=self.user, cwd="/", check=True, capture_output=True)
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            ready = subprocess.run([self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False)
+            if ready.returncode == 0:
+                return
+            if self.server.poll() is not None:
+                break
+            time.sleep(0.1)
+        raise RuntimeError((self.folder / "log").read_text())
+
+    def url(self, name: str) -> str:
+        """The address of a new, empty data base."""
+        environment = {**os.environ, "PGPASSWORD": self.password}
+        command = [self.programs / "createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "tests", name]
+        subprocess.run(command, env=environment, cwd="/", check=True, capture_output=True)
+        return f"postgres://tests:{self.password}@127.0.0.1:{self.port}/{name}"
+
+    def stop(self) -> None:
+        self.server.send_signal(signal.SIGINT)  # a fast shutdown: does not wait for connections
+        try:
+            self.server.wait(20)
+        except subprocess.TimeoutExpired:
+            self.server.kill()
+            self.server.wait()
