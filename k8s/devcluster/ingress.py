@@ -42,7 +42,7 @@ async def run(options: Any) -> None:
     Options: kubeconfig, dir (the port is remembered in <dir>/ingress-port), ingress_port (0 or None: the one remembered, or
     a free one). Raises SystemExit(2) after one line on stderr when the port cannot be had.
     """
-    while not Path(options.kubeconfig).exists():  # noqa: ASYNC110  (an API server beside us is about to write it)
+    while not Path(options.kubeconfig).exists():
         await asyncio.sleep(0.05)
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
     session = aiohttp.ClientSession(

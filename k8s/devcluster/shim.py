@@ -9,6 +9,8 @@ container's process group; SIGUSR1 kills all that descends from it, whatever ses
 little of that, because each container pays for it.
 """
 
+import contextlib
+import ctypes
 import errno
 import fcntl
 import json
@@ -17,6 +19,7 @@ import select
 import signal
 import sys
 import time
+from typing import Any
 
 LINUX = sys.platform == "linux"
 ROTATE = 5 * 1024 * 1024  # bytes of log before it is moved to <log>.1
@@ -25,26 +28,26 @@ NEWNS, NEWUSER = 0x20000, 0x10000000
 RDONLY, REMOUNT, BIND, REC, PRIVATE = 0x1, 0x20, 0x1000, 0x4000, 0x40000
 
 
-def libc():
-    import ctypes
-
+def libc() -> ctypes.CDLL:
+    """The C library, for what Python has no call for."""
     return ctypes.CDLL(None, use_errno=True)
 
 
-def check(result, what):
-    import ctypes
-
+def check(result: int, what: str) -> None:
+    """Raise OSError where a call of the C library failed."""
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{what}: {os.strerror(code)}")
 
 
-def stamp():
+def stamp() -> str:
+    """The present, as container runtimes write it."""
     nanoseconds = time.time_ns()
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(nanoseconds // 10**9)) + f".{nanoseconds % 10**9:09d}Z"
 
 
-def write(path, value):
+def write(path: str, value: dict[str, Any]) -> None:
+    """A file that is there whole or not at all."""
     with open(path + ".new", "w") as file:
         json.dump(value, file)
     os.rename(path + ".new", path)
@@ -53,11 +56,12 @@ def write(path, value):
 class Log:
     """Lines with a time stamp and F (full) or P (partial), rotated once."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.path, self.rest = path, b""
         self.file = open(path, "ab")  # noqa: SIM115
 
-    def feed(self, data):
+    def feed(self, data: bytes) -> None:
+        """Take in what the container wrote."""
         *lines, self.rest = (self.rest + data).split(b"\n")
         for line in lines:
             self.line(line, b"F")
@@ -70,10 +74,12 @@ class Log:
             os.replace(self.path, self.path + ".1")
             self.file = open(self.path, "ab")  # noqa: SIM115
 
-    def line(self, text, flag):
+    def line(self, text: bytes, flag: bytes) -> None:
+        """Write one line."""
         self.file.write(stamp().encode() + b" " + flag + b" " + text + b"\n")
 
-    def close(self):
+    def close(self) -> None:
+        """Write what has no line end yet."""
         if self.rest:
             self.line(self.rest, b"F")
         self.file.close()
@@ -82,20 +88,23 @@ class Log:
 class Root:
     """A root folder of its own for one container: the host's, read-only, with the pod's volumes where they belong."""
 
-    def __init__(self, root):
+    def __init__(self, root: str) -> None:
         self.root, self.libc, self.ours = root, libc(), {"/"}
 
-    def mount(self, source, target, flags, kind=None, data=None):
+    def mount(self, source: str | None, target: str, flags: int, kind: str | None = None, data: str | None = None) -> None:
+        """mount(2). Raises OSError."""
         encoded = [value and value.encode() for value in (source, target, kind, data)]
         check(self.libc.mount(encoded[0], encoded[1], encoded[2], flags, encoded[3]), f"mount {target}")
 
-    def tmpfs(self, target):
+    def tmpfs(self, target: str) -> None:
+        """Mount an empty folder in memory."""
         self.mount("tmpfs", target, 0, "tmpfs", "mode=755")
 
-    def bind(self, source, target):
+    def bind(self, source: str, target: str) -> None:
+        """Mount a folder or file in a second place."""
         self.mount(source, target, BIND | REC)
 
-    def copy(self, folder):
+    def copy(self, folder: str) -> None:
         """Make `folder` a tmpfs of ours in which everything of the host's folder is bound."""
         self.tmpfs(self.root + folder)
         for name in os.listdir(folder):
@@ -116,15 +125,14 @@ class Root:
                 continue  # what cannot be bound (a socket gone, no right to see it) is not there for the pod
         self.ours.add(folder)
 
-    def read_only(self, target):
-        import ctypes
-
+    def read_only(self, target: str) -> None:
+        """Make a mount and all below it read-only."""
         attributes = (ctypes.c_uint64 * 4)(RDONLY, 0, 0, 0)
         # mount_setattr(2) has the same number everywhere; a kernel before 5.12 leaves the host writable, which is no worse
         # than a pod without a namespace.
         self.libc.syscall(442, -100, target.encode(), 0x8000, attributes, 32)
 
-    def place(self, target, directory):
+    def place(self, target: str, directory: bool) -> None:
         """Make the mount point exist, copying no more of the host's folders than needed."""
         path = ""
         *parents, last = target.strip("/").split("/")
@@ -139,7 +147,13 @@ class Root:
                     os.mkdir(self.root + path)
                 self.ours.add(path)
 
-    def build(self, mounts):
+    def within(self, target: str, directory: bool) -> None:
+        """Make a mount point below a mount that is there already, in that volume itself."""
+        os.makedirs(target if directory else os.path.dirname(target), exist_ok=True)
+        if not directory:
+            os.close(os.open(target, os.O_CREAT, 0o644))
+
+    def build(self, mounts: list[list[Any]]) -> None:
         """Mounts are [source or None to hide, target, read-only]."""
         self.mount(None, "/", REC | PRIVATE)
         self.copy("/")
@@ -151,10 +165,7 @@ class Root:
                 self.place(target, source is None or os.path.isdir(source))
         for source, target, ro in mounts:
             if target in nested:
-                self.ours.update(targets)
-                os.makedirs(self.root + (target if source is None or os.path.isdir(source) else os.path.dirname(target)), exist_ok=True)
-                if source and not os.path.isdir(source):
-                    os.close(os.open(self.root + target, os.O_CREAT, 0o644))
+                self.within(self.root + target, source is None or os.path.isdir(source))
             if source is None:
                 self.tmpfs(self.root + target)
                 continue
@@ -167,7 +178,7 @@ class Root:
         os.chdir("/")
 
 
-def enter_namespaces(space):
+def enter_namespaces(space: dict[str, Any]) -> None:
     """A user namespace (one user: uid `space["uid"]` stands for ours) and a mount namespace of its own."""
     uid, gid = os.getuid(), os.getgid()
     check(libc().unshare(NEWUSER | NEWNS), "unshare")
@@ -179,7 +190,7 @@ def enter_namespaces(space):
     Root(space["root"]).build(space["mounts"])
 
 
-def start_error(error, command):
+def start_error(error: BaseException, command: str) -> str:
     """The wording of a container runtime for a command that cannot be run."""
     if isinstance(error, FileNotFoundError) and "/" not in command:
         text = f'exec: "{command}": executable file not found in $PATH'
@@ -195,7 +206,7 @@ def start_error(error, command):
     )
 
 
-def child(spec, output, report):
+def child(spec: dict[str, Any], output: int, report: int) -> None:
     """Become the container's command; never returns."""
     try:
         os.setsid()
@@ -214,48 +225,45 @@ def child(spec, output, report):
             os.chdir(spec["cwd"])
         except OSError:
             os.chdir("/")
-        os.execvpe(spec["argv"][0], spec["argv"], spec["env"])
-    except BaseException as error:  # noqa: BLE001
+        os.execvpe(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606
+    except BaseException as error:
         os.write(report, start_error(error, spec["argv"][0]).encode())
     os._exit(128)
 
 
-def descendants(pid):
-    found = []
-    try:
+def descendants(pid: int) -> list[int]:
+    """All processes below this one."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{task}/children") as file:
                 for one in map(int, file.read().split()):
                     found += [one, *descendants(one)]
-    except OSError:
-        pass
     return found
 
 
-def kill_all(main):
+def kill_all(main: int) -> None:
     """SIGKILL to everything below the shim, until nothing is left (each round can find what the last one orphaned)."""
     for _ in range(20):
         below = descendants(os.getpid())
         for pid in below:
-            try:
+            with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-            except OSError:
-                pass
         if not below:
             break
         time.sleep(0.01)
-        reap(None)
-    if not LINUX and main:
-        try:
+        reap()
+    if not LINUX:
+        with contextlib.suppress(OSError):
             os.killpg(main, signal.SIGKILL)
-        except OSError:
-            pass
 
 
-STATUS = {}
+#: Wait status by process id of what has ended.
+STATUS: dict[int, int] = {}
 
 
-def reap(_main):
+def reap() -> None:
+    """Collect what has ended, orphans that came to us included."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -266,7 +274,7 @@ def reap(_main):
         STATUS[pid] = status
 
 
-def supervise(main, log, output, wake):
+def supervise(main: int, log: Log, output: int, wake: int) -> int:
     """Copy output to the log until the main process has ended and all below it is gone; its wait status."""
     os.set_blocking(output, False)
     while True:
@@ -274,22 +282,21 @@ def supervise(main, log, output, wake):
         if wake in ready:
             for number in os.read(wake, 512):
                 if number == signal.SIGTERM:
-                    try:
+                    with contextlib.suppress(OSError):
                         os.killpg(main, signal.SIGTERM)
-                    except OSError:
-                        pass
                 elif number == signal.SIGUSR1:
                     kill_all(main)
         if output in ready:
             drain(output, log, 64)
-        reap(main)
+        reap()
         if main in STATUS:
             kill_all(main)
             drain(output, log, 100_000)
             return STATUS[main]
 
 
-def drain(output, log, times):
+def drain(output: int, log: Log, times: int) -> None:
+    """Read what is there to the log, at most `times` pieces of it."""
     for _ in range(times):
         try:
             data = os.read(output, 65536)
@@ -300,7 +307,8 @@ def drain(output, log, times):
         log.feed(data)
 
 
-def run(folder):
+def run(folder: str) -> None:
+    """Run the container of a folder; returns when it is over."""
     with open(folder + "/spec.json") as file:
         spec = json.load(file)
     lock = os.open(folder + "/lock", os.O_CREAT | os.O_RDWR, 0o600)
@@ -310,8 +318,8 @@ def run(folder):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     wake, wake_in = os.pipe()
     os.set_blocking(wake_in, False)
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD):
-        signal.signal(number, lambda *_: None)
+    for handled in (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD):
+        signal.signal(handled, lambda *_: None)
     signal.set_wakeup_fd(wake_in)
     output, output_in = os.pipe()
     report, report_in = os.pipe()
@@ -330,10 +338,11 @@ def run(folder):
     status = supervise(main, log, output, wake)
     log.close()
     code = os.waitstatus_to_exitcode(status)
-    write(folder + "/exit.json", {"exitCode": code if code >= 0 else 128 - code, "signal": max(0, -code), "finishedAt": stamp()})
+    number = max(0, -code)
+    write(folder + "/exit.json", {"exitCode": 128 + number if number else code, "signal": number, "finishedAt": stamp()})
 
 
-def execute(pid, folder):
+def execute(pid: str, folder: str) -> None:
     """Run $SHIM_ARGV with the environment, the folder and the namespaces of a running container."""
     argv = json.loads(os.environ["SHIM_ARGV"])
     with open(folder + "/spec.json") as file:
@@ -344,20 +353,26 @@ def execute(pid, folder):
             check(libc().setns(space, 0), "setns")
     try:
         os.chdir(spec["cwd"])
-        os.execvpe(argv[0], argv, spec["env"])
+        os.execvpe(argv[0], argv, spec["env"])  # noqa: S606
     except OSError as error:
         sys.stderr.write(start_error(error, argv[0]))
         sys.exit(126 if error.errno == errno.EACCES else 127)
 
 
-def probe(folder):
+def probe(folder: str) -> None:
     """Try what a container would need, in a child; raises or exits with an error when it does not work."""
     os.makedirs(folder + "/root", exist_ok=True)
     os.makedirs(folder + "/volume", exist_ok=True)
-    enter_namespaces({"uid": 1000, "gid": 1000, "root": folder + "/root", "mounts": [[folder + "/volume", "/etc/devcluster/probe", False]]})
+    mounts = [[folder + "/volume", "/etc/devcluster/probe", False]]
+    enter_namespaces({"uid": 1000, "gid": 1000, "root": folder + "/root", "mounts": mounts})
     with open("/etc/devcluster/probe/file", "w") as file:
         file.write("ok")
 
 
 if __name__ == "__main__":
-    {"run": run, "exec": execute, "probe": probe}[sys.argv[1]](*sys.argv[2:])
+    if sys.argv[1] == "run":
+        run(sys.argv[2])
+    elif sys.argv[1] == "exec":
+        execute(sys.argv[2], sys.argv[3])
+    else:
+        probe(sys.argv[2])

@@ -34,7 +34,7 @@ async def run(options: Any) -> None:
     """
     folder = Path(options.dir).absolute()
     (folder / "pods").mkdir(parents=True, exist_ok=True, mode=0o700)
-    while not Path(options.kubeconfig).exists():  # noqa: ASYNC110  (an API server beside us is about to write it)
+    while not Path(options.kubeconfig).exists():
         await asyncio.sleep(0.05)
     async with Api.from_kubeconfig(options.kubeconfig, user_agent="devcluster-kubelet") as api:
         resources = capacity(options.capacity)
@@ -62,7 +62,11 @@ async def _serve(context: Context, resources: dict[str, str], labels: dict[str, 
             node.run(), agent.run(), context.events.run(), monitor.memory(agent.pods), monitor.storage(agent.pods)
         )
     finally:
-        await asyncio.shield(asyncio.create_task(_close(agent, server)))
+        closing = asyncio.create_task(_close(agent, server))
+        while not closing.done():  # a second cancellation must not leave processes behind
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(closing)
+        agent.kill()
 
 
 async def _close(agent: Agent, server: Server) -> None:

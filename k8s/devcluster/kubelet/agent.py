@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from .container import STOPPED
 from .context import Context
 from .pod import Pod, finish_deletion
 from .process import Process, end
@@ -103,6 +104,14 @@ class Agent:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(pod.stop() for pod in self._pods.values()))
+
+    def kill(self) -> None:
+        """Kill at once what is still running, for a stop that was itself cut short."""
+        for folder in (self._context.folder / "pods").glob("*"):
+            for process in map(Process, runs(folder)):
+                if process.alive():
+                    process.mark(STOPPED)
+                    process.kill()
 
 
 def runs(folder: Path) -> list[Path]:

@@ -18,7 +18,8 @@ class _Container:
     """A container that runs, or that has done its work if it is one of the first ones."""
 
     def __init__(self, spec: Object, *, init: bool) -> None:
-        self.spec, self.name, self.last = spec, spec["name"], {}
+        self.spec, self.name = spec, spec["name"]
+        self.last: Object = {}
         done = {"exitCode": 0, "reason": "Completed", "startedAt": now(), "finishedAt": now()}
         self.state: Object = {"terminated": done} if init else {"running": {"startedAt": now()}}
         self.ready, self.started = True, not init

@@ -61,14 +61,14 @@ def _namespace(
     context: Context, pod: Object, container: Object, image: Image, volumes: Volumes, mounts: list[Mount]
 ) -> Object:
     security = (pod["spec"].get("securityContext") or {}) | (container.get("securityContext") or {})
-    listed = [[str(mount.source), mount.target, mount.read_only] for mount in mounts]
+    listed: list[list[object]] = [[str(mount.source), mount.target, mount.read_only] for mount in mounts]
     taken = {mount.target for mount in mounts}
     if "/tmp" not in taken:  # noqa: S108
         listed.append([str(_folder(volumes, "tmp")), "/tmp", False])  # noqa: S108
     # /root is where many a home-made Python lives; hiding it would hide the images' programs.
     listed = [entry for entry in listed if entry[1] != "/root" or "/root" not in map(str, _tops(context))]
     listed += [[None, str(folder), False] for folder in context.hidden if str(folder) not in taken]
-    listed += [[str(folder), str(folder), True] for folder in _covered(context, [entry[1] for entry in listed])]
+    listed += [[str(folder), str(folder), True] for folder in _covered(context, [str(entry[1]) for entry in listed])]
     return {
         "uid": security.get("runAsUser", image.uid), "gid": security.get("runAsGroup", image.gid),
         "root": str(_folder(volumes, "newroot")), "mounts": listed,

@@ -58,7 +58,7 @@ def _port(port: int | str, spec: Object) -> int:
     if isinstance(port, int):
         return port
     ports = {entry.get("name"): entry["containerPort"] for entry in spec.get("ports") or []}
-    return int(ports[port] if port in ports else port)
+    return int(ports.get(port, port))
 
 
 async def _http(action: Object, target: Target, timeout: float) -> str:

@@ -1,6 +1,7 @@
 """One run of a container: the folder that its shim writes to."""
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import os
@@ -47,7 +48,7 @@ class Process:
         path.touch(mode=0o600)
         path.write_text(json.dumps({**spec, "log": str(self.log)}))
         with (self.folder / "shim.err").open("wb") as errors:
-            child = subprocess.Popen(  # noqa: ASYNC220  (returns at once)
+            child = subprocess.Popen(
                 shim("run", str(self.folder)), env={}, cwd="/", start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
             )
@@ -118,10 +119,8 @@ class Process:
     def _signal(self, number: signal.Signals) -> None:
         state = self.started
         if state and self.alive():
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(state["shim"], number)
-            except ProcessLookupError:
-                pass
 
     def _read(self, name: str) -> Object | None:
         try:

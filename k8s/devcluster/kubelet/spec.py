@@ -131,7 +131,8 @@ def _value(
         return field_ref(pod, source["fieldRef"]["fieldPath"], ip)
     if "resourceFieldRef" in source:
         return resource_ref(container, source["resourceFieldRef"], node)
-    kind, ref = next(((kind, source[key]) for kind, key in _KEY if key in source), ("", {}))
+    found: list[tuple[str, Object]] = [(kind, source[key]) for kind, key in _KEY if key in source]
+    kind, ref = found[0] if found else ("", {})
     if not kind:
         raise ConfigError(f"unsupported valueFrom of {entry['name']}")
     data = sources.get((kind, ref["name"]))
