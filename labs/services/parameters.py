@@ -84,11 +84,10 @@ def _clean_one(item: dict[str, Any], value: Any, cluster: Cluster) -> Any:
     text = "" if value is None else str(value)
     if item["type"] != "password":
         text = text.strip()
-    if not text:
-        if item.get("required"):
-            raise ValueError(f"{item['label']} is needed.")
-        default = item.get("default")
-        text = "" if default is None or item["type"] == "password" else str(default)
+    if not text and item["type"] != "password":
+        text = str(item.get("default", ""))
+    if not text and item.get("required"):
+        raise ValueError(f"{item['label']} is needed.")
     return CLEANERS[item["type"]](item, text, cluster)
 
 

@@ -13,12 +13,17 @@ import time
 from pathlib import Path
 
 
+PROGRAMS = ("initdb", "postgres", "createdb", "pg_isready")
+
+
 def binaries() -> Path | None:
     """The newest installed server's programs, or None."""
+    folders = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    folders.sort(key=lambda folder: int(folder.parent.name))
     if found := shutil.which("initdb"):
-        return Path(found).parent
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    return folders[-1].parent if folders else None
+        folders.insert(0, Path(found).parent)
+    complete = [folder for folder in folders if all((folder / program).exists() for program in PROGRAMS)]
+    return complete[-1] if complete else None
 
 
 def free_port() -> int:

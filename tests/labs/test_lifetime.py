@@ -1,0 +1,115 @@
+"""Lifetime: extension within the limit, expiry, start deadline, the queue."""
+
+from __future__ import annotations
+
+import datetime
+from types import SimpleNamespace
+
+import pytest
+
+from labs.errors import Refusal
+from labs.models import EndReason, Event, Lab, State, Verb, Workload
+from labs.services.extension import extend, room_minutes
+from labs.services.stopping import stop
+from labs.services.sweep import end_due
+from labs.services.transition import move
+from labs.services.waiting import promote_queued
+from tests.factories import LabFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+MINUTE = datetime.timedelta(minutes=1)
+
+
+def lab_of(world: SimpleNamespace, state: State = State.RUNNING, **fields: object) -> Lab:
+    fields = {"owner": world.member, "template": world.template, **fields}
+    if state == State.RUNNING:
+        fields = {"lifetime_minutes": 60, "started_at": world.now - 30 * MINUTE, "expires_at": world.now + 30 * MINUTE, **fields}
+    lab: Lab = LabFactory(instance=world.instance, cluster=world.instance.cluster, state=state, **fields)
+    return lab
+
+
+def test_an_extension_moves_the_end_and_tells_the_cluster(world: SimpleNamespace) -> None:
+    lab = lab_of(world)
+    extend(lab, actor=world.member, minutes=60, now=world.now)
+    row = Workload.objects.get(pk=lab.pk)
+    assert (row.expires_at, row.lifetime_minutes) == (lab.expires_at + 60 * MINUTE, 120)
+    assert row.generation == lab.generation + 1
+    assert Event.objects.get(workload=lab.pk).verb == Verb.EXTENDED
+
+
+def test_member_cannot_extend_beyond_the_limit(world: SimpleNamespace) -> None:
+    lab = lab_of(world)
+    assert room_minutes(lab) == 1440 - 60
+    with pytest.raises(Refusal, match="may get 23 hours more; you asked for 1381 minutes"):
+        extend(lab, actor=world.member, minutes=1381, now=world.now)
+
+
+@pytest.mark.parametrize("who", ["staff", "owner"])
+def test_nobody_else_extends_a_lab(world: SimpleNamespace, who: str) -> None:
+    with pytest.raises(Refusal):
+        extend(lab_of(world), actor=getattr(world, who), minutes=1, now=world.now)
+
+
+def test_an_expired_lab_is_not_extended(world: SimpleNamespace) -> None:
+    with pytest.raises(Refusal):
+        extend(lab_of(world, expires_at=world.now), actor=world.member, minutes=1, now=world.now)
+
+
+def test_what_has_expired_ends_and_what_has_not_stays(world: SimpleNamespace) -> None:
+    over, not_yet = lab_of(world, expires_at=world.now), lab_of(world)
+    assert end_due(world.now) == 1
+    assert Workload.objects.get(pk=over.pk).end_reason == EndReason.EXPIRED
+    assert Workload.objects.get(pk=not_yet.pk).state == State.RUNNING
+
+
+def test_what_has_not_answered_by_its_deadline_is_given_up_with_a_reason(world: SimpleNamespace) -> None:
+    lab = lab_of(world, State.STARTING, start_deadline=world.now)
+    end_due(world.now)
+    row = Workload.objects.get(pk=lab.pk)
+    assert (row.state, row.end_reason, row.diagnosis["cause"]) == (State.STOPPING, EndReason.FAILED, "start-deadline")
+
+
+def test_time_while_starting_does_not_count(world: SimpleNamespace) -> None:
+    lab = lab_of(world, State.STARTING, start_deadline=world.now + MINUTE)
+    assert lab.time_left(world.now) is None
+
+
+def test_an_ended_workload_goes_nowhere(world: SimpleNamespace) -> None:
+    lab = lab_of(world, State.ENDED)
+    for state in State:
+        assert not move(lab, state, now=world.now)
+
+
+def test_stopping_twice_is_stopping_once(world: SimpleNamespace) -> None:
+    lab = lab_of(world)
+    assert stop(lab, actor=world.member, now=world.now)
+    assert not stop(lab, actor=world.member, now=world.now)
+    assert Event.objects.filter(workload=lab.pk, verb=Verb.STOPPING).count() == 1
+
+
+def test_who_stopped_it_is_told(world: SimpleNamespace) -> None:
+    mine, theirs = lab_of(world), lab_of(world)
+    stop(mine, actor=world.member, now=world.now)
+    stop(theirs, actor=world.staff, now=world.now)
+    assert Workload.objects.get(pk=mine.pk).end_reason == EndReason.USER
+    assert Workload.objects.get(pk=theirs.pk).end_reason == EndReason.STAFF
+
+
+def test_a_user_stops_only_their_own(world: SimpleNamespace) -> None:
+    with pytest.raises(Refusal, match="no such lab"):
+        stop(lab_of(world), actor=UserFactory(), now=world.now)
+
+
+def test_the_queue_moves_up_in_order_as_room_comes_free(world: SimpleNamespace) -> None:
+    running = lab_of(world, cpu_millis=3000)
+    first = lab_of(world, State.QUEUED, cpu_millis=3000, created_at=world.now - 2 * MINUTE)
+    second = lab_of(world, State.QUEUED, cpu_millis=3000, created_at=world.now - MINUTE)
+    others = lab_of(world, State.QUEUED, cpu_millis=3000, owner=world.staff, created_at=world.now)
+    promote_queued(world.instance.pk, now=world.now)
+    states = dict(Workload.objects.values_list("pk", "state"))
+    assert [states[lab.pk] for lab in (first, second, others)] == [State.QUEUED, State.QUEUED, State.REQUESTED]
+    stop(running, actor=world.member, now=world.now)
+    move(running, State.ENDED, now=world.now, ended_at=world.now)
+    promote_queued(world.instance.pk, now=world.now)
+    states = dict(Workload.objects.values_list("pk", "state"))
+    assert [states[lab.pk] for lab in (first, second)] == [State.REQUESTED, State.QUEUED]
