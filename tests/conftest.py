@@ -36,3 +36,17 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/site.sqlite3"
     server: Any = request.getfixturevalue("postgres")
     return str(server.url(f"test_{os.getpid()}_{abs(hash(request.node.name)) % 10**8}"))
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An API server: that of TEST_KUBECONFIG, or an embedded one without a node."""
+    if given := os.environ.get("TEST_KUBECONFIG"):
+        yield given
+        return
+    from tests.support.devcluster import DevCluster
+
+    cluster = DevCluster()
+    cluster.start(tmp_path_factory.mktemp("apiserver"))
+    yield str(cluster.kubeconfig)
+    cluster.stop()

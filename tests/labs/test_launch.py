@@ -46,7 +46,7 @@ def test_an_accepted_launch_is_a_row_with_its_event(world: SimpleNamespace) -> N
 def test_a_launch_queues_a_task_that_carries_only_the_primary_key(world: SimpleNamespace, django_capture_on_commit_callbacks: Any) -> None:
     with django_capture_on_commit_callbacks(execute=True):
         lab = launched(world, password="a secret word")
-    tasks = [queued.task() for queued in OrmQ.objects.all()]
+    tasks = [queued.task for queued in OrmQ.objects.all()]
     assert [(task["func"], task["args"]) for task in tasks if "workload" in task["func"]] == [("labs.tasks.reconcile_workload", (str(lab.pk),))]
 
 
@@ -54,7 +54,7 @@ def test_no_secret_is_in_row_parameters_event_or_task(world: SimpleNamespace, dj
     with django_capture_on_commit_callbacks(execute=True):
         lab = launched(world, password="a secret word")
     other = launched(world, name="other-lab", actor=world.owner)
-    texts = [str(queued.task()) for queued in OrmQ.objects.all()]
+    texts = [str(queued.task) for queued in OrmQ.objects.all()]
     texts += [str(vars(event)) for event in Event.objects.all()] + [str(vars(lab)), str(vars(other)), repr(lab.parameters)]
     assert not [text for text in texts if "a secret word" in text or token_of(other) in text]
     assert lab.password_hash.startswith("argon2:")

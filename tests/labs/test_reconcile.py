@@ -1,0 +1,248 @@
+"""The reconciler, the observation and the sweep against a real API (the embedded one, or the one of TEST_KUBECONFIG)."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from k8s import labels
+from k8s.client import Client
+from k8s.errors import Unavailable
+from labs.models import EndReason, Lab, Quota, Scope, State, Workload
+from labs.services import clusters, observe, sweep
+from labs.services.claims import Claim
+from labs.services.instances import provision
+from labs.services.launch import launch
+from labs.services.reconcile import load, reconcile
+from labs.services.rendering import WORKLOAD_KINDS, name_of
+from labs.services.stopping import stop
+from tests.support.stack import until
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def running(world: SimpleNamespace, kubeconfig: str) -> Iterator[SimpleNamespace]:
+    """The world on a cluster, in a namespace of its own."""
+    cluster = world.instance.cluster
+    cluster.connection, cluster.kubeconfig_file = "file", kubeconfig
+    cluster.save()
+    world.instance.slug = f"test-{uuid4().hex[:8]}"
+    world.instance.save()
+    provision(world.instance)
+    world.client = clusters.client(cluster)
+    yield world
+    world.client.delete("Namespace", world.instance.namespace)
+
+
+def launched(world: SimpleNamespace, **values: Any) -> Lab:
+    values = {"name": f"lab-{uuid4().hex[:8]}", "cpu": "1", "memory": "1024", "lifetime": "60", **values}
+    return launch(actor=world.member, instance=world.instance, template=world.template, values=values, now=timezone.now())
+
+
+def objects_of(world: SimpleNamespace, lab: Lab) -> dict[str, dict[str, Any]]:
+    listed = {
+        kind: world.client.list(kind, world.instance.namespace, labels=f"{labels.WORKLOAD}={lab.pk}").items for kind in WORKLOAD_KINDS
+    }
+    return {kind: items[0] for kind, items in listed.items() if items}
+
+
+def calls(client: Client) -> Counter[str]:
+    return Counter(client.calls)
+
+
+def ready(pod: dict[str, Any]) -> dict[str, Any]:
+    """The pod as a kubelet would report it when its probe passes."""
+    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+    return {**pod, "status": status}
+
+
+def test_a_launch_makes_four_objects_of_which_the_secret_owns_the_rest(running: SimpleNamespace) -> None:
+    lab = launched(running, password="a secret word")
+    assert reconcile(lab.pk)
+    found = objects_of(running, lab)
+    assert set(found) == set(WORKLOAD_KINDS)
+    uid = found.pop("Secret")["metadata"]["uid"]
+    assert {item["metadata"]["ownerReferences"][0]["uid"] for item in found.values()} == {uid}
+    assert {item["metadata"]["name"] for item in found.values()} == {name_of(lab)}
+    assert found["Pod"]["metadata"]["labels"][labels.EXPIRES].isdecimal()
+    assert load(lab.pk).state == State.STARTING
+
+
+def test_a_launch_takes_at_most_5_calls_and_a_stop_one(running: SimpleNamespace) -> None:
+    lab = launched(running)
+    before = calls(running.client)
+    reconcile(lab.pk)
+    observe.pod_changed(ready(objects_of(running, lab)["Pod"]), now=timezone.now())
+    lists = Counter(list=len(WORKLOAD_KINDS))  # those of the test itself
+    reconcile(lab.pk)
+    assert (calls(running.client) - before - lists).total() == 5
+    lab = load(lab.pk)
+    assert lab.state == State.RUNNING
+    stop(lab, actor=running.member, now=timezone.now())
+    before = calls(running.client)
+    reconcile(lab.pk)
+    assert (calls(running.client) - before).total() == 1
+
+
+def test_reconciling_again_asks_the_cluster_nothing(running: SimpleNamespace) -> None:
+    lab = launched(running)
+    reconcile(lab.pk)
+    before = calls(running.client)
+    reconcile(lab.pk)
+    assert calls(running.client) == before
+
+
+def test_the_lifetime_starts_with_the_first_answer_and_stands_on_the_pod(running: SimpleNamespace) -> None:
+    lab = launched(running)
+    reconcile(lab.pk)
+    now = timezone.now() + datetime.timedelta(minutes=5)
+    pod = objects_of(running, lab)["Pod"]
+    observe.pod_changed(ready(pod), now=now)
+    observe.pod_changed(ready(pod), now=now + datetime.timedelta(minutes=1))
+    reconcile(lab.pk)
+    row = load(lab.pk)
+    assert (row.started_at, row.expires_at) == (now, now + datetime.timedelta(minutes=60))
+    assert int(objects_of(running, lab)["Pod"]["metadata"]["labels"][labels.EXPIRES]) == int(row.expires_at.timestamp())
+
+
+def test_a_stopped_workload_leaves_nothing_and_ends(running: SimpleNamespace) -> None:
+    lab = launched(running)
+    reconcile(lab.pk)
+    stop(lab, actor=running.member, now=timezone.now())
+    reconcile(lab.pk)
+    until(lambda: not objects_of(running, lab), 20, "nothing is left on the cluster")
+    sweep.compare(lab.cluster)
+    assert load(lab.pk).state == State.ENDED
+
+
+def test_a_stop_before_anything_was_made_ends_at_once(running: SimpleNamespace) -> None:
+    lab = launched(running)
+    stop(lab, actor=running.member, now=timezone.now())
+    reconcile(lab.pk)
+    assert load(lab.pk).state == State.ENDED
+
+
+def test_a_stop_while_the_objects_are_being_made_wins(running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = launched(running)
+    apply = Client.apply
+
+    def apply_and_stop(self: Client, manifest: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        if manifest["kind"] == "Pod":
+            stop(load(lab.pk), actor=running.member, now=timezone.now())
+        return apply(self, manifest, **kwargs)
+
+    monkeypatch.setattr(Client, "apply", apply_and_stop)
+    reconcile(lab.pk)
+    until(lambda: not objects_of(running, lab), 20, "nothing is left on the cluster")
+    assert load(lab.pk).state in (State.STOPPING, State.ENDED)
+
+
+def test_one_worker_at_a_row_and_a_lost_one_is_replaced(running: SimpleNamespace) -> None:
+    lab = launched(running)
+    claim = Claim(Workload, lab.pk)
+    assert claim.take()
+    assert not reconcile(lab.pk)
+    Workload.objects.filter(pk=lab.pk).update(claimed_until=timezone.now() - datetime.timedelta(seconds=1))
+    assert reconcile(lab.pk)
+    assert not claim.renew()
+
+
+def test_a_worker_killed_half_way_is_made_good(running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = launched(running)
+    apply = Client.apply
+
+    def die_at_the_service(self: Client, manifest: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        if manifest["kind"] == "Service":
+            raise KeyboardInterrupt
+        return apply(self, manifest, **kwargs)
+
+    monkeypatch.setattr(Client, "apply", die_at_the_service)
+    with pytest.raises(KeyboardInterrupt):
+        reconcile(lab.pk)
+    monkeypatch.undo()
+    Workload.objects.filter(pk=lab.pk).update(claimed_until=timezone.now() - datetime.timedelta(seconds=1))
+    assert reconcile(lab.pk)
+    assert set(objects_of(running, lab)) == set(WORKLOAD_KINDS)
+
+
+def test_a_silent_cluster_leaves_the_row_to_be_tried_again(world: SimpleNamespace) -> None:
+    cluster = world.instance.cluster
+    cluster.connection, cluster.kubeconfig_file = "file", "/nowhere/kubeconfig"
+    cluster.save()
+    lab = launched(world)
+    with pytest.raises(Unavailable):
+        reconcile(lab.pk)
+    row = load(lab.pk)
+    assert (row.claim, row.is_settled, row.state) == (None, False, State.STARTING)
+    assert row.problem
+
+
+def test_the_sweep_makes_again_what_went_without_our_doing(running: SimpleNamespace) -> None:
+    lab = launched(running)
+    reconcile(lab.pk)
+    running.client.delete("Ingress", name_of(lab), running.instance.namespace)
+    sweep.compare(lab.cluster)
+    reconcile(lab.pk)
+    assert set(objects_of(running, lab)) == set(WORKLOAD_KINDS)
+
+
+def test_the_sweep_removes_what_has_no_row_and_nothing_that_is_not_ours(running: SimpleNamespace) -> None:
+    def secret(name: str, **more: str) -> dict[str, Any]:
+        ours = {labels.MANAGED_BY: labels.MANAGER, labels.SITE: settings.SITE_IDENTITY, labels.WORKLOAD: str(uuid4())}
+        metadata = {"name": name, "namespace": running.instance.namespace, "labels": ours | more}
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+
+    foreign = [
+        secret("other-site", **{labels.SITE: "another"}),
+        secret("not-managed", **{labels.MANAGED_BY: "helm"}),
+        secret("by-hand", **{labels.WORKLOAD: "mine"}),
+    ]
+    for manifest in [*foreign, secret("orphan")]:
+        running.client.apply(manifest)
+    sweep.compare(running.instance.cluster)
+    names = {item["metadata"]["name"] for item in running.client.list("Secret", running.instance.namespace).items}
+    assert "orphan" not in names
+    assert {manifest["metadata"]["name"] for manifest in foreign} <= names
+
+
+def test_a_refusal_by_the_namespaces_quota_is_explained_in_plain_words(running: SimpleNamespace) -> None:
+    Quota.objects.filter(instance=running.instance, scope=Scope.INSTANCE).update(cpu_millis=500)
+    provision(running.instance)
+    Quota.objects.filter(instance=running.instance, scope=Scope.INSTANCE).update(cpu_millis=10_000)
+    lab = launched(running)
+    reconcile(lab.pk)
+    row = load(lab.pk)
+    assert row.end_reason == EndReason.FAILED
+    assert row.diagnosis["cause"] == "quota"
+    assert "forbidden" not in str(row.diagnosis).lower()
+    until(lambda: not objects_of(running, lab), 20, "nothing is left on the cluster")
+
+
+def test_a_pod_that_went_while_it_should_run_is_made_again(running: SimpleNamespace) -> None:
+    lab = launched(running)
+    reconcile(lab.pk)
+    pod = objects_of(running, lab)["Pod"]
+    running.client.delete("Pod", name_of(lab), running.instance.namespace, grace_seconds=0)
+    observe.pod_gone(pod, now=timezone.now())
+    reconcile(lab.pk)
+    assert objects_of(running, lab)["Pod"]["metadata"]["uid"] != pod["metadata"]["uid"]
+
+
+def test_a_template_that_asks_for_more_than_it_may_starts_nothing(running: SimpleNamespace) -> None:
+    lab = launched(running)
+    pod = next(item for item in lab.template.objects_json if item["kind"] == "Pod")
+    pod["spec"]["hostNetwork"] = True
+    lab.template.save()
+    reconcile(lab.pk)
+    row = load(lab.pk)
+    assert (row.end_reason, row.diagnosis["cause"]) == (EndReason.FAILED, "template")
+    assert not objects_of(running, lab)
