@@ -1,0 +1,62 @@
+# The two commands: `make run` and `make test`. They need Python 3.11 or newer and nothing else that is not installed here.
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)) python3)
+PORT ?= 8000
+LAB_PORT ?= 8080
+# A kubeconfig, to run labs on a cluster that is there already in the place of the embedded one.
+CLUSTER ?=
+# More words for pytest: make test ARGS="-k lifetime"
+ARGS ?=
+
+BIN := .venv/bin
+PACKAGES := mlsite accounts labs sparkjobs k8s tools
+
+.PHONY: help run setup test lint format migrations-check lock hooks clean
+
+help:
+	@echo "make run               start the site with a demo: http://localhost:$(PORT)"
+	@echo "make test              all tests; some of them: make test ARGS=\"-k lifetime\""
+	@echo "make lint              what CI checks beside the tests"
+	@echo "make format            put the code into its form"
+	@echo "make migrations-check  fail when a migration is missing"
+	@echo "make lock              bring the lock files up to the .in files"
+	@echo "make hooks             check before each commit"
+	@echo "make clean             remove the demo's data, environments and caches"
+
+run:
+	@$(PYTHON) -m tools.up run --port "$(PORT)" --lab-port "$(LAB_PORT)" --cluster "$(CLUSTER)"
+
+setup:
+	@$(PYTHON) -m tools.up setup
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	DEBUG=on $(BIN)/mypy $(addprefix -p ,$(PACKAGES))
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory migrations-check
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+migrations-check: setup
+	DEBUG=on $(BIN)/python manage.py makemigrations --check --dry-run
+
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+lock: setup
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) k8s/devcluster/images/jupyterlab.in -o k8s/devcluster/images/jupyterlab.txt
+
+hooks: setup
+	$(BIN)/pre-commit install
+
+clean:
+	rm -rf .venv .run staticfiles .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

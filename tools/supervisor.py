@@ -1,0 +1,179 @@
+"""Starts, watches and stops the parts of `make run` under honcho.
+
+Run by the environment's Python; `tools.steps` has checked the machine and holds the lock of the state folder.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import honcho.manager
+import psutil
+
+from tools import leftovers, ready
+from tools.output import Output, say
+from tools.site import Site
+
+#: Seconds that parts get to stop before they are killed; the cluster ends its pods meanwhile.
+honcho.manager.KILL_WAIT = 15
+START_SECONDS = 90.0
+
+
+class Supervisor(honcho.manager.Manager):
+    """honcho's manager, quiet, with an announcement when all is up and one line when a part dies."""
+
+    def __init__(self, site: Site, accounts: list[str]) -> None:
+        self.output = Output(site.logs)
+        super().__init__(self.output)
+        self.site = site
+        self.accounts = accounts
+        self.asked = False
+        self.recorded = False
+        self.died: list[str] = []
+        environment = site.environment()
+        for name, command in site.parts().items():
+            self.add_process(name, command, env=environment, cwd=str(site.root))
+
+    def loop(self) -> None:
+        """Until all parts have stopped."""
+        # A terminal that is closed is a Ctrl-C.
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        super().loop()
+        (self.site.state / "processes.json").unlink(missing_ok=True)
+
+    def _start(self) -> None:
+        super()._start()
+        threading.Thread(target=self._announce, daemon=True).start()
+
+    def _all_started(self) -> bool:
+        """Asked by each round of honcho's loop: the place for what must wait until every part has its process id."""
+        started = bool(super()._all_started())
+        if started and not self.recorded:
+            self.recorded = True
+            leftovers.record(self.site.state / "processes.json", [part["pid"] for part in self._processes.values()])
+        if started and self.asked and not self._terminating:
+            super().terminate()
+        return started
+
+    def terminate(self) -> None:
+        """Stop all parts: asked for by a signal, or because one has died."""
+        if not self.asked:
+            self.died = [name for name, part in self._processes.items() if "returncode" in part]
+            say("Stopping ..." if not self.died else self._obituary(self.died[0]))
+        self.asked = True
+        if super()._all_started():
+            super().terminate()
+
+    def _obituary(self, name: str) -> str:
+        code, log = self._processes[name]["returncode"], self.output.path(name)
+        last = "".join(f"\n    {line}" for line in self.output.tail(name))
+        return f"The {name} has ended (exit code {code}); stopping everything. The end of {log}:{last}"
+
+    def _announce(self) -> None:
+        site = self.site
+        waiting: dict[str, Callable[[], bool]] = {
+            "site": lambda: ready.answers(f"http://127.0.0.1:{site.port}/accounts/login/"),
+            "cluster": lambda: ready.cluster_answers(site.kubeconfig),
+        }
+        if not site.cluster:
+            waiting["labs' address"] = lambda: ready.listens(site.lab_port)
+        for what, condition in waiting.items():
+            if not ready.until(partial(self._asked_or, condition), seconds=START_SECONDS):
+                say(f"The {what} did not answer within {START_SECONDS:.0f} seconds: see {site.logs}")
+                self.died.append(what)
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+        if not self.asked:
+            say(announcement(site, self.accounts))
+
+    def _asked_or(self, condition: Callable[[], bool]) -> bool:
+        return self.asked or condition()
+
+
+def announcement(site: Site, accounts: list[str]) -> str:
+    """Where it is, who may sign in, how to reach the cluster, how to stop: ten lines at most."""
+    *people, password = accounts
+    kubectl = Path(sys.executable).parent / "kubectl"
+    return "\n".join([
+        f"The site is at    {site.url}   (the console: {site.url}/console/)",
+        f"Sign in as        {' '.join(people[:4])}",
+        f"                  {' '.join(people[4:])}",
+        f"                  password of each: {password}",
+        f"Labs open at      http://<name>.localhost:{site.lab_port}",
+        f"The cluster       {short(kubectl)} --kubeconfig {short(site.kubeconfig)} get pods -A",
+        f"Logs are in       {short(site.logs)}   (only warnings and errors are shown here)",
+        "To stop           Ctrl-C: ends site, cluster and labs. The next `make run` goes on from there.",
+    ])  # fmt: skip
+
+
+def short(path: Path) -> str:
+    """The path as one would type it here."""
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
+
+
+def end_pods(folder: Path) -> None:
+    """End what the cluster left running. It does so itself, unless it was killed: then its pods' processes outlive it."""
+    left: list[psutil.Process] = []
+    for process in psutil.process_iter(["cmdline"]):
+        words: list[str] = process.info["cmdline"] or []
+        program, step, run = ["", "", "", *words][-3:]
+        if program.endswith("/shim.py") and step == "run" and Path(run).is_relative_to(folder):
+            left.append(process)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGUSR1)  # The shim kills all that is below it, and ends.
+    psutil.wait_procs(left, timeout=5)
+
+
+def prepare(site: Site) -> list[str]:
+    """Bring the data base up to date; the demo's accounts and their password. Exits with one line when that fails."""
+    done = subprocess.run(
+        site.prepare(),
+        cwd=site.root,
+        env=site.environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    site.logs.mkdir(exist_ok=True)
+    log = site.logs / "prepare.log"
+    log.write_text(done.stderr)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        sys.exit(f"Could not prepare the data base: {lines[-1]} (all of it: {short(log)})")
+    return done.stdout.split()
+
+
+def main(arguments: list[str]) -> int:
+    """Run until a signal, or until a part dies; the exit code."""
+    parser = argparse.ArgumentParser(prog="tools.supervisor", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--lab-port", type=int, required=True)
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--lock", type=int, help="file descriptor of the lock, kept open for as long as this runs")
+    parser.add_argument("--cluster", type=Path)
+    options: Any = parser.parse_args(arguments)
+    site = Site(state=options.state, port=options.port, lab_port=options.lab_port, cluster=options.cluster)
+    try:
+        supervisor = Supervisor(site, prepare(site))
+    except KeyboardInterrupt:
+        return 130
+    supervisor.loop()
+    end_pods(site.state / "cluster")
+    say("Stopped.")
+    return 1 if supervisor.died else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
