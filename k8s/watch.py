@@ -43,7 +43,7 @@ class Watcher:
         `first_delay`, `longest_delay`: seconds between tries after a fault, doubled each time, with jitter.
         """
         self._client, self._kind = client, kind
-        self._selection = {"namespace": namespace, "labels": labels, "fields": fields}
+        self._namespace, self._labels, self._fields = namespace, labels, fields
         self._on_sync, self._on_event = on_sync, on_event
         self._relist_seconds, self._watch_seconds = relist_seconds, watch_seconds
         self._first_delay, self._longest_delay = first_delay, longest_delay
@@ -71,35 +71,42 @@ class Watcher:
                 self._failed(type(problem).__name__, stop)
 
     def _list_and_watch(self, stop: threading.Event) -> None:
-        listing = self._client.list(self._kind, **self._selection)
-        self._contact()
+        listing = self._client.list(self._kind, self._namespace, labels=self._labels, fields=self._fields)
+        self.last_contact = time.monotonic()  # Not yet well: a server may list and yet never hold a watch.
         self._tell(self._on_sync, listing.items)
         version, due = listing.resource_version, time.monotonic() + self._relist_seconds
         while not stop.is_set() and time.monotonic() < due:
             seconds = max(1, min(self._watch_seconds, int(due - time.monotonic()) + 1))
             began = time.monotonic()
             reached = self._watch(version, seconds, due, stop)
-            if reached == version and time.monotonic() - began < 1:
+            if reached == version and time.monotonic() - began < 0.5 and not stop.is_set():
                 raise Unavailable("The watch ended at once.")  # Not in a tight loop.
+            self._well()
             version = reached
 
     def _watch(self, version: str, seconds: int, due: float, stop: threading.Event) -> str:
         """One watch. The version that it has come to; also after a break in the connection, if it had come further."""
-        stream = self._client.watch(self._kind, **self._selection, resource_version=version, timeout_seconds=seconds)
+        stream = self._client.watch(
+            self._kind,
+            namespace=self._namespace,
+            labels=self._labels,
+            fields=self._fields,
+            resource_version=version,
+            timeout_seconds=seconds,
+        )
         self._stream = stream
-        self._contact()
+        self.last_contact = time.monotonic()
         reached = version
         try:
             if stop.is_set():  # It was set before the closer could see the stream.
                 return reached
             for kind, obj in stream:
-                self._contact()
+                self._well()
                 reached = str(obj.get("metadata", {}).get("resourceVersion") or reached)
                 if kind != "BOOKMARK":
                     self._tell(self._on_event, kind, obj)
                 if time.monotonic() >= due:
                     break
-            self._contact()
         except Unavailable as problem:
             if reached == version:
                 raise
@@ -115,7 +122,7 @@ class Watcher:
         except Exception:
             log.exception("telling of a change of %s", self._kind)
 
-    def _contact(self) -> None:
+    def _well(self) -> None:
         self.last_contact = time.monotonic()
         self._failures, self.problem = 0, ""
 
