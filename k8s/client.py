@@ -18,6 +18,7 @@ from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
+import yaml
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 from kubernetes.client.exceptions import ApiException
@@ -76,7 +77,7 @@ class Client:
                 load_kube_config_from_dict(path_or_dict, client_configuration=configuration, persist_config=False)
             else:
                 load_kube_config(str(path_or_dict), client_configuration=configuration, persist_config=False)
-        except (ConfigException, OSError, ValueError, TypeError, KeyError) as problem:
+        except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
             # The text of the problem may quote the file, and with it a token.
             raise Unavailable(
                 f"The connection settings of the cluster cannot be used ({type(problem).__name__})."

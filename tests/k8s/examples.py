@@ -61,7 +61,7 @@ def full_context() -> dict[str, Any]:
         repository="https://git.example.org/course/exercises.git",
         repository_dir="exercises",
         ingress_class="nginx",
-        tls_secret="labs-wildcard",  # noqa: S106
+        tls_secret="labs-wildcard",
         ingress_annotations={"nginx.ingress.kubernetes.io/proxy-read-timeout": "86400"},
     )
 

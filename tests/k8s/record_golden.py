@@ -22,7 +22,9 @@ CAPACITY = {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "10
 
 
 def pod(name: str, **changes: Any) -> dict[str, Any]:
-    made: dict[str, Any] = manifests.render(manifests.builtin("jupyterlab"), examples.context(**{"secret_uid": "", "cpu_limit_millis": 64000, **changes}))[1]
+    made: dict[str, Any] = manifests.render(
+        manifests.builtin("jupyterlab"), examples.context(**{"secret_uid": "", "cpu_limit_millis": 64000, **changes})
+    )[1]
     made["metadata"]["name"] = name
     return made
 
@@ -124,9 +126,7 @@ def unschedulable(client: Client) -> dict[str, dict[str, Any]]:
             return found if found.get("status", {}).get("conditions") else None
 
         found = wait_for(condition)
-        events = wait_for(
-            lambda: client.list("Event", namespace, fields=f"involvedObject.name={name}").items
-        )
+        events = wait_for(lambda: client.list("Event", namespace, fields=f"involvedObject.name={name}").items)
         client.delete("Pod", name, namespace, grace_seconds=0)
         return {"pod": lean(found), "events": [lean(event) for event in events]}
 
