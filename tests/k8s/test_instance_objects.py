@@ -1,0 +1,91 @@
+import ipaddress
+import json
+import os
+from typing import Any
+
+from k8s.instance_objects import PRIVATE_V4, PRIVATE_V6, instance_objects
+from k8s.policy import check_schema
+from tests.k8s import examples
+
+QUOTA: dict[str, int | None] = {"cpu_millis": 32000, "memory_mib": 65536, "gpus": 2, "storage_gib": 100, "pods": 20}
+
+
+def made(**changes: Any) -> list[dict[str, Any]]:
+    return instance_objects(
+        **{
+            "name": "ml101",
+            "namespace": examples.NAMESPACE,
+            "site": "site-1",
+            "quota": QUOTA,
+            "ingress_namespace_labels": {"kubernetes.io/metadata.name": "ingress-nginx"},
+            **changes,
+        }
+    )
+
+
+def named(name: str, **changes: Any) -> dict[str, Any]:
+    return next(obj for obj in made(**changes) if obj["metadata"]["name"] == name)
+
+
+def test_objects_are_as_recorded() -> None:
+    if os.environ.get("GOLDEN") == "write":
+        (examples.GOLDEN / "instance.json").write_text(json.dumps(made(), indent=1) + "\n")
+    assert made() == examples.golden("instance")
+
+
+def test_objects_are_valid() -> None:
+    assert [problem for obj in made() for problem in check_schema(obj)] == []
+
+
+def test_objects_carry_our_labels_and_none_of_a_workload() -> None:
+    for obj in made():
+        labels = obj["metadata"]["labels"]
+        assert labels["mlsite/site"] == "site-1"
+        assert labels["mlsite/instance"] == "ml101"
+        assert labels["app.kubernetes.io/managed-by"] == "mlsite"
+        assert "mlsite/workload" not in labels
+
+
+def test_namespace_comes_first_and_enforces_restricted_pods() -> None:
+    namespace = made()[0]
+    assert namespace["kind"] == "Namespace"
+    for mode in ("enforce", "warn", "audit"):
+        assert namespace["metadata"]["labels"][f"pod-security.kubernetes.io/{mode}"] == "restricted"
+
+
+def test_amount_without_a_limit_is_not_limited() -> None:
+    hard = next(obj for obj in made(quota={"cpu_millis": 500, "gpus": 0}) if obj["kind"] == "ResourceQuota")["spec"][
+        "hard"
+    ]
+    assert hard == {
+        "requests.cpu": "500m",
+        "requests.nvidia.com/gpu": "0",
+        "services.nodeports": "0",
+        "services.loadbalancers": "0",
+    }
+
+
+def test_account_of_labs_has_no_token() -> None:
+    account = next(obj for obj in made() if obj["kind"] == "ServiceAccount")
+    assert account["metadata"]["name"] == "lab"
+    assert account["automountServiceAccountToken"] is False
+
+
+def test_internet_leaves_out_private_networks_and_the_metadata_address() -> None:
+    v4, v6 = (block["ipBlock"] for block in named("allow-internet")["spec"]["egress"][0]["to"])
+    for address in ("10.1.2.3", "172.20.0.1", "192.168.1.1", "169.254.169.254", "100.64.1.1", "127.0.0.1"):
+        assert any(ipaddress.ip_address(address) in ipaddress.ip_network(net) for net in v4["except"])
+    for address in ("fd00:ec2::254", "fe80::1", "::1"):
+        assert any(ipaddress.ip_address(address) in ipaddress.ip_network(net) for net in v6["except"])
+    assert (v4["except"], v6["except"]) == (PRIVATE_V4, PRIVATE_V6)
+
+
+def test_labs_without_internet_reach_none() -> None:
+    assert named("allow-internet", lab_uses_internet=False)["spec"]["egress"] == []
+
+
+def test_only_the_ingress_controller_reaches_labs() -> None:
+    assert named("deny-all")["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    (rule,) = named("allow-ingress")["spec"]["ingress"]
+    assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 8888}]
