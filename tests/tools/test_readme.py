@@ -1,0 +1,27 @@
+"""The README keeps up with the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_every_setting_stands_in_the_table() -> None:
+    read = set()
+    for path in (ROOT / "mlsite").glob("*.py"):
+        read |= set(re.findall(r"env\.(?:text|flag|number|words)\(\s*\"([A-Z_]+)\"", path.read_text()))
+    listed = set(re.findall(r"^\| `([A-Z_]+)` \|", README, re.MULTILINE))
+    assert read == listed
+
+
+def test_every_target_it_names_is_in_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z-]+)", README)) <= targets
+
+
+def test_every_document_it_links_is_there() -> None:
+    for link in re.findall(r"\]\((docs/[a-z]+\.md)\)", README):
+        assert (ROOT / link).is_file()
