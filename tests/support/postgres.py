@@ -56,7 +56,11 @@ class Postgres:
              "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=200"],
             user=self.user, cwd="/", stdout=subprocess.DEVNULL, stderr=(folder / "log").open("w"), start_new_session=True,
         )  # fmt: skip
-        self._wait()
+        try:
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
 
     @staticmethod
     def _unprivileged() -> str | None:
