@@ -178,7 +178,7 @@ def _decode(data: bytes) -> Object:
     with contextlib.suppress(ValueError):
         answer = json.loads(data)
         return answer if isinstance(answer, dict) else {"value": answer}
-    return {"message": data[:200].decode(errors="replace")}
+    return {"message": data.decode(errors="replace")}
 
 
 def _named(entries: list[Object], name: str | None) -> Object:

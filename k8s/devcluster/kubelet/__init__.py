@@ -40,7 +40,7 @@ async def run(options: Any) -> None:
         resources = capacity(options.capacity)
         context = Context(
             api=api, events=Events(api, options.node_name), images=Images(Path(options.images_dir)), folder=folder,
-            node=options.node_name, allocatable=resources, hidden=[folder, _SITE],
+            node=options.node_name, allocatable=resources, hidden=[path for path in (folder, _SITE, Path.home()) if path != Path("/")],
             namespaces=await _namespaces(options), backoff=float(getattr(options, "backoff", None) or 10.0),
         )
         if options.hollow:

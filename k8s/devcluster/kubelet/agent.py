@@ -83,7 +83,7 @@ class Agent:
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     def find(self, namespace: str, name: str, container: str, previous: bool) -> Process:
-        """The run whose log is asked for. Raises LookupError with a text for the asker."""
+        """The run whose log is asked for. Raises LookupError, or ValueError when there is no such run (yet)."""
         for pod in self._pods.values():
             meta = pod.obj["metadata"]
             if (meta["namespace"], meta["name"]) != (namespace, name):
@@ -93,8 +93,10 @@ class Agent:
                     process = one.run_number(one.attempt - (1 if previous else 0))
                     if process:
                         return process
-                    kind = "previous terminated container" if previous else "container"
-                    raise LookupError(f'{kind} "{container}" in pod "{name}" not found')
+                    if previous:
+                        raise ValueError(f'previous terminated container "{container}" in pod "{name}" not found')
+                    why = one.state.get("waiting", {}).get("reason", "ContainerCreating")
+                    raise ValueError(f'container "{container}" in pod "{name}" is waiting to start: {why}')
             raise LookupError(f"container {container} is not valid for pod {name}")
         raise LookupError(f'pod "{name}" not found')
 

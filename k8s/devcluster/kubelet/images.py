@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+import os
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -39,8 +40,10 @@ class Images:
     @property
     def kept(self) -> list[Path]:
         """Folders of the host that pods need to see, wherever they lie."""
-        found = [self.folder, _TABLE.parent, Path(sys.prefix), Path(sys.base_prefix)]
-        return [folder for folder in found if folder.is_dir()]
+        found = [self.folder, _TABLE.parent, Path(sys.prefix)]
+        for python in (Path(sys.executable), *self.folder.glob("*/bin/python")):
+            found += _behind(python)
+        return [folder for folder in dict.fromkeys(found) if folder.is_dir()]
 
     def find(self, name: str) -> Image | None:
         """The local equivalent of an image; None where there is none on this machine."""
@@ -54,6 +57,19 @@ class Images:
                     command=tuple(entry.get("command", [])), uid=entry.get("uid", 0), gid=entry.get("gid", 0),
                 )
         return None
+
+
+def _behind(python: Path) -> list[Path]:
+    """The folders of the installations that a virtual environment's interpreter leads to, link by link."""
+    found = []
+    for _ in range(10):
+        if len(python.parents) > 2 and not (python.parents[1] / "pyvenv.cfg").exists():
+            # The folder above, because installations can have links beside them that lead to them.
+            found.append(python.parents[2])
+        if not python.is_symlink():
+            break
+        python = Path(os.path.normpath(python.parent / python.readlink()))
+    return found
 
 
 def missing(name: str) -> str:

@@ -65,18 +65,12 @@ def _namespace(
     taken = {mount.target for mount in mounts}
     if "/tmp" not in taken:  # noqa: S108
         listed.append([str(_folder(volumes, "tmp")), "/tmp", False])  # noqa: S108
-    # /root is where many a home-made Python lives; hiding it would hide the images' programs.
-    listed = [entry for entry in listed if entry[1] != "/root" or "/root" not in map(str, _tops(context))]
     listed += [[None, str(folder), False] for folder in context.hidden if str(folder) not in taken]
     listed += [[str(folder), str(folder), True] for folder in _covered(context, [str(entry[1]) for entry in listed])]
     return {
         "uid": security.get("runAsUser", image.uid), "gid": security.get("runAsGroup", image.gid),
         "root": str(_folder(volumes, "newroot")), "mounts": listed,
     }
-
-
-def _tops(context: Context) -> list[Path]:
-    return [Path("/", folder.resolve().parts[1]) for folder in context.images.kept if len(folder.resolve().parts) > 1]
 
 
 def _covered(context: Context, targets: list[str]) -> list[Path]:

@@ -43,10 +43,12 @@ class Pod:
         spec = obj["spec"]
         self.init = [self._container(one, init=True) for one in spec.get("initContainers") or []]
         self.main = [self._container(one, init=False) for one in spec["containers"]]
+        was = obj.get("status", {})
+        self._final = was.get("phase") in ("Succeeded", "Failed")  # it ended under a kubelet before us: only its log is left
         self._ending: Object | None = None
         self._dirty = asyncio.Event()
         self._terminating: asyncio.Task[None] | None = None
-        self._runner = asyncio.create_task(self._run())
+        self._runner = asyncio.create_task(asyncio.sleep(0) if self._final else self._run())
         self._writer = asyncio.create_task(self._write())
 
     def _container(self, spec: Object, *, init: bool) -> Container:
@@ -64,7 +66,8 @@ class Pod:
 
     def changed(self) -> None:
         """The status is to be written."""
-        self._dirty.set()
+        if not self._final:
+            self._dirty.set()
 
     def observe(self, obj: Object) -> None:
         """Take in what the API server says of the pod now."""
@@ -140,7 +143,7 @@ class Pod:
     @property
     def over(self) -> bool:
         """Whether the pod has Succeeded or Failed."""
-        return self._status()["phase"] in ("Succeeded", "Failed")
+        return self._final or self._status()["phase"] in ("Succeeded", "Failed")
 
     def _status(self) -> Object:
         return status.build(
@@ -166,7 +169,7 @@ class Pod:
 
     async def _write_once(self) -> bool:
         wanted, meta = self._status(), self.obj["metadata"]
-        if status.contains(self.obj.get("status"), wanted):
+        if self._final or status.contains(self.obj.get("status"), wanted):
             return False
         body = {"metadata": {"uid": self.uid}, "status": wanted}
         path = path_of("pods", meta["namespace"], meta["name"], "status")
