@@ -160,6 +160,12 @@ def last(pod: Object, index: int = 0) -> Object:
     return statuses[index].get("lastState", {}).get("terminated", {})
 
 
+def restarts(pod: Object) -> int:
+    """How often the first container was started again."""
+    statuses = pod.get("status", {}).get("containerStatuses") or [{}]
+    return int(statuses[0].get("restartCount", 0))
+
+
 def waiting(pod: Object) -> str:
     """Why the first container waits."""
     return str(state(pod).get("waiting", {}).get("reason", ""))
