@@ -8,17 +8,19 @@ import logging
 from typing import Any
 
 from k8s import diagnosis, labels
-from labs.models import Lab, State, Workload
+from labs.models import EndReason, Lab, State, Workload
 from labs.models.workload import WANTED_STATES
 
 from .logs import fetch_quietly
 from .queue import enqueue
 from .reconcile import finish, forget_applied, load
-from .stopping import fail
+from .stopping import end, fail
 from .transition import move
 
 log = logging.getLogger(__name__)
 KEPT_EVENTS = 30
+#: Causes, as `k8s.diagnosis` names them, that are no failures.
+ORDERLY_ENDS = {"shut-down": EndReason.USER, "deadline": EndReason.EXPIRED}
 
 
 def pod_changed(pod: dict[str, Any], *, now: datetime.datetime) -> None:
@@ -27,6 +29,9 @@ def pod_changed(pod: dict[str, Any], *, now: datetime.datetime) -> None:
     if lab is None or lab.state not in WANTED_STATES or pod["metadata"].get("deletionTimestamp"):
         return
     found = diagnosis.diagnose(pod, lab.cluster_events, now=now)
+    if found and found.cause in ORDERLY_ENDS:
+        end(lab, ORDERLY_ENDS[found.cause], now=now, reason=found.title)
+        return
     if found and found.fatal:
         fail(lab, dataclasses.asdict(found), now=now, log_tail=fetch_quietly(lab))
         return

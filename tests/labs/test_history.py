@@ -1,0 +1,86 @@
+"""Invariant 7: every change of membership, limit or workload leaves an Event, in the transaction of the change."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Membership, Role, Status
+from accounts.services import membership
+from labs.models import Event, Quota, Scope, State, Verb, Workload
+from labs.services import extension, history, launch, limits, secrets, stopping, transition
+from tests.factories import LabFactory, MembershipFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+
+class Broken(Exception):
+    pass
+
+
+def changes(world: SimpleNamespace) -> dict[str, Any]:
+    """Every way to change something, as a call."""
+    now = timezone.now()
+    lab = LabFactory(instance=world.instance, owner=world.member, template=world.template, state=State.RUNNING, lifetime_minutes=60)
+    waiting = MembershipFactory(instance=world.instance, status=Status.REQUESTED)
+    quota = Quota.objects.get(instance=world.instance, scope=Scope.MEMBER)
+    quota.cpu_millis = 1
+    values = {"name": "new-lab", "cpu": "0.25", "memory": "512", "lifetime": "60"}
+    member = Membership.objects.get(user=world.member)
+    return {
+        "launch": lambda: launch.launch(actor=world.member, instance=world.instance, template=world.template, values=values, now=now),
+        "extend": lambda: extension.extend(lab, actor=world.member, minutes=5, now=now),
+        "stop": lambda: stopping.stop(lab, actor=world.staff, now=now),
+        "token": lambda: secrets.reveal_token(lab, actor=world.member, now=now),
+        "ask": lambda: membership.request_access(user=UserFactory(), instance=world.instance, reason="", now=now),
+        "approve": lambda: membership.approve(waiting, actor=world.owner, now=now),
+        "deny": lambda: membership.deny(waiting, actor=world.owner, now=now),
+        "suspend": lambda: membership.suspend(member, actor=world.owner, now=now),
+        "role": lambda: membership.change_role(member, Role.STAFF, actor=world.owner, now=now),
+        "limits": lambda: limits.set_limits(quota, actor=world.owner, now=now),
+    }
+
+
+WAYS = ["launch", "extend", "stop", "token", "ask", "approve", "deny", "suspend", "role", "limits"]
+
+
+def rows() -> tuple[Any, ...]:
+    return (
+        sorted(Workload.objects.values_list("pk", "state", "lifetime_minutes", "generation")),
+        sorted(Membership.objects.values_list("pk", "status", "role")),
+        sorted(Quota.objects.values_list("pk", "cpu_millis")),
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_change_leaves_an_event(world: SimpleNamespace, way: str) -> None:
+    act = changes(world)[way]
+    before = Event.objects.count()
+    act()
+    assert Event.objects.count() > before
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_without_its_event_nothing_is_changed(world: SimpleNamespace, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    act = changes(world)[way]
+
+    def broken(*args: Any, **kwargs: Any) -> NoReturn:
+        raise Broken
+
+    for module in (history, launch, extension, transition, secrets, membership, limits):
+        monkeypatch.setattr(module, "record", broken)
+    before = rows()
+    with pytest.raises(Broken):
+        act()
+    assert rows() == before
+
+
+def test_an_event_outside_of_a_transaction_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.db import connection
+
+    monkeypatch.setattr(connection, "in_atomic_block", False)
+    with pytest.raises(RuntimeError):
+        history.record(Verb.LAUNCHED, "x", actor=None, now=timezone.now())
