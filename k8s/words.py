@@ -79,7 +79,7 @@ def amount_of_cpu(millis: int) -> str:
 
 def evicted(message: str) -> Diagnosis:
     """The machine took the lab away. `message`: the kubelet's (pkg/kubelet/eviction/helpers.go)."""
-    if re.search(r"exceeds the (total )?limit|exceeded its local ephemeral storage|ephemeral.storage", message, re.I):
+    if re.search(r"exceeds the (total )?limit|exceeded its local ephemeral storage", message, re.I):
         return Diagnosis(
             "disk-full",
             "The lab wrote more files than it has room for",
