@@ -79,8 +79,6 @@ def test_without_its_event_nothing_is_changed(world: SimpleNamespace, way: str, 
 
 
 def test_an_event_outside_of_a_transaction_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from django.db import connection
-
-    monkeypatch.setattr(connection, "in_atomic_block", False)
+    monkeypatch.setattr(history.transaction, "get_connection", lambda: SimpleNamespace(in_atomic_block=False))
     with pytest.raises(RuntimeError):
         history.record(Verb.LAUNCHED, "x", actor=None, now=timezone.now())
