@@ -99,7 +99,7 @@ def evicted(message: str) -> Diagnosis:
 
 def no_place(message: str, request: dict[str, str]) -> Diagnosis:
     """No machine takes it. `message`: the scheduler's. `request`: what the lab asks for."""
-    short = set(re.findall(r"Insufficient ([\w./-]+)", message))
+    short = set(re.findall(r"Insufficient ([\w./-]*\w)", message))
     if any("gpu" in name for name in short):
         gpus = request.get("nvidia.com/gpu", "1")
         return _waits("gpu", "a free GPU", f"It asks for {gpus} GPU{'s' if gpus != '1' else ''}; none is free in one machine.",
