@@ -7,6 +7,7 @@ from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 
 from . import env
+from .console_settings import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -35,7 +36,8 @@ INSTALLED_APPS = [
     "mlsite.apps.SiteConfig",
     "accounts.apps.AccountsConfig",
     "labs.apps.LabsConfig",
-    "unfold",
+    # Not plain "unfold", which would put a site of its own in the place of ours.
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "mlsite.apps.ConsoleConfig",
     "django.contrib.auth",
@@ -51,6 +53,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "csp",
     "rest_framework",
+    "drf_spectacular",
     "django_q",
 ]
 
@@ -170,11 +173,12 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     },
 }
-#: The console's pages bring Alpine (which evaluates expressions) and inline styles and handlers of their own.
+#: The console's pages bring Alpine, which evaluates expressions and sets style attributes; no inline script or style sheet.
 CONSOLE_CONTENT_SECURITY_POLICY = {
     **CONTENT_SECURITY_POLICY["DIRECTIVES"],
-    "script-src": [SELF, UNSAFE_EVAL, UNSAFE_INLINE],
-    "style-src": [SELF, UNSAFE_INLINE],
+    "script-src": [SELF, UNSAFE_EVAL],
+    "style-src": [SELF],
+    "style-src-attr": [UNSAFE_INLINE],
 }
 
 # Pages -----------------------------------------------------------------------------------------------------------------
@@ -200,7 +204,9 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
     "PAGE_SIZE": 100,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
+SPECTACULAR_SETTINGS = {"TITLE": SITE_TITLE, "VERSION": "1", "SERVE_INCLUDE_SCHEMA": False}
 
 LOGGING = {
     "version": 1,

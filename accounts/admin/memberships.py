@@ -1,0 +1,204 @@
+"""Who is in which instance: requests first, decided by POST, through the services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Case, Value, When
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import action
+
+from accounts.models import Membership, Role, Status
+from accounts.services import authority, membership
+from labs.admin.access import Rows, reach
+from labs.admin.confirm import CONFIRMED, Question, ask, back, bulk_fields, word
+from labs.admin.navigation import WAITING
+from labs.admin.pills import pill
+from labs.admin.scoped import ReachableFilter, ScopedAdmin
+
+from .decisions import APPROVE, DENY, REINSTATE, SUSPEND, Decision, decide, may_decide, offered
+
+TONES = {Status.REQUESTED: "wait", Status.APPROVED: "ok", Status.DENIED: "bad", Status.SUSPENDED: "bad"}
+SHOWN = ("person", "affiliation", "instance", "reason", "status_pill", "requested_at", "decided", "decision_note")
+
+
+@admin.register(Membership)
+class MembershipAdmin(ScopedAdmin):
+    list_display = ("person", "instance", "role", "status_pill", "reason", "requested_at")
+    list_select_related = ("user", "instance")
+    list_filter = (
+        ("status", ChoicesDropdownFilter),
+        ("role", ChoicesDropdownFilter),
+        ("instance", ReachableFilter),
+    )
+    extra_lookups = ("user__id__exact",)
+    search_fields = ("user__name", "user__email", "user__affiliation")
+    search_help_text = "Name, e-mail or affiliation"
+    autocomplete_fields = ("user",)
+    actions = ("approve_selected", "deny_selected", "suspend_selected", "reinstate_selected")
+    actions_detail = ("approve", "deny", "suspend", "reinstate")
+
+    # What is shown ---------------------------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        first = Case(When(status=Status.REQUESTED, then=Value(0)), default=Value(1))
+        rows = super().get_queryset(request).select_related("user", "instance", "decided_by")
+        return rows.annotate(waits=first).order_by("waits", "requested_at", "pk")
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        return ()
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        waiting = request.GET.get("status__exact") == Status.REQUESTED
+        return super().changelist_view(
+            request, {"title": "Waiting requests" if waiting else "Members", **(extra_context or {})}
+        )
+
+    def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
+        """With the buttons that this person may press."""
+
+        @admin.display(description="Decide")
+        def buttons(row: Membership) -> SafeString:
+            return _buttons(row) if row.status == Status.REQUESTED and may_decide(request, row) else SafeString("")
+
+        return (*self.list_display, buttons)
+
+    @admin.display(description="Person", ordering="user__name")
+    def person(self, row: Membership) -> SafeString:
+        return format_html('<span class="c-name">{}</span> <span class="c-quiet">{}</span>', row.user, row.user.email)
+
+    @admin.display(description="Affiliation")
+    def affiliation(self, row: Membership) -> str:
+        return row.user.affiliation
+
+    @admin.display(description="Status", ordering="status")
+    def status_pill(self, row: Membership) -> SafeString:
+        return pill(row.get_status_display(), TONES[Status(row.status)])
+
+    @admin.display(description="Decided")
+    def decided(self, row: Membership) -> str:
+        if row.decided_at is None:
+            return ""
+        by = f" by {row.decided_by}" if row.decided_by else ""
+        return f"{timezone.localtime(row.decided_at):%d %b %Y, %H:%M}{by}"
+
+    def get_fields(self, request: HttpRequest, obj: Membership | None = None) -> tuple[str, ...]:
+        return ("instance", "user", "role") if obj is None else ("role", *SHOWN)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Membership | None = None) -> tuple[str, ...]:
+        return () if obj is None else SHOWN
+
+    # What may be done ------------------------------------------------------------------------------------------------
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Administrators name owners; everybody else asks for access."""
+        return reach(request).is_administrator
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """To change is to give a role."""
+        if isinstance(obj, Membership):
+            return authority.can_change_role(request.user, obj)
+        return reach(request).owns_any
+
+    def has_decide_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return reach(request).enters
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        row = self.get_object(request, str(object_id))
+        names = {decision.name for decision in offered(request, row)} if row else set()
+        return [item for item in super().get_actions_detail(request, object_id) if item.path in names]
+
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
+        role = Role(form.cleaned_data["role"])
+        if change:
+            membership.change_role(obj, role, actor=request.user, now=timezone.now())
+            return
+        made = membership.add(user=obj.user, instance=obj.instance, role=role, actor=request.user, now=timezone.now())
+        obj.pk = made.pk
+
+    @action(description="Approve", url_path="approve", permissions=["decide"])
+    def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, APPROVE)
+
+    @action(description="Deny", url_path="deny", permissions=["decide"])
+    def deny(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, DENY)
+
+    @action(description="Suspend", url_path="suspend", permissions=["decide"])
+    def suspend(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, SUSPEND)
+
+    @action(description="Reinstate", url_path="reinstate", permissions=["decide"])
+    def reinstate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, REINSTATE)
+
+    @admin.action(description="Approve", permissions=["decide"])
+    def approve_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
+        return self._many(request, rows, APPROVE)
+
+    @admin.action(description="Deny", permissions=["decide"])
+    def deny_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
+        return self._many(request, rows, DENY)
+
+    @admin.action(description="Suspend", permissions=["decide"])
+    def suspend_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
+        return self._many(request, rows, SUSPEND)
+
+    @admin.action(description="Reinstate", permissions=["decide"])
+    def reinstate_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
+        return self._many(request, rows, REINSTATE)
+
+    def _one(self, request: HttpRequest, object_id: str, decision: Decision) -> HttpResponse:
+        """GET asks, POST does."""
+        row = self.object_or_404(request, object_id)
+        if not authority.can_decide_membership(request.user, row):
+            raise PermissionDenied
+        members = reverse("admin:accounts_membership_changelist")
+        if request.method == "POST":
+            decide(request, decision, [row], word(request))
+            return back(request, members + WAITING if row.status != Status.SUSPENDED else members)
+        return ask(self, request, _question(decision), [_line(row)], members)
+
+    def _many(self, request: HttpRequest, rows: Rows, decision: Decision) -> HttpResponse | None:
+        concerned = [row for row in rows if decision in offered(request, row)]
+        if not concerned:
+            self.message_user(request, f"Nobody of these can be {decision.done.lower()} by you.", "warning")
+            return None
+        here = request.get_full_path()
+        if CONFIRMED in request.POST:
+            decide(request, decision, concerned, word(request))
+            return HttpResponseRedirect(here)
+        return ask(self, request, _question(decision, bulk_fields(request, concerned)), map(_line, concerned), here)
+
+
+def _question(decision: Decision, hidden: list[tuple[str, str]] | None = None) -> Question:
+    return Question(
+        title=f"{decision.button}?",
+        lead=decision.lead,
+        button=decision.button,
+        word="A word to them (optional)",
+        is_danger=decision.is_danger,
+        hidden=hidden or [],
+    )
+
+
+def _line(row: Membership) -> tuple[str, str]:
+    return f"{row.user} in {row.instance}", row.reason or row.user.email
+
+
+def _buttons(row: Membership) -> SafeString:
+    """Approve posts at once; Deny asks for a word first. The list stands in a form of its own, whose token they use."""
+    approve, deny = (reverse(f"admin:accounts_membership_{name}", args=[row.pk]) for name in ("approve", "deny"))
+    return format_html(
+        '<span class="c-buttons"><button type="submit" class="c-button c-button--main" formaction="{}">Approve</button>'
+        ' <a class="c-button" href="{}">Deny</a></span>',
+        approve,
+        deny,
+    )

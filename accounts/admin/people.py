@@ -1,0 +1,52 @@
+"""Everybody with an account: for site administrators. Nothing of a password is shown or set here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from accounts.models import User
+from labs.admin.scoped import AdministratorsOnly
+
+
+@admin.register(User)
+class UserAdmin(AdministratorsOnly):
+    list_display = ("email", "name", "affiliation", "is_active", "is_superuser", "created_at", "last_login")
+    list_filter = ("is_active", "is_superuser")
+    search_fields = ("email", "name", "affiliation")
+    search_help_text = "E-mail, name or affiliation"
+    ordering = ("email",)
+    readonly_fields = ("created_at", "last_login")
+    fieldsets = (
+        (None, {"fields": ("email", "name", "affiliation")}),
+        ("Access", {"fields": ("is_active", "is_superuser", "created_at", "last_login")}),
+    )
+    add_fieldsets = (
+        (
+            None,
+            {
+                "fields": ("email", "name", "affiliation"),
+                "description": "They set their password themselves, by “Forgot password” on the sign-in page.",
+            },
+        ),
+    )
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field and db_field.name == "is_superuser":
+            field.label = "Site administrator"
+            field.help_text = "Sees and changes everything, of every instance."
+        return field
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        """The address is the identity, and nobody locks themselves out."""
+        fixed = ("email",) if obj else ()
+        own = ("is_active", "is_superuser") if obj and obj.pk == request.user.pk else ()
+        return (*self.readonly_fields, *fixed, *own)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        if not change:
+            obj.set_unusable_password()
+        obj.save()

@@ -1,0 +1,58 @@
+"""One page between a button and what it does: who is concerned, a word to them, and the button again. Changes are by POST."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+#: Set by the confirmation page of a bulk action.
+CONFIRMED = "confirmed"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked before it is done."""
+
+    title: str
+    lead: str
+    button: str
+    #: Label of the field for a word; empty: none is asked for.
+    word: str = ""
+    is_danger: bool = False
+    hidden: list[tuple[str, str]] = field(default_factory=list)
+
+
+def ask(
+    admin: Any, request: HttpRequest, question: Question, rows: Iterable[tuple[str, str]], cancel: str
+) -> HttpResponse:
+    """The confirmation page. `rows`: what is concerned, each with a remark; `cancel`: where the other button leads."""
+    context = {
+        **admin.admin_site.each_context(request),
+        "opts": admin.opts,
+        "title": question.title,
+        "question": question,
+        "rows": list(rows),
+        "cancel": cancel,
+    }
+    return TemplateResponse(request, "admin/confirm.html", context)
+
+
+def bulk_fields(request: HttpRequest, rows: Iterable[Any]) -> list[tuple[str, str]]:
+    """What the confirmation page of a bulk action sends again."""
+    action = request.POST.get("action", "")
+    return [("action", action), (CONFIRMED, "yes"), *((ACTION_CHECKBOX_NAME, str(row.pk)) for row in rows)]
+
+
+def word(request: HttpRequest) -> str:
+    return request.POST.get("word", "").strip()[:500]
+
+
+def back(request: HttpRequest, otherwise: str) -> HttpResponseRedirect:
+    """To the overview when the button stood there, or else to `otherwise`."""
+    return HttpResponseRedirect(reverse("admin:index") if request.POST.get("from") == "overview" else otherwise)

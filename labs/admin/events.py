@@ -1,0 +1,58 @@
+"""The history in the console: to read, never to write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+
+from labs.models import Event
+
+from .access import Rows
+from .scoped import ReachableFilter, ScopedAdmin
+
+SHOWN = ("at", "actor_name", "verb", "subject", "instance", "user", "changes", "reason")
+
+
+@admin.register(Event)
+class EventAdmin(ScopedAdmin):
+    list_display = ("at", "actor_name", "what", "subject", "instance", "reason")
+    list_display_links = ("at",)
+    list_select_related = ("instance",)
+    list_filter = (("verb", ChoicesDropdownFilter), ("instance", ReachableFilter))
+    extra_lookups = ("workload__id__exact", "user__id__exact")
+    search_fields = ("actor_name", "subject", "reason")
+    search_help_text = "Who, what, or why"
+    date_hierarchy = "at"
+    ordering = ("-at", "-pk")
+    fields = SHOWN
+    actions = None
+
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        return super().get_queryset(request).select_related("instance", "user")
+
+    @admin.display(description="Did", ordering="verb")
+    def what(self, row: Event) -> str:
+        return row.get_verb_display()
+
+    @admin.display(description="What changed")
+    def changes(self, row: Event) -> SafeString | str:
+        names = sorted({*row.before, *row.after})
+        lines = [(_words(name), _value(row.before.get(name)), _value(row.after.get(name))) for name in names]
+        if not lines:
+            return ""
+        body = format_html_join("", "<tr><th>{}</th><td>{}</td><td>{}</td></tr>", lines)
+        head = format_html("<tr><th></th><th>{}</th><th>{}</th></tr>", "Before", "After")
+        return format_html('<table class="c-changes">{}{}</table>', head, body)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace(" millis", " (thousandths)").replace(" mib", " (MiB)").capitalize()
+
+
+def _value(value: Any) -> str:
+    return "–" if value in (None, "", []) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,176 @@
+"""Instances in the console: made by site administrators, kept by their owners."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import action
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminColorInputWidget,
+    UnfoldAdminSelect2Widget,
+)
+
+from accounts.models import Membership, Role, Status, User
+from accounts.services import authority, membership
+from labs.models import Instance, Lab
+from labs.services.instances import archive, save_instance
+from labs.services.offering import offer
+
+from .access import Rows, reach
+from .confirm import Question, ask
+from .limits import MemberInline, PersonalInline, WholeInline, save_limits
+from .pills import pill
+from .scoped import ScopedAdmin
+
+PAGES = ("title", "kind", "summary", "about", "footer", "accent")
+ACCESS = ("policy", "is_public", "starts_on", "ends_on")
+
+
+class InstanceForm(forms.ModelForm):
+    class Meta:
+        widgets = {"accent": UnfoldAdminColorInputWidget(), "services": UnfoldAdminCheckboxSelectMultipleWidget()}
+
+
+class NewInstanceForm(InstanceForm):
+    first_owner = forms.ModelChoiceField(
+        queryset=User.objects.filter(is_active=True).order_by("name", "email"),
+        widget=UnfoldAdminSelect2Widget(),
+        help_text="Approves members and sets their limits. More owners can be named afterwards.",
+    )
+
+
+@admin.register(Instance)
+class InstanceAdmin(ScopedAdmin):
+    list_display = ("title", "kind", "standing", "members_approved", "labs_live", "starts_on", "ends_on", "cluster")
+    list_select_related = ("cluster",)
+    list_filter = (("kind", ChoicesDropdownFilter), ("policy", ChoicesDropdownFilter))
+    search_fields = ("title", "slug", "summary")
+    ordering = ("title",)
+    date_hierarchy = None
+    actions_detail = ("archive",)
+    warn_unsaved_form = True
+
+    # What is shown ---------------------------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        live = Lab.objects.live().filter(instance=OuterRef("pk")).order_by().values("instance")
+        approved = Count("memberships", filter=Q(memberships__status=Status.APPROVED))
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(approved=approved, live=Coalesce(Subquery(live.annotate(n=Count("pk")).values("n")), 0))
+        )
+
+    @admin.display(description="State")
+    def standing(self, row: Instance) -> SafeString:
+        if row.archived_at:
+            return pill("Archived", "off")
+        if not row.is_running(timezone.localdate()):
+            started = row.starts_on is None or row.starts_on <= timezone.localdate()
+            return pill("Over" if started else "Not begun", "off")
+        return pill("Running", "ok")
+
+    @admin.display(description="Members", ordering="approved")
+    def members_approved(self, row: Any) -> int:
+        return int(row.approved)
+
+    @admin.display(description="Labs now", ordering="live")
+    def labs_live(self, row: Any) -> int:
+        return int(row.live)
+
+    @admin.display(description="Namespace")
+    def namespace_shown(self, row: Instance) -> str:
+        return row.namespace
+
+    @admin.display(description="Trouble on the cluster")
+    def trouble(self, row: Instance) -> str:
+        return row.problem
+
+    def get_fieldsets(self, request: HttpRequest, obj: Instance | None = None) -> Any:
+        if obj is None:
+            return (
+                (None, {"fields": ("title", "slug", "kind", "first_owner", "cluster")}),
+                ("Pages", {"fields": PAGES[2:]}),
+                ("Access and dates", {"fields": ACCESS}),
+                ("Services", {"fields": ("services",)}),
+            )
+        place = ("slug", "cluster", "namespace_shown") + (("trouble",) if obj.problem else ())
+        return (
+            ("Pages", {"fields": PAGES}),
+            ("Access and dates", {"fields": ACCESS}),
+            ("Services", {"fields": ("services",)}),
+            ("Where it runs", {"fields": place}),
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Instance | None = None) -> tuple[str, ...]:
+        """The slug names the namespace, and is never changed; the cluster is the site administrators' choice."""
+        if obj is None:
+            return ()
+        cluster = () if reach(request).is_administrator else ("cluster",)
+        return ("slug", "namespace_shown", "trouble", *cluster)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        kwargs["form"] = InstanceForm if obj else NewInstanceForm
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> tuple[type, ...]:
+        return (WholeInline, MemberInline, PersonalInline) if obj else ()
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        row = self.get_object(request, str(object_id))
+        may = row and not row.archived_at and authority.can_change_instance(request.user, row)
+        return super().get_actions_detail(request, object_id) if may else []
+
+    # What may be done ------------------------------------------------------------------------------------------------
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return reach(request).is_administrator
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if isinstance(obj, Instance):
+            return authority.can_change_instance(request.user, obj)
+        return reach(request).owns_any
+
+    def save_model(self, request: HttpRequest, obj: Instance, form: Any, change: bool) -> None:
+        now = timezone.now()
+        save_instance(obj, actor=request.user, now=now)
+        if not change:
+            owner = form.cleaned_data["first_owner"]
+            membership.add(user=owner, instance=obj, role=Role.OWNER, actor=request.user, now=now)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        if "services" in form.cleaned_data:
+            offer(form.instance, form.cleaned_data["services"], actor=request.user, now=timezone.now())
+        for formset in formsets:
+            save_limits(request, formset)
+
+    @action(description="Archive", url_path="archive")
+    def archive(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """GET asks, POST does."""
+        row = self.object_or_404(request, object_id)
+        if not authority.can_change_instance(request.user, row):
+            raise PermissionDenied
+        here = reverse("admin:labs_instance_change", args=[row.pk])
+        if request.method == "POST":
+            if archive(row, actor=request.user, now=timezone.now()):
+                self.message_user(request, f"{row} is archived. What ran in it is being stopped.", "success")
+            return HttpResponseRedirect(here)
+        members = Membership.objects.approved().filter(instance=row).count()
+        question = Question(
+            title=f"Archive {row}?",
+            lead="Everything that runs in it is stopped, and nothing can be launched any more. It cannot be undone here.",
+            button="Archive",
+            is_danger=True,
+        )
+        return ask(self, request, question, [(str(row), f"{members} members, {row.live} labs now")], here)

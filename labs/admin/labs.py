@@ -1,0 +1,230 @@
+"""Labs in the console: what runs, why something does not, and a button to stop it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
+from unfold.decorators import action
+
+from accounts.services import authority
+from labs.errors import Refusal
+from labs.models import EndReason, Event, Lab, State
+from labs.services.logs import tail
+from labs.services.stopping import stop
+
+from .access import Rows, reach
+from .confirm import CONFIRMED, Question, ask, back, bulk_fields, word
+from .pills import state_pill
+from .quantities import SCALES, duration
+from .scoped import ReachableFilter, ScopedAdmin
+
+#: Kept from lists: long, and read on the page of one lab only. The hash of the password is read nowhere in the console.
+LONG = ("log_tail", "cluster_events", "steps", "applied", "parameters", "password_hash")
+
+
+class WhichFilter(DropdownFilter):
+    """What is there now, unless something else is asked for."""
+
+    title = "which"
+    parameter_name = "which"
+    all_option = None
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("now", "There now"), ("failed", "Failed"), ("ended", "Ended"), ("all", "All")]
+
+    def value(self) -> str:
+        return super().value() or "now"
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        rules = {
+            "now": ~Q(state=State.ENDED),
+            "failed": Q(end_reason=EndReason.FAILED),
+            "ended": Q(state=State.ENDED),
+        }
+        return queryset.filter(rules.get(self.value(), Q()))
+
+
+@admin.register(Lab)
+class LabAdmin(ScopedAdmin):
+    list_display = (
+        "name",
+        "state_shown",
+        "person",
+        "instance",
+        "cpu",
+        "memory",
+        "gpu",
+        "time_left",
+        "cluster",
+        "created_at",
+    )
+    list_select_related = ("owner", "instance", "cluster")
+    list_filter = (
+        WhichFilter,
+        ("state", ChoicesDropdownFilter),
+        ("instance", ReachableFilter),
+        ("cluster", ReachableFilter),
+    )
+    extra_lookups = ("owner__id__exact",)
+    search_fields = ("name", "owner__name", "owner__email")
+    search_help_text = "Name of the lab, or its owner"
+    date_hierarchy = "created_at"
+    ordering = ("-created_at",)
+    actions = ("stop_selected",)
+    actions_detail = ("stop",)
+    change_form_template = "admin/lab.html"
+    # Nothing of a form: the page is a template of its own.
+    fields = ("name",)
+
+    # What is shown ---------------------------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        return super().get_queryset(request).defer(*LONG).select_related("owner", "instance", "cluster", "template")
+
+    @admin.display(description="State", ordering="state")
+    def state_shown(self, row: Lab) -> SafeString:
+        why = row.diagnosis["title"] if row.diagnosis else ""
+        return format_html('{} <span class="c-quiet">{}</span>', state_pill(row), why) if why else state_pill(row)
+
+    @admin.display(description="Owner", ordering="owner__name")
+    def person(self, row: Lab) -> str:
+        return str(row.owner)
+
+    @admin.display(description="CPU", ordering="cpu_millis")
+    def cpu(self, row: Lab) -> str:
+        return SCALES["cpu_millis"].shown(row.cpu_millis)
+
+    @admin.display(description="Memory", ordering="memory_mib")
+    def memory(self, row: Lab) -> str:
+        return SCALES["memory_mib"].text(row.memory_mib)
+
+    @admin.display(description="GPU", ordering="gpus")
+    def gpu(self, row: Lab) -> str:
+        return f"{row.gpus} × {row.gpu_model}" if row.gpus else "none"
+
+    @admin.display(description="Time left", ordering="expires_at", empty_value="")
+    def time_left(self, row: Lab) -> str:
+        left = row.time_left(timezone.now())
+        return duration(left) if left is not None else ""
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        lab: Lab = kwargs["obj"]
+        context |= {
+            "title": lab.name,
+            "subtitle": None,
+            "lab": lab,
+            "state": state_pill(lab),
+            "facts": self._facts(lab),
+            "history": Event.objects.filter(workload_id=lab.pk).order_by("at", "pk"),
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _facts(self, lab: Lab) -> list[tuple[str, str]]:
+        shown = lambda at: f"{timezone.localtime(at):%d %b %Y, %H:%M}" if at else ""  # noqa: E731
+        facts = [
+            ("Owner", f"{lab.owner} ({lab.owner.email})"),
+            ("Instance", str(lab.instance)),
+            ("Service", str(lab.template)),
+            ("Image", lab.image),
+            ("CPU", SCALES["cpu_millis"].text(lab.cpu_millis)),
+            ("Memory", SCALES["memory_mib"].text(lab.memory_mib)),
+            ("GPU", self.gpu(lab)),
+            ("Repository", str(lab.parameters.get("repository", ""))),
+            ("Cluster", str(lab.cluster)),
+            ("Address", lab.host),
+            ("Launched", shown(lab.created_at)),
+            ("First answered", shown(lab.started_at)),
+            ("Lifetime", SCALES["lifetime_minutes"].text(lab.lifetime_minutes)),
+            ("Ends", shown(lab.expires_at) if lab.state == State.RUNNING else ""),
+            ("Time left", self.time_left(lab)),
+            ("Ended", shown(lab.ended_at)),
+            ("How it ended", lab.get_end_reason_display() if lab.end_reason else ""),
+        ]
+        return [(label, value) for label, value in facts if value]
+
+    # What may be done ------------------------------------------------------------------------------------------------
+
+    def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return reach(request).enters
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        row = self.get_object(request, str(object_id))
+        return super().get_actions_detail(request, object_id) if row and row.can_stop else []
+
+    def get_urls(self) -> list[Any]:
+        log = path("<path:object_id>/log/", self.admin_site.admin_view(self.log_view), name="labs_lab_log")
+        return [log, *super().get_urls()]
+
+    def log_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The last lines of the log, asked of the cluster when somebody looks."""
+        lab = self.object_or_404(request, object_id)
+        if not authority.can_see_workload(request.user, lab):
+            raise PermissionDenied
+        try:
+            lines, problem = tail(lab), ""
+        except Refusal as refusal:
+            lines, problem = "", refusal.message
+        context = {
+            **self.admin_site.each_context(request), "opts": self.opts, "title": f"Log of {lab.name}",
+            "lab": lab, "lines": lines, "problem": problem,
+        }  # fmt: skip
+        return TemplateResponse(request, "admin/log.html", context)
+
+    @action(description="Stop", url_path="stop", permissions=["stop"])
+    def stop(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """GET asks, POST does."""
+        lab = self.object_or_404(request, object_id)
+        if not authority.can_stop_workload(request.user, lab):
+            raise PermissionDenied
+        here = reverse("admin:labs_lab_change", args=[lab.pk])
+        if request.method == "POST":
+            self._stop(request, [lab])
+            return back(request, here)
+        return ask(self, request, _question([]), [_line(lab)], here)
+
+    @admin.action(description="Stop", permissions=["stop"])
+    def stop_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
+        labs, here = [lab for lab in rows if lab.can_stop], request.get_full_path()
+        if not labs:
+            self.message_user(request, "All of these have ended, or are ending.", "warning")
+            return None
+        if CONFIRMED in request.POST:
+            self._stop(request, labs)
+            return HttpResponseRedirect(here)
+        return ask(self, request, _question(bulk_fields(request, labs)), map(_line, labs), here)
+
+    def _stop(self, request: HttpRequest, labs: list[Lab]) -> None:
+        done = []
+        for lab in labs:
+            try:
+                if stop(lab, actor=request.user, now=timezone.now(), reason=word(request)):
+                    done.append(lab.name)
+            except Refusal as refusal:
+                self.message_user(request, f"{lab.name}: {refusal.message}", "error")
+        text = f"Stopping {', '.join(done)}." if done else "Nothing to stop: it was ending already."
+        self.message_user(request, text, "success" if done else "info")
+
+
+def _question(hidden: list[tuple[str, str]]) -> Question:
+    return Question(
+        title="Stop?",
+        lead="The lab ends, and what lies in it goes with it. Its owner sees who stopped it, and why.",
+        button="Stop",
+        word="Why (optional)",
+        is_danger=True,
+        hidden=hidden,
+    )
+
+
+def _line(lab: Lab) -> tuple[str, str]:
+    return lab.name, f"{lab.owner}, {lab.instance}, {lab.get_state_display().lower()}"

@@ -1,0 +1,253 @@
+"""Limits in the console: on the page of an instance, and in a list of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+
+from accounts.models import Membership
+from accounts.services import authority
+from labs.models import Instance, Quota, Scope
+from labs.services.limits import remove_limits, set_limits
+
+from .access import Rows, reach
+from .quantities import SCALES, scaled_formfield
+from .scoped import ReachableFilter, ScopedAdmin, ScopedInline
+
+VALUES = ("cpu_millis", "memory_mib", "gpus", "storage_gib", "running", "lifetime_minutes")
+#: The same for reading, in the units of people.
+SHOWN = ("cpu", "memory", "gpu_count", "storage", "services_at_once", "lifetime")
+
+
+class InWords:
+    """Columns of a limit for reading: a dash is no limit."""
+
+    @admin.display(description="CPU", ordering="cpu_millis", empty_value="no limit")
+    def cpu(self, row: Quota) -> str | None:
+        return _text("cpu_millis", row)
+
+    @admin.display(description="Memory", ordering="memory_mib", empty_value="no limit")
+    def memory(self, row: Quota) -> str | None:
+        return _text("memory_mib", row)
+
+    @admin.display(description="GPUs", ordering="gpus")
+    def gpu_count(self, row: Quota) -> str:
+        return _plain(row.gpus)
+
+    @admin.display(description="Storage", ordering="storage_gib")
+    def storage(self, row: Quota) -> str:
+        return _plain(row.storage_gib, " GiB")
+
+    @admin.display(description="Services at once", ordering="running")
+    def services_at_once(self, row: Quota) -> str:
+        return _plain(row.running)
+
+    @admin.display(description="Longest lifetime", ordering="lifetime_minutes")
+    def lifetime(self, row: Quota) -> str | None:
+        return _text("lifetime_minutes", row)
+
+
+def _text(name: str, row: Quota) -> str:
+    return SCALES[name].text(getattr(row, name))
+
+
+def _plain(value: int | None, unit: str = "") -> str:
+    return "no limit" if value is None else f"{value}{unit}"
+
+
+class FriendlyFields:
+    """Cores, GiB and hours in the place of the row's numbers."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = scaled_formfield(db_field) or super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+        if field and db_field.name == "storage_gib":
+            field.label, field.help_text = "Storage (GiB)", ""
+        if field and db_field.name in VALUES:
+            field.widget.attrs.setdefault("placeholder", "no limit")
+        return field
+
+
+class QuotaForm(forms.ModelForm):
+    """A row whose scope may be fixed by where it stands."""
+
+    scope_here: Scope | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.scope_here:
+            self.instance.scope = self.scope_here
+        if self.instance.pk and "user" in self.fields:
+            self.fields["user"].disabled = True
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        instance, user = data.get("instance") or getattr(self.instance, "instance", None), data.get("user")
+        if not instance or not user or self.instance.pk:
+            return data
+        if not Membership.objects.filter(instance=instance, user=user).exists():
+            self.add_error("user", f"{user} is not in {instance}.")
+        elif Quota.objects.filter(instance=instance, user=user, scope=Scope.PERSON).exists():
+            self.add_error("user", f"{user} has limits of their own already.")
+        return data
+
+
+class PersonalForm(QuotaForm):
+    scope_here = Scope.PERSON
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "user" in self.fields:
+            self.fields["user"].required = True
+
+
+class MemberForm(QuotaForm):
+    scope_here = Scope.MEMBER
+
+
+class WholeForm(QuotaForm):
+    scope_here = Scope.INSTANCE
+
+
+class LimitsInline(FriendlyFields, InWords, ScopedInline):
+    """Limits on the page of their instance; changed by its owners."""
+
+    model = Quota
+    scope: Scope
+    max_num: int | None = 1
+    empty_value_display = "no limit"
+
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        return super().get_queryset(request).filter(scope=self.scope).select_related("user", "instance")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        person = ("user",) if self.scope == Scope.PERSON else ()
+        return (*person, *(VALUES if self.has_change_permission(request, obj) else SHOWN))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return () if self.has_change_permission(request, obj) else self.get_fields(request, obj)
+
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        """One empty row where there is none yet; more by the link under them."""
+        if self.max_num != 1 or not self.has_change_permission(request, obj):
+            return 0
+        return 0 if obj and Quota.objects.filter(instance=obj, scope=self.scope).exists() else 1
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return reach(request).enters
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_change_permission(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return isinstance(obj, Instance) and authority.can_change_limits(request.user, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_change_permission(request, obj)
+
+
+class WholeInline(LimitsInline):
+    scope = Scope.INSTANCE
+    form = WholeForm
+    verbose_name = "Limits of the whole instance"
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return isinstance(obj, Instance) and authority.can_change_instance_limits(request.user, obj)
+
+
+class MemberInline(LimitsInline):
+    scope = Scope.MEMBER
+    form = MemberForm
+    verbose_name = "Limits of each member"
+
+
+class PersonalInline(LimitsInline):
+    scope = Scope.PERSON
+    form = PersonalForm
+    max_num = None
+    verbose_name = "person"
+    verbose_name_plural = "Personal limits, in the place of those of each member"
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        formset = super().get_formset(request, obj, **kwargs)
+        field = formset.form.base_fields.get("user")
+        if field is not None:
+            people = [(row.user_id, str(row.user)) for row in _members(obj)]
+            # One query for the choices of all rows: each row's own field would ask again.
+            field.choices = [("", "Choose a person"), *people]
+        return formset
+
+
+def _members(instance: Instance) -> Rows:
+    return Membership.objects.filter(instance=instance).select_related("user").order_by("user__name", "user__email")
+
+
+def save_limits(request: HttpRequest, formset: Any) -> None:
+    """What the inlines carry, through the services."""
+    now = timezone.now()
+    rows = formset.save(commit=False)
+    for row in formset.deleted_objects:
+        remove_limits(row, actor=request.user, now=now)
+    for row in rows:
+        set_limits(row, actor=request.user, now=now)
+
+
+@admin.register(Quota)
+class QuotaAdmin(FriendlyFields, InWords, ScopedAdmin):
+    list_display = ("instance", "whose", *SHOWN)
+    list_select_related = ("instance", "user")
+    list_filter = (("instance", ReachableFilter), ("scope", ChoicesDropdownFilter))
+    search_fields = ("instance__title", "user__name", "user__email")
+    search_help_text = "Instance or person"
+    ordering = ("instance__title", "scope", "user__name")
+    form = QuotaForm
+
+    @admin.display(description="For", ordering="scope")
+    def whose(self, row: Quota) -> str:
+        return str(row.user) if row.scope == Scope.PERSON else row.get_scope_display()
+
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        return super().get_queryset(request).select_related("instance", "user")
+
+    def get_fields(self, request: HttpRequest, obj: Quota | None = None) -> tuple[str, ...]:
+        if obj is None:
+            return ("instance", "scope", "user", *VALUES)
+        return ("instance", "whose", *(VALUES if self.has_change_permission(request, obj) else SHOWN))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Quota | None = None) -> tuple[str, ...]:
+        return () if obj is None else ("instance", "whose", *SHOWN)
+
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "scope" and not reach(request).is_administrator:
+            kwargs["choices"] = [choice for choice in Scope.choices if choice[0] != Scope.INSTANCE]
+        return super().formfield_for_choice_field(db_field, request, **kwargs)
+
+    def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> Rows:
+        """One sets limits in the instances that one owns."""
+        rows = super().get_field_queryset(db, db_field, request)
+        if db_field.name == "instance" and not reach(request).is_administrator:
+            return rows.filter(pk__in=reach(request).owned)
+        return rows
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return reach(request).owns_any
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if not isinstance(obj, Quota):
+            return reach(request).owns_any
+        if obj.scope == Scope.INSTANCE:
+            return authority.can_change_instance_limits(request.user, obj.instance)
+        return authority.can_change_limits(request.user, obj.instance)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_change_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Quota, form: Any, change: bool) -> None:
+        set_limits(obj, actor=request.user, now=timezone.now())
+
+    def delete_model(self, request: HttpRequest, obj: Quota) -> None:
+        remove_limits(obj, actor=request.user, now=timezone.now())

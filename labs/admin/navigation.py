@@ -1,0 +1,70 @@
+"""The sidebar, in plain words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from accounts.models import Membership, Status
+
+from .access import reach, within_reach
+
+WAITING = f"?status__exact={Status.REQUESTED}"
+
+
+def waiting_count(request: HttpRequest) -> int:
+    """Requests that wait for this person; counted once a request."""
+    known: int | None = getattr(request, "_console_waiting", None)
+    if known is None:
+        known = within_reach(Membership.objects.waiting(), request.user).count()
+        request._console_waiting = known  # type: ignore[attr-defined]
+    return known
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """Groups of links for unfold; those of the site itself only for its administrators."""
+    groups = [{"title": "", "items": _daily(request)}]
+    if reach(request).is_administrator:
+        groups.append({"title": "The site", "separator": True, "items": _site(request)})
+    return groups
+
+
+def _daily(request: HttpRequest) -> list[dict[str, Any]]:
+    members = reverse("admin:accounts_membership_changelist")
+    in_waiting = request.path == members and request.GET.get("status__exact") == Status.REQUESTED
+    waiting = waiting_count(request)
+    requests = {"title": "Waiting requests", "icon": "how_to_reg", "link": members + WAITING, "active": in_waiting}
+    if waiting:
+        requests |= {"badge": str(waiting), "badge_variant": "primary", "badge_style": "solid"}
+    people = _item(request, "Members", "group", "accounts_membership")
+    people["active"] = people["active"] and not in_waiting
+    return [
+        _link(request, "Overview", "home", reverse("admin:index")),
+        requests,
+        people,
+        _item(request, "Labs", "science", "labs_lab"),
+        _item(request, "Limits", "speed", "labs_quota"),
+        _item(request, "Instances", "school", "labs_instance"),
+        _item(request, "History", "history", "labs_event"),
+    ]
+
+
+def _site(request: HttpRequest) -> list[dict[str, Any]]:
+    queue = reverse("admin:app_list", args=["django_q"])
+    return [
+        _item(request, "Clusters", "dns", "labs_cluster"),
+        _item(request, "Services", "widgets", "labs_servicetemplate"),
+        _item(request, "People", "person", "accounts_user"),
+        {"title": "Queue", "icon": "low_priority", "link": queue, "active": request.path.startswith(queue)},
+    ]
+
+
+def _item(request: HttpRequest, title: str, icon: str, model: str) -> dict[str, Any]:
+    link = reverse(f"admin:{model}_changelist")
+    return {"title": title, "icon": icon, "link": link, "active": request.path.startswith(link)}
+
+
+def _link(request: HttpRequest, title: str, icon: str, link: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": link, "active": request.path == link}

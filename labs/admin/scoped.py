@@ -1,0 +1,128 @@
+"""What every page of the console is built on: own instances only, in lists, forms, choices, filters and answers."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from django.contrib import messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+
+from labs.errors import Refusal
+
+from .access import Rows, reach, within_reach
+
+
+class Scoped:
+    """Mixin of model admins and inlines. Django's permission tables are not asked: the person's instances are.
+
+    Read-only unless a class says otherwise.
+    """
+
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        return within_reach(super().get_queryset(request), request.user)  # type: ignore[misc]
+
+    def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> Rows:
+        """The choices of a foreign key."""
+        related = db_field.remote_field.model
+        return within_reach(related._default_manager.all(), request.user)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return reach(request).enters and (obj is None or _is_within(request, obj))
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def _is_within(request: HttpRequest, obj: Any) -> bool:
+    """Whether a loaded object belongs to what the person runs; the last look, after the query has been scoped."""
+    if reach(request).is_administrator or isinstance(obj, str):
+        return reach(request).enters
+    holder = obj.instance_id if hasattr(obj, "instance_id") else obj.pk
+    return reach(request).manages(holder)
+
+
+class ScopedInline(Scoped, TabularInline):
+    extra = 0
+
+
+class ScopedAdmin(Scoped, ModelAdmin):
+    """A page of the console. Its rows hang on an instance (`labs.admin.access.RULES`)."""
+
+    is_of_console = True
+    view_on_site = False
+    list_per_page = 50
+    list_filter_sheet = True
+    compressed_fields = True
+    #: Lookups beside those of the filters that a link of ours may carry.
+    extra_lookups: tuple[str, ...] = ()
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Only what a filter offers. Django allows every field of the row itself, which would let a hash be guessed letter by letter."""
+        if lookup in self.extra_lookups:
+            return True
+        names = [item if isinstance(item, str) else item[0] for item in self.list_filter if not isinstance(item, type)]
+        offered = {*names, self.date_hierarchy}
+        return lookup.split("__")[0] in offered and super().lookup_allowed(lookup, value, request)
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> NoReturn:
+        """Missing and not yours: the same answer, here and on every other page of the site."""
+        raise Http404
+
+    def object_or_404(self, request: HttpRequest, object_id: str) -> Any:
+        """The object, if it is within reach."""
+        obj = self.get_object(request, unquote(object_id))
+        if obj is None:
+            raise Http404
+        return obj
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except (Refusal, ValidationError) as refusal:
+            return self._refused(request, refusal)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().delete_view(request, *args, **kwargs)
+        except Refusal as refusal:
+            return self._refused(request, refusal)
+
+    def _refused(self, request: HttpRequest, refusal: Refusal | ValidationError) -> HttpResponse:
+        """A service said no, and the transaction is gone: say why, on the same page as it is now."""
+        sentences = refusal.messages if isinstance(refusal, ValidationError) else [refusal.message]
+        messages.error(request, " ".join(sentences))
+        return HttpResponseRedirect(request.get_full_path())
+
+
+class AdministratorsOnly(ScopedAdmin):
+    """A page for the people who run the site."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return reach(request).is_administrator
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return reach(request).is_administrator
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return reach(request).is_administrator
+
+
+class ReachableFilter(RelatedDropdownFilter):
+    """A filter by a related row, with the choices that the person may see; left out when there is but one."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+        rows = within_reach(field.remote_field.model._default_manager.all(), request.user)
+        return [(row.pk, str(row)) for row in rows]

@@ -1,0 +1,33 @@
+"""Which services an instance offers."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+
+from django.db import transaction
+
+from accounts.models import User
+from accounts.services import authority
+from labs.errors import Refusal
+from labs.models import Instance, ServiceTemplate, Verb
+
+from .history import record
+
+
+@transaction.atomic
+def offer(instance: Instance, services: Iterable[ServiceTemplate], *, actor: User, now: datetime.datetime) -> bool:
+    """Offer exactly these. What runs of a service no longer offered runs on. False: nothing changed. Raises Refusal."""
+    if not authority.can_change_instance(actor, instance):
+        raise Refusal("You may not change this instance.", code="forbidden")
+    before = sorted(map(str, instance.services.all()))
+    wanted = list(services)
+    after = sorted(map(str, wanted))
+    if before == after:
+        return False
+    instance.services.set(wanted)
+    record(
+        Verb.INSTANCE_CHANGED, instance, actor=actor, now=now, instance=instance,
+        before={"services": before}, after={"services": after},
+    )  # fmt: skip
+    return True

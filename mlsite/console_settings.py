@@ -1,0 +1,34 @@
+"""How the console looks, for django-unfold. What it shows is decided in `labs.admin`."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse
+
+
+def _stylesheet(request: HttpRequest) -> str:
+    return static("console/console.css")
+
+
+def _account_links(request: HttpRequest) -> list[dict[str, Any]]:
+    return [
+        {"title": "Back to the site", "link": "/"},
+        {"title": "Change password", "link": reverse("account_change_password")},
+    ]
+
+
+UNFOLD = {
+    "SITE_TITLE": "Console",
+    "SITE_HEADER": "Console",
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "science",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "BORDER_RADIUS": "9px",
+    "STYLES": [_stylesheet],
+    "DASHBOARD_CALLBACK": "labs.admin.overview.dashboard",
+    "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": "labs.admin.navigation.navigation"},
+    "ACCOUNT": {"navigation": _account_links},
+}
