@@ -4,6 +4,8 @@ from typing import Any
 
 from django import forms
 
+from accounts.models import User
+
 
 class SignupForm(forms.Form):
     """What allauth's sign-up asks beside address and password."""
@@ -15,3 +17,12 @@ class SignupForm(forms.Form):
         user.name = self.cleaned_data["name"]
         user.affiliation = self.cleaned_data["affiliation"]
         user.save(update_fields=["name", "affiliation"])
+
+
+class ProfileForm(forms.ModelForm):
+    """What a person says of themselves; the address is changed elsewhere, since it must be confirmed."""
+
+    class Meta:
+        model = User
+        fields = ("name", "affiliation")
+        labels = {"name": "Your name", "affiliation": "Institution or group"}

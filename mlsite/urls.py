@@ -1,7 +1,19 @@
+"""Addresses of the whole site."""
+
 from django.contrib import admin
 from django.urls import include, path
 
+from accounts.views import profile
+
+from . import views
+
 urlpatterns = [
+    path("", views.home, name="home"),
+    path("about/", views.about, name="about"),
+    path("healthz", views.healthz, name="healthz"),
+    path("profile/", profile, name="profile"),
+    path("", include("labs.urls")),
+    path("api/", include("labs.api.urls")),
     path("accounts/", include("allauth.urls")),
     path("console/", admin.site.urls),
 ]

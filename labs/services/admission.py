@@ -113,7 +113,7 @@ def fits_at_all(instance: Instance, user: User, ask: Ask) -> bool:
 
 def member_meters(instance: Instance, user: User, ask: Ask | None = None) -> list[Meter]:
     """What the person uses in the instance, against their limits."""
-    return _meters(
+    return meters(
         quotas_of(instance, user)[1], Workload.objects.counted().filter(instance=instance, owner=user).usage(), ask
     )
 
@@ -121,14 +121,15 @@ def member_meters(instance: Instance, user: User, ask: Ask | None = None) -> lis
 def instance_meters(instance: Instance, ask: Ask | None = None) -> list[Meter]:
     """What all use in the instance, against its limits."""
     quota = Quota.objects.filter(instance=instance, scope=Scope.INSTANCE).first()
-    return _meters(quota, Workload.objects.counted().filter(instance=instance).usage(), ask)
+    return meters(quota, Workload.objects.counted().filter(instance=instance).usage(), ask)
 
 
-def _meters(quota: Quota | None, used: dict[str, int], ask: Ask | None) -> list[Meter]:
-    meters = []
+def meters(quota: Quota | None, used: dict[str, int], ask: Ask | None = None) -> list[Meter]:
+    """One for each limit that is counted. `used`: as `WorkloadQuerySet.usage()` gives it."""
+    made = []
     for key, (factor, unit, label) in UNITS.items():
         limit = getattr(quota, key, None)
-        meters.append(
+        made.append(
             Meter(
                 key=key,
                 label=label,
@@ -138,7 +139,7 @@ def _meters(quota: Quota | None, used: dict[str, int], ask: Ask | None) -> list[
                 unit=unit,
             )
         )
-    return meters
+    return made
 
 
 def _sentence(instance: Instance, key: str, used: int, limit: int, asked: int, is_personal: bool) -> str:

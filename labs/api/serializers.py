@@ -1,0 +1,69 @@
+"""Rows as JSON. Never a secret; addresses of labs only while they answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from labs.models import Instance, Lab, ServiceTemplate
+
+
+class ServiceSerializer(serializers.ModelSerializer[ServiceTemplate]):
+    class Meta:
+        model = ServiceTemplate
+        fields = ("slug", "version", "title", "description", "parameters")
+
+
+class InstanceSerializer(serializers.ModelSerializer[Instance]):
+    services = ServiceSerializer(many=True, source="offers")
+
+    class Meta:
+        model = Instance
+        fields = ("slug", "title", "kind", "summary", "policy", "starts_on", "ends_on", "services")
+
+
+class LabSerializer(serializers.ModelSerializer[Lab]):
+    instance = serializers.SlugRelatedField[Instance](slug_field="slug", read_only=True)  # type: ignore[assignment]
+    service = serializers.SlugRelatedField[ServiceTemplate](slug_field="slug", read_only=True, source="template")
+    owner = serializers.CharField(source="owner.email", read_only=True)
+    address = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Lab
+        fields = (
+            "id", "name", "instance", "service", "owner", "state", "end_reason", "is_ready", "address", "image",
+            "cpu_millis", "memory_mib", "gpus", "gpu_model", "lifetime_minutes", "created_at", "started_at", "expires_at",
+            "ended_at", "diagnosis", "steps",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    def get_address(self, lab: Lab) -> str | None:
+        return lab.address if lab.is_ready else None
+
+
+class LaunchSerializer(serializers.Serializer[dict[str, Any]]):
+    """Names what is launched where; the answers themselves are checked by the launch service."""
+
+    instance = serializers.SlugField()  # type: ignore[assignment]  # the name of an attribute of the base class
+    service = serializers.SlugField(default="jupyterlab")
+    wait = serializers.BooleanField(default=False, help_text="Stand in the queue if there is no room now.")
+    values = serializers.DictField(
+        child=serializers.CharField(allow_blank=True, trim_whitespace=False, allow_null=True),
+        help_text="name, image, cpu (cores), memory (MiB), gpus, gpu_model, lifetime (minutes), repository, password",
+    )
+
+
+class ExtendSerializer(serializers.Serializer[dict[str, Any]]):
+    minutes = serializers.IntegerField(min_value=1)
+
+
+class StoppedSerializer(serializers.Serializer[dict[str, Any]]):
+    stopped = serializers.BooleanField(help_text="False: it was ending already.")
+
+
+class RefusalSerializer(serializers.Serializer[dict[str, Any]]):
+    message = serializers.CharField()
+    code = serializers.CharField()
+    errors = serializers.DictField(child=serializers.CharField())  # type: ignore[assignment]
+    suggestion = serializers.CharField(allow_blank=True)

@@ -1,0 +1,242 @@
+"""What people type: the launch form, made from a service's declarations, and the small forms of pages.
+
+Nothing is decided here. Answers go to the services as they were typed, in the services' units, and come back with the
+services' sentences.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from accounts.models import User
+from labs.errors import Refusal
+from labs.models import Instance, Lab, ServiceTemplate
+from labs.services.admission import Ask, number, quotas_of
+from labs.services.launch import duration
+from labs.services.overview import free_gpus
+
+PLAIN = re.compile(r"\d{1,9}(\.\d{1,6})?")
+#: Minutes of each unit that a length of time is given in.
+UNITS = {"minutes": 1, "hours": 60, "days": 1440}
+#: How the service speaks of a range, in its own units.
+RANGE = re.compile(r"(At least|At most) ([\d.]+) (?:MiB|minutes); you asked for ([\d.]+)\.")
+STEPS = re.compile(r"In steps of ([\d.]+) (?:MiB|minutes)\.")
+MIB_IN_GIB = 1024
+
+
+@dataclass
+class Choice:
+    value: str
+    label: str
+    help: str = ""
+
+
+@dataclass
+class Field:
+    """One question of the form. `kind` names the template that shows it."""
+
+    name: str
+    kind: str
+    label: str
+    help: str = ""
+    value: str = ""
+    unit: str = ""
+    low: str = ""
+    high: str = ""
+    step: str = ""
+    required: bool = False
+    choices: list[Choice] = field(default_factory=list)
+    error: str = ""
+
+    @property
+    def template(self) -> str:
+        return f"labs/fields/{self.kind}.html"
+
+    @property
+    def chosen(self) -> Choice | None:
+        return next((choice for choice in self.choices if choice.value == self.value), None)
+
+
+class LaunchForm:
+    """The questions of one service for one person. `typed`: the answers so far; without any, what is offered."""
+
+    def __init__(
+        self, template: ServiceTemplate, instance: Instance, user: User, typed: Mapping[str, str] | None = None
+    ) -> None:
+        self.template, self.instance, self.user = template, instance, user
+        self.typed = dict(typed or {})
+        self.errors: dict[str, str] = {}
+        self.limits = [row for row in quotas_of(instance, user) if row]
+        self.gpus = free_gpus(instance.cluster)
+
+    def fields(self) -> list[Field]:
+        """In the order of the service's declarations, the name first."""
+        fields = [Field("name", "name", "Name", value=self.typed.get("name", ""), required=True)]
+        for item in self.template.parameters:
+            if item["name"] == "gpu_model":
+                continue
+            made = self._gpu(item) if item["name"] == "gpus" else self._field(item)
+            if made:
+                fields.append(made)
+        for made in fields:
+            made.error = self.errors.get(made.name, "")
+        return fields
+
+    def values(self) -> dict[str, str]:
+        """The answers as `labs.services.launch` takes them: memory in MiB, lifetime in minutes."""
+        values = {"name": self.typed.get("name", "")}
+        for item in self.template.parameters:
+            values[item["name"]] = self._value(item)
+        return values
+
+    def ask(self) -> Ask:
+        """What the answers so far would take, as far as they can be read."""
+        values = self.values()
+        cpu, memory, gpus = (_decimal(values.get(name, "")) or Decimal(0) for name in ("cpu", "memory", "gpus"))
+        return Ask(int(cpu * 1000), int(memory), int(gpus))
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Keep the service's sentences for the fields; nothing typed is lost but the password."""
+        self.errors = {name: in_words(sentence, name) for name, sentence in refusal.errors.items()}
+        for name in ("gpus", "gpu_model"):
+            if name in self.errors:
+                self.errors["gpu"] = self.errors.pop(name)
+        if self.typed.pop("password", ""):
+            self.errors.setdefault("password", "Please type the password again, or leave it empty.")
+
+    def _field(self, item: dict[str, Any]) -> Field:
+        name, kind, value = item["name"], item["type"], self.typed.get(item["name"], "")
+        made = Field(
+            name, "text", item["label"], item.get("help", ""), value, required=bool(item.get("required")),
+            unit=item.get("unit", ""),
+        )  # fmt: skip
+        if kind == "choice":
+            made.kind = "choice"
+            made.choices = [
+                Choice(choice["value"], choice["label"], choice.get("help", "")) for choice in item.get("choices", [])
+            ]
+        elif kind in ("number", "integer"):
+            made.kind = "amount"
+            made.low, made.high, made.step = (number(value) for value in self._bounds(item))
+            made.unit = "GiB" if item.get("unit") == "MiB" else made.unit
+        elif kind == "minutes":
+            made.kind = "lifetime"
+            longest = self.longest(item)
+            made.high = duration(longest) if longest else ""
+            made.unit = self.typed.get(f"{name}_unit", "hours")
+        elif kind == "password":
+            made.kind, made.value = "password", ""
+        return made
+
+    def _bounds(self, item: dict[str, Any]) -> tuple[Decimal, Decimal, Decimal]:
+        """Lowest, highest and step: the service's own, and no more than the person may ever have."""
+        low, high, step = (Decimal(str(item.get(key, default))) for key, default in (("min", 0), ("max", 100), ("step", 1)))
+        key, factor = {"cpu": ("cpu_millis", 1000), "memory": ("memory_mib", 1)}.get(item["name"], ("", 1))
+        limits = [Decimal(getattr(row, key)) / factor for row in self.limits if key and getattr(row, key) is not None]
+        most = min([high, *limits])
+        high = max(low, low + (most - low) // step * step)
+        size = MIB_IN_GIB if item.get("unit") == "MiB" else 1
+        return low / size, high / size, step / size
+
+    def longest(self, item: dict[str, Any]) -> int | None:
+        """The longest lifetime in minutes; None where there is no end to it."""
+        limits = [row.lifetime_minutes for row in self.limits if row.lifetime_minutes]
+        return min([value for value in [item.get("max"), *limits] if value], default=None)
+
+    def _gpu(self, item: dict[str, Any]) -> Field | None:
+        """Number and model as one question, with only what the person may have; none where there are no GPUs."""
+        limits = [row.gpus for row in self.limits if row.gpus is not None]
+        choices = [Choice("", "None")]
+        for model in self.gpus:
+            for count in range(1, min([item.get("max", 1), model.count, *limits]) + 1):
+                free = f"{model.free} free now" if model.free else "none free now"
+                choices.append(Choice(f"{model.name}:{count}", f"{count} × {model.title} ({free})"))
+        if len(choices) == 1:
+            return None
+        return Field("gpu", "choice", "GPU", item.get("help", ""), self.typed.get("gpu", ""), choices=choices)
+
+    def _value(self, item: dict[str, Any]) -> str:
+        name = item["name"]
+        text = self.typed.get(name, "").strip() if item["type"] != "password" else self.typed.get(name, "")
+        if name in ("gpus", "gpu_model"):
+            model, _, count = self.typed.get("gpu", "").rpartition(":")
+            return model if name == "gpu_model" else count
+        amount = _decimal(text)
+        if amount is not None and item.get("unit") == "MiB":
+            return _plain(amount * MIB_IN_GIB)
+        if amount is not None and item["type"] == "minutes":
+            return minutes_of(text, self.typed.get(f"{name}_unit", "minutes"))
+        return text
+
+
+def offered(form: LaunchForm, default_name: str) -> dict[str, str]:
+    """The answers that an empty form shows: the service's defaults, no more than the person may have."""
+    answers = {"name": default_name, "gpu": ""}
+    for item in form.template.parameters:
+        name, default = item["name"], item.get("default", "")
+        if item["type"] in ("number", "integer"):
+            low, high, _ = form._bounds(item)
+            size = MIB_IN_GIB if item.get("unit") == "MiB" else 1
+            answers[name] = number(max(low, min(high, Decimal(str(default or 0)) / size)))
+        elif item["type"] == "minutes":
+            answers |= _length(name, min(value for value in (int(default), form.longest(item)) if value))
+        else:
+            answers[name] = str(default)
+    return answers
+
+
+def answers_of(lab: Lab, *, more_memory: bool = False) -> dict[str, str]:
+    """The answers with which this lab was launched, for another like it; never its password."""
+    memory = lab.memory_mib * (2 if more_memory else 1)
+    answers = {str(name): str(value) for name, value in lab.parameters.items()}
+    return (
+        answers
+        | {
+            "image": lab.image,
+            "cpu": number(Decimal(lab.cpu_millis) / 1000),
+            "memory": number(Decimal(memory) / MIB_IN_GIB),
+            "gpu": f"{lab.gpu_model}:{lab.gpus}" if lab.gpus else "",
+        }
+        | _length("lifetime", lab.lifetime_minutes)
+    )
+
+
+def minutes_of(text: str, unit: str) -> str:
+    """A length of time as minutes, if it can be read; otherwise as it was typed."""
+    amount = _decimal(text.strip())
+    return text if amount is None else _plain(amount * UNITS.get(unit, 1))
+
+
+def in_words(sentence: str, name: str) -> str:
+    """The service's sentence about a range, in the unit that the person typed: GiB, and hours or days."""
+    if name not in ("memory", "lifetime"):
+        return sentence
+
+    def say(text: str) -> str:
+        if name == "memory":
+            return f"{number(Decimal(text) / MIB_IN_GIB)} GiB"
+        return duration(int(text)) if text.isdecimal() else f"{text} minutes"
+
+    if found := RANGE.fullmatch(sentence):
+        return f"{found[1]} {say(found[2])}; you asked for {say(found[3])}."
+    if found := STEPS.fullmatch(sentence):
+        return f"In steps of {say(found[1])}."
+    return sentence
+
+
+def _length(name: str, minutes: int) -> dict[str, str]:
+    words = duration(minutes).split()
+    unit = next(unit for unit in UNITS if unit.startswith(words[1].rstrip("s")))
+    return {name: words[0], f"{name}_unit": unit}
+
+
+def _decimal(text: str) -> Decimal | None:
+    return Decimal(text) if PLAIN.fullmatch(text) else None
+
+
+def _plain(value: Decimal) -> str:
+    return f"{value:.6f}".rstrip("0").rstrip(".")

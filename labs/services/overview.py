@@ -1,0 +1,84 @@
+"""What pages show of many rows at once: each answer is a fixed number of queries, whatever the number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
+
+from accounts.models import User
+from labs.models import Cluster, Instance, Quota, Scope, State, Workload
+from labs.models.quota import COUNTED
+
+from .admission import Meter, meters
+
+
+@dataclass(frozen=True)
+class GpuModel:
+    """A model of GPU that a cluster has, and how many of it are not in use by labs."""
+
+    name: str
+    title: str
+    count: int
+    free: int
+
+
+def free_gpus(cluster: Cluster) -> list[GpuModel]:
+    """The cluster's GPUs, model by model. One query; none where there are no GPUs."""
+    if not cluster.gpu_models:
+        return []
+    rows = Workload.objects.counted().filter(cluster=cluster, gpus__gt=0).order_by()
+    used = dict(rows.values("gpu_model").annotate(total=Sum("gpus")).values_list("gpu_model", "total"))
+    return [
+        GpuModel(
+            name=model["name"],
+            title=model.get("title") or model["name"],
+            count=int(model.get("count", 0)),
+            free=max(0, int(model.get("count", 0)) - used.get(model["name"], 0)),
+        )
+        for model in cluster.gpu_models
+    ]
+
+
+def meters_of_person(user: User, instances: Iterable[Instance]) -> list[tuple[Instance, list[Meter]]]:
+    """What the person uses in each of these instances, against their limits there. Two queries."""
+    wanted = list(instances)
+    quotas = {(row.instance_id, row.scope, row.user_id): row for row in Quota.objects.filter(instance__in=wanted)}
+    used = usage_by_instance(Workload.objects.counted().filter(owner=user, instance__in=wanted))
+    answer = []
+    for instance in wanted:
+        own = quotas.get((instance.pk, Scope.PERSON, user.pk)) or quotas.get((instance.pk, Scope.MEMBER, None))
+        answer.append((instance, meters(own, used.get(instance.pk, dict.fromkeys(COUNTED, 0)))))
+    return answer
+
+
+def usage_by_instance(rows: QuerySet[Workload]) -> dict[int, dict[str, int]]:
+    """Sums of what these take, as `WorkloadQuerySet.usage()`, for each instance by its key."""
+    sums = (
+        rows.order_by()
+        .values("instance_id")
+        .annotate(
+            cpu_total=Sum("cpu_millis"), memory_total=Sum("memory_mib"), gpu_total=Sum("gpus"), count=Count("pk")
+        )
+    )
+    return {
+        row["instance_id"]: dict(
+            zip(COUNTED, (row["cpu_total"], row["memory_total"], row["gpu_total"], row["count"]), strict=True)
+        )
+        for row in sums
+    }
+
+
+def with_place_in_queue(rows: QuerySet[Workload]) -> QuerySet[Workload]:
+    """Each row with `ahead`: how many wait before it in its instance; null where nobody does."""
+    ahead = (
+        Workload.objects.filter(
+            instance=OuterRef("instance"), state=State.QUEUED, created_at__lt=OuterRef("created_at")
+        )
+        .order_by()
+        .values("instance")
+        .annotate(count=Count("pk"))
+        .values("count")
+    )
+    return rows.annotate(ahead=Subquery(ahead))

@@ -1,0 +1,118 @@
+"""How times, sizes and limits are written on pages."""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from labs.models import State, Workload
+from labs.services import admission, launch
+
+register = template.Library()
+
+#: Python's format of each way to write a moment; site.js writes the same in the reader's own time zone.
+MOMENTS = {"time": "%H:%M", "seconds": "%H:%M:%S", "day": "%-d %b %Y", "full": "%-d %b %Y, %H:%M"}
+PILLS = {State.RUNNING: "ok", State.ENDED: "off", State.QUEUED: "off"}
+
+
+@register.simple_tag
+def moment(value: datetime.datetime | str | None, style: str = "full") -> SafeString | str:
+    """A moment as <time>: today by its time alone in the styles "time" and "seconds". Nothing for nothing."""
+    at = parse_datetime(value) if isinstance(value, str) else value
+    if at is None:
+        return ""
+    local = timezone.localtime(at)
+    is_today = local.date() == timezone.localdate()
+    pattern = MOMENTS[style] if is_today or style in ("day", "full") else f"{MOMENTS['day']}, {MOMENTS[style]}"
+    zone = "" if style == "day" else f" {local.tzname()}"
+    return format_html(
+        '<time datetime="{}" data-moment="{}">{}{}</time>', at.isoformat(), style, local.strftime(pattern), zone
+    )
+
+
+@register.filter
+def span(value: datetime.timedelta | None) -> str:
+    """A length of time in its two largest units: "3 h 41 min", "48 s". site.js counts on in the same words."""
+    if value is None:
+        return ""
+    seconds = max(0, int(value.total_seconds()))
+    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    if minutes >= 10:
+        return f"{minutes} min"
+    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
+
+
+@register.filter
+def minutes(value: int) -> str:
+    """Minutes in words: "90 minutes", "4 hours"."""
+    return launch.duration(value)
+
+
+@register.filter
+def cores(millis: int) -> str:
+    """Thousandths of a core as cores: 1500 is "1.5"."""
+    return admission.number(Decimal(millis) / 1000)
+
+
+@register.filter
+def gib(mib: int) -> str:
+    """MiB as GiB: 2048 is "2"."""
+    return admission.number(Decimal(mib) / 1024)
+
+
+@register.filter
+def image_label(workload: Workload) -> str:
+    """The image in the words of the template that the workload was launched with."""
+    choice = workload.template.choice("image", workload.image)
+    return choice["label"] if choice else workload.image.rpartition("/")[2]
+
+
+@register.filter
+def gpu_label(workload: Workload) -> str:
+    """The GPUs in words: "1 × A100 80 GB"; nothing when there are none."""
+    if not workload.gpus:
+        return ""
+    titles = {model["name"]: model.get("title") or model["name"] for model in workload.cluster.gpu_models}
+    return f"{workload.gpus} × {titles.get(workload.gpu_model, workload.gpu_model or 'GPU')}"
+
+
+@register.filter
+def pill(workload: Workload) -> str:
+    """The colour of its state: ok, wait, bad or off."""
+    if has_failed(workload):
+        return "bad"
+    if workload.state == State.RUNNING and not workload.is_ready:
+        return "wait"
+    return PILLS.get(State(workload.state), "wait")
+
+
+@register.filter
+def state_word(workload: Workload) -> str:
+    """Its state in a word or two."""
+    if has_failed(workload):
+        return "Failed" if workload.started_at else "Did not start"
+    if workload.state == State.RUNNING and not workload.is_ready:
+        return "Not answering"
+    return str(workload.get_state_display())
+
+
+@register.filter
+def has_failed(workload: Workload) -> bool:
+    return workload.end_reason == "failed"
+
+
+@register.inclusion_tag("parts/meters.html")
+def meters(items: list[Any]) -> dict[str, Any]:
+    """Limits as bars, those that mean something: with a limit above zero, or something used."""
+    return {"meters": [item for item in items if item.limit or item.used or item.ask]}

@@ -1,0 +1,83 @@
+"""An instance's page, its colours, and asking for access."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.models import Membership, Status, User
+from accounts.services import authority
+from accounts.services.membership import request_access
+from labs.colours import DARK_GROUND, LIGHT_GROUND, ink_on, readable_on
+from labs.errors import Refusal
+from labs.models import Instance, Lab
+from labs.services import admission
+
+from . import cards
+
+
+@require_safe
+def instance(request: HttpRequest, slug: str) -> HttpResponse:
+    row = get_object_or_404(Instance.objects.visible_to(request.user).select_related("cluster"), slug=slug)
+    today = timezone.localdate()
+    context = {
+        "instance": row,
+        "services": row.services.filter(is_current=True),
+        "is_running": row.is_running(today),
+        "not_yet": bool(row.starts_on and row.starts_on > today),
+    }
+    if request.user.is_authenticated:
+        context |= _for(request.user, row)
+    return render(request, "labs/instance.html", context)
+
+
+def _for(user: User, row: Instance) -> dict[str, object]:
+    """What a person who is signed in sees beside."""
+    now = timezone.now()
+    waiting = Membership.objects.managed_by(user).waiting().filter(instance=row)
+    mine = Lab.objects.visible_to(user).filter(owner=user, instance=row).live().select_related(*cards.RELATED)
+    context: dict[str, object] = {
+        "membership": Membership.objects.filter(user=user, instance=row).first(),
+        "can_launch": authority.can_launch(user, row),
+        "runs_it": authority.can_see_console(user, row),
+    }
+    if context["can_launch"]:
+        context |= {"meters": admission.member_meters(row, user), "cards": [cards.one(lab, user, now) for lab in mine]}
+    if context["runs_it"]:
+        context |= {"waiting": waiting.count(), "whole": admission.instance_meters(row)}
+    return context
+
+
+@login_required
+@require_POST
+def ask(request: HttpRequest, slug: str) -> HttpResponse:
+    user = cast(User, request.user)
+    row = get_object_or_404(Instance.objects.visible_to(user), slug=slug)
+    try:
+        made = request_access(user=user, instance=row, reason=request.POST.get("reason", ""), now=timezone.now())
+    except Refusal as refusal:
+        messages.error(request, refusal.message)
+    else:
+        done = made.status == Status.APPROVED
+        messages.success(request, "You are in." if done else "Your request is with the owners of the instance.")
+    return redirect(row)
+
+
+@require_safe
+@cache_control(private=True, max_age=86400)
+def theme(request: HttpRequest, slug: str) -> HttpResponse:
+    """The instance's accent as a style sheet, dark or light enough to be read on either theme."""
+    row = get_object_or_404(Instance.objects.visible_to(request.user), slug=slug)
+    light, dark = readable_on(row.accent, LIGHT_GROUND), readable_on(row.accent, DARK_GROUND)
+    context = {
+        "light": light, "light_ink": ink_on(light), "dark": dark, "dark_ink": ink_on(dark),
+        "mark": row.accent, "mark_ink": ink_on(row.accent),
+    }  # fmt: skip
+    return render(request, "labs/theme.css", context, content_type="text/css; charset=utf-8")

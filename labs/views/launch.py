@@ -1,0 +1,126 @@
+"""The launch form: offered, checked while it is filled in, and sent."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from functools import wraps
+from typing import cast
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.models import User
+from accounts.services import authority
+from labs.errors import Refusal
+from labs.forms import LaunchForm, answers_of, offered
+from labs.models import Instance, Lab, ServiceTemplate
+from labs.services import admission, names
+from labs.services.launch import launch as launch_lab
+
+View = Callable[[HttpRequest, Instance, ServiceTemplate], HttpResponse]
+
+
+def for_members(view: View) -> Callable[[HttpRequest, str, str], HttpResponse]:
+    """The view with the instance and its service; those who are not in it are sent to the instance's page."""
+
+    @login_required
+    @never_cache
+    @wraps(view)
+    def wrapped(request: HttpRequest, slug: str, service: str) -> HttpResponse:
+        user = cast(User, request.user)
+        instance = get_object_or_404(Instance.objects.visible_to(user).select_related("cluster"), slug=slug)
+        template = get_object_or_404(instance.services.filter(is_current=True), slug=service)
+        if not authority.can_launch(user, instance):
+            messages.info(request, f"To launch something here you need access to {instance}.")
+            return redirect(instance)
+        return view(request, instance, template)
+
+    return wrapped
+
+
+@for_members
+@require_http_methods(["GET", "HEAD", "POST"])
+def launch(request: HttpRequest, instance: Instance, template: ServiceTemplate) -> HttpResponse:
+    user = cast(User, request.user)
+    if request.method != "POST":
+        form = LaunchForm(template, instance, user)
+        form.typed = offered(form, names.default_name(instance.cluster, user, instance)) | _like(request, instance, user)
+        return _page(request, form)
+    form = LaunchForm(template, instance, user, request.POST.dict())
+    wait = "wait" in request.POST
+    try:
+        lab = launch_lab(
+            actor=user, instance=instance, template=template, values=form.values(), now=timezone.now(), wait=wait
+        )
+    except Refusal as refusal:
+        form.refuse(refusal)
+        return _page(request, form, refusal)
+    return redirect(lab)
+
+
+@for_members
+@require_safe
+def check_name(request: HttpRequest, instance: Instance, template: ServiceTemplate) -> HttpResponse:
+    """Whether a name is free, while it is typed."""
+    answer = names.check_name(instance.cluster, request.GET.get("name", "").strip())
+    return render(request, "labs/fields/name_answer.html", {"answer": answer})
+
+
+@for_members
+@require_safe
+def meters(request: HttpRequest, instance: Instance, template: ServiceTemplate) -> HttpResponse:
+    """What the person's limits look like with what is asked for."""
+    form = LaunchForm(template, instance, cast(User, request.user), request.GET.dict())
+    return render(request, "labs/launch_aside.html", _aside(form))
+
+
+def _page(request: HttpRequest, form: LaunchForm, refusal: Refusal | None = None) -> HttpResponse:
+    answer = names.check_name(form.instance.cluster, form.typed.get("name", ""))
+    can_wait = bool(refusal and refusal.code in ("over-limit", "over-own-limit") and not refusal.errors)
+    context = {
+        "instance": form.instance,
+        "template": form.template,
+        "form": form,
+        "fields": form.fields(),
+        "refusal": refusal,
+        "can_wait": can_wait and admission.fits_at_all(form.instance, form.user, form.ask()),
+        "answer": answer,
+    }
+    return render(request, "labs/launch.html", context | _aside(form), status=400 if refusal else 200)
+
+
+def _aside(form: LaunchForm) -> dict[str, object]:
+    """The person's meters, the instance's where they would be passed, and why it does not fit if it does not."""
+    ask = form.ask()
+    whole = [meter for meter in admission.instance_meters(form.instance, ask) if meter.over]
+    context: dict[str, object] = {
+        "meters": admission.member_meters(form.instance, form.user, ask),
+        "whole": whole,
+        "instance": form.instance,
+        "template": form.template,
+    }
+    try:
+        admission.check_room(form.instance, form.user, ask)
+    except Refusal as refusal:
+        context["no_room"] = refusal.message
+    return context
+
+
+def _like(request: HttpRequest, instance: Instance, user: User) -> dict[str, str]:
+    """The answers of one of the person's earlier labs, if that was asked for; its name too if it is free."""
+    try:
+        pk = uuid.UUID(request.GET.get("like", ""))
+    except ValueError:
+        return {}
+    lab = Lab.objects.visible_to(user).filter(pk=pk, owner=user, instance=instance).first()
+    if lab is None:
+        return {}
+    answer = names.check_name(instance.cluster, lab.name)
+    name = lab.name if answer.ok else answer.suggestion
+    return answers_of(lab, more_memory=request.GET.get("more") == "memory") | {"name": name}

@@ -1,0 +1,65 @@
+"""The pages of the site itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import DatabaseError, connection
+from django.db.models import Prefetch
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from accounts.models import Membership, Status, User
+from labs.models import Instance, Lab, ServiceTemplate
+from labs.views import cards
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """What this is, for a visitor; one's instances and labs, for who is signed in."""
+    if request.user.is_authenticated:
+        return render(request, "home_member.html", _for(request.user))
+    return render(request, "home.html", {"instances": Instance.objects.visible_to(request.user)})
+
+
+def _for(user: User) -> dict[str, Any]:
+    mine = Prefetch("memberships", Membership.objects.filter(user=user), to_attr="mine")
+    offers = Prefetch("services", ServiceTemplate.objects.filter(is_current=True), to_attr="offers")
+    visible = list(Instance.objects.visible_to(user).prefetch_related(mine, offers))
+    today = timezone.localdate()
+    joined = [row for row in visible if row.mine]
+    launchable = [
+        row for row in joined if row.mine[0].status == Status.APPROVED and row.offers and row.is_running(today)
+    ]
+    running = cards.of_person(user, timezone.now())
+    recent = Lab.objects.visible_to(user).filter(owner=user).order_by("-created_at").values_list("instance_id", flat=True)
+    latest = recent.first()
+    # The one thing that most people come for: a lab where they had the last one.
+    first = next((row for row in launchable if row.pk == latest), launchable[0] if launchable else None)
+    return {
+        "joined": joined,
+        "others": [row for row in visible if not row.mine and row.is_public and not row.archived_at],
+        "launchable": launchable,
+        "first": first,
+        "cards": running,
+    }
+
+
+@require_safe
+def about(request: HttpRequest) -> HttpResponse:
+    return render(request, "about.html")
+
+
+@require_safe
+@never_cache
+def healthz(request: HttpRequest) -> HttpResponse:
+    """For load balancers and probes: 200 while the data base answers, 503 when it does not."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return JsonResponse({"status": "unavailable", "database": "does not answer"}, status=503)
+    return JsonResponse({"status": "ok", "database": "ok"})
