@@ -103,7 +103,7 @@ def _image(known: Facts) -> Diagnosis | None:
             failed = known.said("Failed") if reason == "ImagePullBackOff" else None
             pulled = next((e for e in reversed(known.events) if e.message.startswith("Failed to pull image")), failed)
             text = f"{reason} {container.waiting.get('message') or ''} {pulled.message if pulled else ''}"
-            return words.image_trouble(text, container.image)
+            return words.image_trouble(text, container.image, is_tool=container.is_init)
     return None
 
 
@@ -135,7 +135,7 @@ def _cannot_begin(known: Facts) -> Diagnosis | None:
         if reason in ("CreateContainerConfigError", "CreateContainerError"):
             return words.bad_setting(message)
         if reason == "RunContainerError" or ended in ("StartError", "ContainerCannotRun"):
-            return words.no_program(message or str(container.ended.get("message") or ""))
+            return words.no_program(f"{container.ended.get('message') or ''} {message}")
     return None
 
 

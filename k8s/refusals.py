@@ -97,16 +97,17 @@ _NAMES = {"cpu": "CPU", "memory": "memory", "gpus": "GPUs", "storage": "storage"
 def _less(found: list[Shortage]) -> str:
     never = [item for item in found if item.requested > item.limited]
     if never:
-        return f"Launch it with less {_list(never)}: as much as this your course does not have at all."
+        return f"Launch it with {_list(never)}: your course does not have that much in all."
     smaller = [item for item in found if item.resource in _NAMES and item.used < item.limited]
     if smaller and len(smaller) == len(found):
-        return f"Launch it with less {_list(smaller)}, stop a lab that you do not need, or wait until others end."
+        return f"Launch it with {_list(smaller)}, stop a lab that you do not need, or wait until others end."
     return "Stop a lab that you do not need, or wait until others end."
 
 
 def _list(items: list[Shortage]) -> str:
-    names = [_NAMES.get(item.resource, "room") for item in items]
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names).strip()
+    return " and ".join(
+        "fewer GPUs" if item.resource == "gpus" else f"less {_NAMES.get(item.resource, 'room')}" for item in items
+    )
 
 
 def _policy(message: str) -> Diagnosis:

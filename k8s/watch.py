@@ -55,7 +55,7 @@ class Watcher:
         self.problem = ""
 
     def run(self, stop: threading.Event) -> None:
-        """Watches until `stop` is set; a set `stop` ends a waiting watch at once. Raises nothing."""
+        """Watches until `stop` is set, which ends a quiet watch at once (a call that hangs ends by its time-out)."""
         closer = threading.Thread(target=self._close_when, args=(stop,), daemon=True, name=f"close-{self._kind}")
         closer.start()
         while not stop.is_set():

@@ -1,7 +1,7 @@
 """Pure: what is said to people about a workload in trouble. No word here comes from Kubernetes; a test sees to that."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from k8s import quantities
 
@@ -18,6 +18,7 @@ class Diagnosis:
 
 
 _AGAIN = "Launch a new lab. If it happens again, tell the staff."
+_NO_TOOL = "Launch the lab without a repository, and tell the staff."
 _TELL = "Tell the staff; this is nothing that you can change."
 _WAIT = "Nothing: it goes on by itself. If it takes too long, stop the lab and tell the staff."
 
@@ -156,8 +157,16 @@ def _asked(request: dict[str, str], short: set[str]) -> str:
     return " and ".join(parts)
 
 
-def image_trouble(message: str, image: str) -> Diagnosis:
-    """The software cannot be fetched. `message`: of the container runtime, and of the registry through it."""
+def image_trouble(message: str, image: str, *, is_tool: bool = False) -> Diagnosis:
+    """The software cannot be fetched. `message`: of the container runtime, and of the registry through it.
+
+    `is_tool`: it is not what was chosen, but what copies the repository.
+    """
+    found = _image_trouble(message, image)
+    return replace(found, next_step=_NO_TOOL) if is_tool and found.fatal else found
+
+
+def _image_trouble(message: str, image: str) -> Diagnosis:
     if re.search(r"InvalidImageName|couldn't parse image|invalid reference format", message):
         return _image("image-name", f"“{image}” is not a name of software", "Its name is written wrongly.", fatal=True)
     if re.search(r"toomanyrequests|rate limit|429", message, re.I):

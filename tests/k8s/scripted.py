@@ -21,13 +21,14 @@ class Request:
 
 @dataclass
 class Answer:
-    """`lines`: sent one by one as a stream, after which the connection is cut if `cut`."""
+    """`lines`: sent one by one as a stream, which then waits for `hold`, if given, and is cut off if `cut`."""
 
     code: int = 200
     body: Any = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     lines: list[str] | None = None
     cut: bool = False
+    hold: threading.Event | None = None
 
 
 @dataclass
@@ -84,6 +85,8 @@ def serving(answer: Callable[[Request], Answer]) -> Iterator[Server]:
                 for line in given.lines:
                     data = line.encode()
                     self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+                if given.hold is not None:
+                    given.hold.wait(20)
                 self.close_connection = given.cut
                 if not given.cut:
                     self.wfile.write(b"0\r\n\r\n")
