@@ -1,5 +1,6 @@
 """Which processes a supervisor started, so that the next one can end them if it was killed. Standard library only."""
 
+import contextlib
 import json
 import os
 import signal
@@ -37,17 +38,18 @@ def end(path: Path, *, patience: float = 15.0) -> list[int]:
 
     found = alive()
     deadline = time.monotonic() + patience
-    _signal(found, signal.SIGTERM)
+    for pid in found:
+        terminate(pid)
     while alive() and time.monotonic() < deadline:
         time.sleep(POLL)
-    _signal(alive(), signal.SIGKILL)
+    for pid in alive():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
     path.unlink(missing_ok=True)
     return found
 
 
-def _signal(pids: list[int], number: signal.Signals) -> None:
-    for pid in pids:
-        try:
-            os.killpg(pid, number)
-        except ProcessLookupError:
-            continue
+def terminate(pid: int) -> None:
+    """Ask a process to stop, and it alone: a queue whose workers are ended behind its back waits for them for ever."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)

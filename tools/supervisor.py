@@ -27,12 +27,20 @@ honcho.manager.KILL_WAIT = 15
 START_SECONDS = 90.0
 
 
+class Processes(honcho.manager.ProcessManager):
+    """honcho's, which signals whole groups: right for killing what does not stop."""
+
+    def terminate(self, pid: int) -> None:
+        leftovers.terminate(pid)
+
+
 class Supervisor(honcho.manager.Manager):
     """honcho's manager, quiet, with an announcement when all is up and one line when a part dies."""
 
     def __init__(self, site: Site, accounts: list[str]) -> None:
         self.output = Output(site.logs)
         super().__init__(self.output)
+        self._procmgr = Processes()
         self.site = site
         self.accounts = accounts
         self.asked = False
@@ -61,7 +69,15 @@ class Supervisor(honcho.manager.Manager):
             leftovers.record(self.site.state / "processes.json", [part["pid"] for part in self._processes.values()])
         if started and self.asked and not self._terminating:
             super().terminate()
+        if started:
+            self._end_orphans()
         return started
+
+    def _end_orphans(self) -> None:
+        """End what a dead part left: it holds the part's output open, and honcho waits for the end of that."""
+        for part in self._processes.values():
+            if "returncode" not in part and is_over(part["pid"]):
+                self._procmgr.kill(part["pid"])
 
     def terminate(self) -> None:
         """Stop all parts: asked for by a signal, or because one has died."""
@@ -96,6 +112,14 @@ class Supervisor(honcho.manager.Manager):
 
     def _asked_or(self, condition: Callable[[], bool]) -> bool:
         return self.asked or condition()
+
+
+def is_over(pid: int) -> bool:
+    """Whether the process has ended, even if nobody has taken notice yet."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def announcement(site: Site, accounts: list[str]) -> str:

@@ -117,6 +117,16 @@ def test_a_part_that_dies_is_reported_with_its_last_words_and_stops_the_rest(sta
     assert len(rest) == 5
 
 
+def test_a_part_that_dies_takes_its_own_children_with_it(start: Start, tmp_path: Path) -> None:
+    leaves = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {WAIT!r}, sys.argv[1]]); sys.exit(3)"
+    process = start_small(
+        start, tmp_path, parent=python(leaves, tmp_path / "child"), other=python(WAIT, tmp_path / "up")
+    )
+    said, _ = process.communicate(timeout=30)
+    assert said.startswith("The parent has ended (exit code 3)")
+    assert not [one for one in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(one.info["cmdline"] or [])]
+
+
 def test_a_signal_at_the_very_start_stops_every_part(start: Start, tmp_path: Path) -> None:
     process = start_small(start, tmp_path, **{f"part{n}": python(WAIT, tmp_path / str(n)) for n in range(4)})
     until(lambda: len(family(process.pid)) >= 2)
