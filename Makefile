@@ -9,7 +9,6 @@ CLUSTER ?=
 ARGS ?=
 
 BIN := .venv/bin
-PACKAGES := mlsite accounts labs sparkjobs k8s tools
 
 .PHONY: help run setup test lint format migrations-check lock hooks clean
 
@@ -35,8 +34,8 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	DEBUG=on $(BIN)/mypy $(addprefix -p ,$(PACKAGES))
-	$(BIN)/lint-imports
+	DEBUG=on $(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	@$(MAKE) --no-print-directory migrations-check
 
 format: setup
