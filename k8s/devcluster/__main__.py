@@ -1,0 +1,85 @@
+"""The command line of the embedded cluster.
+
+    python -m k8s.devcluster up          API server, kubelet and ingress in one process
+    python -m k8s.devcluster apiserver   the API server alone
+    python -m k8s.devcluster kubelet     a node of any cluster (--kubeconfig)
+    python -m k8s.devcluster ingress     a reverse proxy for any cluster (--kubeconfig)
+"""
+
+import argparse
+import asyncio
+import contextlib
+import importlib
+import logging
+import signal
+import sys
+from pathlib import Path
+
+_PARTS = {
+    "apiserver": "k8s.devcluster.apiserver.server", "kubelet": "k8s.devcluster.kubelet", "ingress": "k8s.devcluster.ingress",
+}
+
+
+def _capacity(text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in text.split(",") if part]
+    if not all(name and value for name, _, value in pairs):
+        raise argparse.ArgumentTypeError("cpu=8,memory=32Gi,nvidia.com/gpu=2")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _labels(text: str) -> dict[str, str]:
+    return {name.strip(): value.strip() for name, _, value in (part.partition("=") for part in text.split(",") if part)}
+
+
+def _options(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m k8s.devcluster", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", choices=["up", *_PARTS])
+    parser.add_argument("--dir", type=Path, default=Path(".run/devcluster"), help="where the state is kept")
+    parser.add_argument("--kubeconfig", type=Path, help="of the cluster to join; default: the one in --dir")
+    parser.add_argument("--port", type=int, default=0, help="of the API server; 0: the one of last time, or a free one")
+    parser.add_argument("--ingress-port", type=int, default=0, help="of the ingress; 0: the one of last time, or a free one")
+    parser.add_argument("--node-name", default="laptop")
+    parser.add_argument("--capacity", type=_capacity, help="of the node, such as cpu=8,memory=32Gi,nvidia.com/gpu=2")
+    parser.add_argument("--labels", type=_labels, help="of the node, such as gpu=a100,zone=b")
+    parser.add_argument("--hollow", action="store_true", help="pods become ready without processes")
+    parser.add_argument("--hollow-delay", type=float, help="seconds until they do")
+    parser.add_argument("--backoff", type=float, help="seconds before the first restart of a container")
+    parser.add_argument("--images-dir", type=Path, default=Path(".run/images"), help="where local images are built")
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args(arguments)
+    options.kubeconfig = options.kubeconfig or options.dir / "kubeconfig"
+    return options
+
+
+async def _run(options: argparse.Namespace) -> None:
+    parts = list(_PARTS) if options.part == "up" else [options.part]
+    tasks = [asyncio.create_task(importlib.import_module(_PARTS[part]).run(options), name=part) for part in parts]
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, lambda: [task.cancel() for task in tasks])
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        # Clients before the server, so that they can still say goodbye.
+        for task in reversed(tasks):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+    for task in done:
+        with contextlib.suppress(asyncio.CancelledError):
+            task.result()
+
+
+def main() -> None:
+    """Run the parts that the command line names until SIGTERM or SIGINT."""
+    options = _options()
+    level = logging.DEBUG if options.verbose else logging.INFO
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(name)s: %(message)s")
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    asyncio.run(_run(options))
+
+
+if __name__ == "__main__":
+    main()
