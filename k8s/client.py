@@ -217,7 +217,7 @@ class Client:
         limit_bytes: int = 65536,
         previous: bool = False,
     ) -> str:
-        """The end of a container's output. Raises NotFound, Refused (it has not started yet)."""
+        """The end of a container's output. Raises NotFound, Refused (it has not started yet, or has no earlier run)."""
         query = {
             "container": container or "",
             "tailLines": str(tail_lines),

@@ -116,15 +116,15 @@ def _slow_image(known: Facts) -> Diagnosis | None:
 
 
 def _clone(known: Facts) -> Diagnosis | None:
-    """The first failure may be the network's; after the second it is the address."""
+    """The first failures may be the network's: between the second and the third lies a pause of ten seconds."""
     container = next((item for item in known.containers if item.is_init), None)
     code = container.ended.get("exitCode") if container else None
     if container is None or not code:
         return None
     if container.ended.get("reason") == "OOMKilled":
         return words.clone_out_of_memory(container.memory_mib)
-    again = container.restarts > 0 or container.waiting.get("reason") == "CrashLoopBackOff" or known.phase == "Failed"
-    return words.clone_failed(code, final=again)
+    final = known.phase == "Failed" or (container.restarts > 1 and container.running_since is None)
+    return words.clone_failed(code, final=final)
 
 
 def _cannot_begin(known: Facts) -> Diagnosis | None:

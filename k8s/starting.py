@@ -32,7 +32,8 @@ def steps(known: Facts, accepted_at: datetime, found: Diagnosis | None) -> list[
     made = []
     for number, stage in enumerate(stages):
         if number <= last:  # What comes later is done, so this is too, whether or not it was seen.
-            made.append(Step(stage.title, "done", stage.at, stage.note))
+            # The cluster's clock counts in whole seconds, and is not ours.
+            made.append(Step(stage.title, "done", max(stage.at, accepted_at) if stage.at else None, stage.note))
         elif number == last + 1:
             state = "failed" if found and found.fatal else "now"
             made.append(Step(stage.title, state, None, found.title if found else stage.note))

@@ -218,10 +218,11 @@ def slow_image(image: str) -> Diagnosis:
 
 def clone_failed(code: int, *, final: bool) -> Diagnosis:
     """git ended with `code`. `final`: not for the first time."""
+    reasons = "the address is wrong, the repository is not public, or its site does not answer"
     if not final:
-        text = f"Copying the Git repository did not work (git ended with {code}). It is tried again."
+        text = f"git ended with {code}: {reasons}. It is tried again in a moment."
         return Diagnosis("clone-retry", "The repository could not be copied yet", text, _WAIT, False)
-    text = f"git ended with {code}: the address is wrong, the repository is not public, or its site does not answer."
+    text = f"git ended with {code}, three times: {reasons}."
     after = "Open the address in your browser. If it works there without signing in, launch the lab again with that address."
     return Diagnosis("clone-failed", "The repository could not be copied", text, after, True)
 
