@@ -76,7 +76,7 @@ def main() -> None:
     """Run the parts that the command line names until SIGTERM or SIGINT."""
     options = _options()
     level = logging.DEBUG if options.verbose else logging.INFO
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(name)s: %(message)s")
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     asyncio.run(_run(options))
 
