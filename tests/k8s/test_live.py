@@ -6,7 +6,9 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,30 +19,20 @@ from k8s.instance_objects import instance_objects
 from k8s.labels import WORKLOAD
 from k8s.watch import Watcher
 from tests.k8s import examples
+from tests.support.devcluster import DevCluster, wait_for
 
 KINDS = ("Secret", "Pod", "Service", "Ingress")
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    deadline = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
-
-
 @pytest.fixture(scope="module", params=["embedded", "real"])
-def kubeconfig(request: pytest.FixtureRequest) -> Iterator[str]:
+def kubeconfig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if request.param == "real":
         path = os.environ.get("MLSITE_TEST_KUBECONFIG")
         if not path:
             pytest.skip("MLSITE_TEST_KUBECONFIG names no kubeconfig of a real cluster")
         yield path
     else:
-        devcluster = pytest.importorskip("tests.support.devcluster")
-        with devcluster.running() as cluster:
+        with DevCluster.start(tmp_path_factory.mktemp("cluster")) as cluster:
             yield str(cluster.kubeconfig)
 
 
@@ -103,7 +95,7 @@ def test_lab_is_made_changed_and_removed_by_its_secret(client: Client, namespace
                 client.delete("Pod", item["metadata"]["name"], namespace, grace_seconds=0)
         return [kind for kind in KINDS if client.list(kind, namespace, labels=WORKLOAD).items]
 
-    wait_for(lambda: not left())
+    wait_for("all is gone", lambda: not left())
     assert client.delete("Secret", examples.NAME, namespace, uid=uid) is False
 
 
@@ -132,7 +124,9 @@ def test_what_is_not_there_is_not_found(client: Client, namespace: str) -> None:
 
 
 def test_quota_refuses_with_used_limited_and_requested(client: Client, namespace: str) -> None:
-    wait_for(lambda: client.get("ResourceQuota", "instance", namespace).get("status", {}).get("hard"))
+    wait_for(
+        "the quota is counted", lambda: client.get("ResourceQuota", "instance", namespace).get("status", {}).get("hard")
+    )
     with pytest.raises(Refused) as caught:
         client.apply(render(namespace, cpu_request_millis=4000, cpu_limit_millis=8000, secret_uid="")[1])
     assert caught.value.kind == "quota"
@@ -223,28 +217,28 @@ class State:
             self.there[obj["metadata"]["name"]] = obj.get("data", {})
 
 
-@pytest.fixture
-def state(kubeconfig: str, namespace: str) -> Iterator[State]:
+@contextmanager
+def watching(kubeconfig: str, namespace: str, **options: Any) -> Iterator[State]:
     state = State()
+    settings = {"watch_seconds": 2, "relist_seconds": 3600, "first_delay": 0.1, "longest_delay": 0.5, **options}
     watcher = Watcher(
-        Client.from_kubeconfig(kubeconfig, retries=0),
+        Client.from_kubeconfig(kubeconfig, retries=0, timeout=2),
         "ConfigMap",
         namespace=namespace,
         labels="watched",
         on_sync=state.on_sync,
         on_event=state.on_event,
-        watch_seconds=2,
-        relist_seconds=5,
-        first_delay=0.1,
-        longest_delay=0.5,
+        **settings,
     )
     stop = threading.Event()
     thread = threading.Thread(target=watcher.run, args=(stop,))
     thread.start()
-    yield state
-    stop.set()
-    thread.join(2)
-    assert not thread.is_alive()
+    try:
+        yield state
+    finally:
+        stop.set()
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def watched(namespace: str, name: str, **data: str) -> dict[str, Any]:
@@ -253,12 +247,64 @@ def watched(namespace: str, name: str, **data: str) -> dict[str, Any]:
     return obj
 
 
-def test_watcher_comes_to_believe_what_is_there(client: Client, namespace: str, state: State) -> None:
-    wait_for(lambda: state.syncs)
-    for number in range(20):
-        client.apply(watched(namespace, f"c{number % 5}", number=str(number)))
-    client.delete("ConfigMap", "c0", namespace)
-    wait_for(lambda: state.there == {f"c{n}": {"number": str(15 + n)} for n in range(1, 5)})
-    wait_for(lambda: state.syncs >= 2)
-    client.apply(config_map(namespace, "c1", number="0"))  # No longer selected.
-    wait_for(lambda: sorted(state.there) == ["c2", "c3", "c4"])
+def test_watcher_comes_to_believe_what_is_there(kubeconfig: str, client: Client, namespace: str) -> None:
+    with watching(kubeconfig, namespace, relist_seconds=3) as state:
+        wait_for("the first list", lambda: state.syncs)
+        for number in range(20):
+            client.apply(watched(namespace, f"c{number % 5}", number=str(number)))
+        client.delete("ConfigMap", "c0", namespace)
+        wait_for("all changes", lambda: state.there == {f"c{n}": {"number": str(15 + n)} for n in range(1, 5)})
+        wait_for("another list", lambda: state.syncs >= 2)
+        client.apply(config_map(namespace, "c1", number="0"))  # No longer selected.
+        wait_for("the change of the label", lambda: sorted(state.there) == ["c2", "c3", "c4"])
+
+
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[DevCluster]:
+    """An API server that may be broken."""
+    with DevCluster.start(tmp_path) as cluster:
+        cluster.client().apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}})
+        yield cluster
+
+
+def test_watcher_survives_dropped_watches(own_cluster: DevCluster) -> None:
+    client = own_cluster.client()
+    own_cluster.faults(drop_watches_after_seconds=0.2)
+    with watching(str(own_cluster.kubeconfig), "n") as state:
+        for number in range(30):
+            client.apply(watched("n", f"c{number % 3}", number=str(number)))
+        wait_for("all changes", lambda: state.there == {f"c{n}": {"number": str(27 + n)} for n in range(3)})
+
+
+def test_watcher_survives_the_end_of_history(own_cluster: DevCluster) -> None:
+    client = own_cluster.client()
+    with watching(str(own_cluster.kubeconfig), "n") as state:
+        wait_for("the first list", lambda: state.syncs)
+        for number in range(10):
+            client.apply(watched("n", "c", number=str(number)))
+            own_cluster.compact()
+        wait_for("all changes", lambda: state.there == {"c": {"number": "9"}})
+
+
+def test_watcher_and_client_survive_one_error_in_three(own_cluster: DevCluster) -> None:
+    client = Client.from_kubeconfig(own_cluster.kubeconfig, retries=8)
+    own_cluster.faults(error_rate=0.33, codes=[500, 503, 429])
+    with watching(str(own_cluster.kubeconfig), "n") as state:
+        for number in range(10):
+            client.apply(watched("n", "c", number=str(number)))
+        assert client.delete("ConfigMap", "nothing", "n") is False
+        wait_for("all changes", lambda: state.there == {"c": {"number": "9"}})
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_watcher_survives_the_restart_of_the_server(own_cluster: DevCluster, end: str) -> None:
+    client = own_cluster.client()
+    client.apply(watched("n", "before", a="1"))
+    client.apply(watched("n", "removed", a="1"))
+    with watching(str(own_cluster.kubeconfig), "n") as state:
+        wait_for("the first list", lambda: sorted(state.there) == ["before", "removed"])
+        getattr(own_cluster, end)()
+        own_cluster.restart()
+        client.delete("ConfigMap", "removed", "n")
+        client.apply(watched("n", "after", a="1"))
+        wait_for("what is there now", lambda: sorted(state.there) == ["after", "before"])
