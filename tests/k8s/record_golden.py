@@ -32,6 +32,7 @@ def pod(name: str, **changes: Any) -> dict[str, Any]:
 def lean(obj: dict[str, Any]) -> dict[str, Any]:
     obj = copy.deepcopy(obj)
     obj["metadata"].pop("managedFields", None)
+    obj.pop("reportingInstance", None)  # It has the name of this machine.
     return obj
 
 
