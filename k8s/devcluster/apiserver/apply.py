@@ -99,8 +99,9 @@ def apply(live: Object | None, patch: Object, found: Type, manager: Manager, *, 
         current[other] -= paths
     dropped = current.get(manager, set()) - wanted
     others: Fields = set().union(*(owned for other, owned in current.items() if other != manager))
-    for path in sorted(dropped, key=len, reverse=True):
-        if path not in others and not any(one[: len(path)] == path for one in others | wanted):
+    kept = {path[:length] for path in others | wanted for length in range(1, len(path) + 1)}
+    for path in sorted(dropped, key=len):  # an item goes as a whole, with what the server filled in
+        if path not in kept:
             _remove(merged, found, path)
     current[manager] = wanted
     return merged, current

@@ -103,6 +103,10 @@ class Handlers:
             text = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
             raise errors.ApiError(415, "UnsupportedMediaType", text)
         obj = self._registry.take(resource, patched, target.namespace, target.name, asked)
+        uid = obj["metadata"].get("uid")
+        if uid != before.obj["metadata"]["uid"]:
+            cause = errors.wrong("metadata.uid", uid, "field is immutable")
+            raise errors.invalid(resource.kind, target.name, [cause], resource.group)
         self._registry.require_version(resource, before, obj["metadata"])
         entry = self._registry.replace(resource, before, obj, asked)
         return listing.one(request, resource, entry, 200, asked.warnings)
@@ -119,7 +123,9 @@ class Handlers:
     def _applied(self, target: Target, body: Any, before: Entry | None, asked: Request, *, force: bool) -> Entry:
         resource, namespace = target.resource, target.namespace
         if not isinstance(body, dict) or body.get("kind") != resource.kind or body.get("apiVersion") != resource.api_version:
-            raise errors.bad_request("the object provided is unrecognized: apiVersion and kind must be those of the path")
+            group, _, version = str((body or {}).get("apiVersion", "")).rpartition("/") if isinstance(body, dict) else ("", "", "")
+            kind = body.get("kind") if isinstance(body, dict) else ""
+            raise errors.bad_request(f"invalid object type: {group}/{version}, Kind={kind}")
         meta = body.setdefault("metadata", {})
         if meta.get("managedFields"):
             raise errors.bad_request("metadata.managedFields must be nil")
@@ -132,8 +138,9 @@ class Handlers:
             raise errors.not_found(resource.plural, target.name, resource.group)
         if before is not None:
             self._registry.require_version(resource, before, obj["metadata"])
-        elif obj["metadata"].pop("uid", None):
-            raise errors.conflict(resource.plural, target.name, resource.group, "uid mismatch: the object does not exist")
+        elif uid := obj["metadata"].pop("uid", None):
+            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise errors.conflict(resource.plural, target.name, resource.group, why)
         found = schema.type_of(resource.api_version, resource.kind)
         manager = asked.owner(resource, "Apply")
         live = before.obj if before else None

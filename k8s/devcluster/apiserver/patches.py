@@ -34,8 +34,8 @@ def json_patch(target: Any, operations: Any) -> Any:
     for one in operations:
         try:
             _operate(root, one["op"], one)
-        except (KeyError, IndexError, TypeError, ValueError) as problem:
-            text = f"the server rejected our request due to an error in our request ({problem})"
+        except (KeyError, IndexError, TypeError, ValueError):
+            text = "the server rejected our request due to an error in our request"
             raise ApiError(422, "Invalid", text, {}) from None
     return root[""]
 
@@ -115,7 +115,8 @@ def strategic(target: Any, patch: Any, found: Type | None) -> Any:
     for key, order in patch.items():
         name = key.partition("/")[2]
         if key.startswith("$setElementOrder/") and name in result:
-            result[name] = _ordered(result[name], order, (found and found.fields.get(name)) or None)
+            merge_key = found.fields[name].merge_key if found and name in found.fields else ""
+            result[name] = _ordered(result[name], order, (target or {}).get(name) or [], merge_key)
     return result
 
 
@@ -136,18 +137,24 @@ def _merge_list(current: list[Any], patch: list[Any], found: Type) -> list[Any]:
             result.append(strategic({}, one, found.items))
         else:
             result[at] = strategic(result[at], one, found.items)
-    return result
+    return _ordered(result, patch, current, key)
 
 
-def _ordered(items: list[Any], order: list[Any], found: Type | None) -> list[Any]:
-    key = found.merge_key if found else ""
+def _ordered(items: list[Any], order: list[Any], current: list[Any], key: str) -> list[Any]:
+    """Items that `order` names in that order, the others in theirs; an item that is new stands before its neighbours."""
 
     def name(one: Any) -> Any:
         return one.get(key) if isinstance(one, dict) else one
 
-    places = {name(one): at for at, one in enumerate(order)}
-    known = iter(sorted((one for one in items if name(one) in places), key=lambda one: places[name(one)]))
-    return [next(known) if name(one) in places else one for one in items]
+    wanted = {name(one): at for at, one in enumerate(order)}
+    known = {name(one): at for at, one in enumerate(current)}
+    left = sorted((one for one in items if name(one) in wanted), key=lambda one: wanted[name(one)])
+    right = [one for one in items if name(one) not in wanted]
+    result: list[Any] = []
+    while left and right:
+        first = known.get(name(left[0]))
+        result.append((left if first is None or first < known.get(name(right[0]), 0) else right).pop(0))
+    return result + left + right
 
 
 def _clean(value: Any) -> Any:

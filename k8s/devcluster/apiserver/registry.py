@@ -125,10 +125,10 @@ class Registry:
         validation.check(resource, obj)
         if resource.kind == "Service":
             defaults.service_address(obj)
-        if self.store.get(resource, meta.get("namespace", ""), meta["name"]):
-            raise errors.already_exists(resource.plural, meta["name"], resource.group)
         request.warnings += admission.validate(self.store, obj)
         self.quotas.check(resource, obj)
+        if self.store.get(resource, meta.get("namespace", ""), meta["name"]):
+            raise errors.already_exists(resource.plural, meta["name"], resource.group)
         found = schema.type_of(resource.api_version, resource.kind)
         if owners is None:
             apply.record_update(None, obj, found, request.owner(resource))

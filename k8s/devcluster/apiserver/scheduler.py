@@ -88,12 +88,12 @@ class Scheduler:
     def _try(self, pod: Object, nodes: list[Object]) -> None:
         reasons: Counter[str] = Counter()
         best: tuple[Decimal, str] | None = None
-        refused: list[list[str]] = []
+        full = 0
         for node in nodes:
             why = self._why_not(pod, node)
             if why:
                 reasons.update(why)
-                refused.append(why)
+                full += why[0].startswith(_FULL) and self._fits_empty(pod, node)
                 continue
             free = parse(_allocatable(node).get("cpu", "0")) - self._used[node["metadata"]["name"]]["cpu"]
             if best is None or free > best[0]:
@@ -104,7 +104,7 @@ class Scheduler:
             text = f"Successfully assigned {meta['namespace']}/{meta['name']} to {best[1]}"
             self._event(pod, "Normal", "Scheduled", text, "Binding")
         else:
-            self._refuse(pod, _explain(len(nodes), reasons, refused))
+            self._refuse(pod, _explain(len(nodes), reasons, full))
 
     def _why_not(self, pod: Object, node: Object) -> list[str]:
         spec, name = node.get("spec") or {}, node["metadata"]["name"]
@@ -120,6 +120,11 @@ class Scheduler:
             if amount and used[resource] + amount > parse(free.get(resource, "110" if resource == "pods" else "0")):
                 why.append("Too many pods" if resource == "pods" else f"Insufficient {resource}")
         return sorted(why)
+
+    @staticmethod
+    def _fits_empty(pod: Object, node: Object) -> bool:
+        free = _allocatable(node)
+        return all(amount <= parse(free.get(name, "110" if name == "pods" else "0")) for name, amount in _wanted(pod).items())
 
     def _refuse(self, pod: Object, message: str) -> None:
         conditions = (pod.get("status") or {}).get("conditions") or []
@@ -206,12 +211,12 @@ def _node_differs(change: Change) -> bool:
     return change.before is None or change.type == "DELETED" or view(change.before.obj) != view(change.entry.obj)
 
 
-def _explain(count: int, reasons: Counter[str], refused: list[list[str]]) -> str:
+def _explain(count: int, reasons: Counter[str], full: int) -> str:
+    """The scheduler's sentence; `full` nodes would do if other pods were not there."""
     if not count:
         return "no nodes available to schedule pods"
     head = f"0/{count} nodes are available: "
     listed = ", ".join(sorted(f"{number} {reason}" for reason, number in reasons.items()))
-    full = sum(1 for why in refused if all(reason.startswith(_FULL) for reason in why))
     hopeless = count - full
     parts = [f"{full} No preemption victims found for incoming pod"] if full else []
     parts += [f"{hopeless} Preemption is not helpful for scheduling"] if hopeless else []

@@ -57,8 +57,7 @@ def check(resource: Resource, obj: Object, before: Object | None = None) -> None
     """Raises ApiError 422 with all that is wrong with an object, or with the change from `before`."""
     causes = _metadata(resource, obj["metadata"])
     causes += _missing(obj, type_of(resource.api_version, resource.kind), "")
-    if not causes:
-        causes += (_KINDS.get(resource.kind) or (lambda _: []))(obj)
+    causes += (_KINDS.get(resource.kind) or (lambda _: []))(obj)
     if before is not None and not causes:
         causes += _changes(resource, before, obj)
     if causes:
@@ -204,7 +203,7 @@ def _ingress(obj: Object) -> list[Cause]:
 
 def _ingress_path(where: str, path: Object) -> list[Cause]:
     causes = []
-    kind = path["pathType"]
+    kind = path.get("pathType") or "Exact"
     if kind not in ("Exact", "Prefix", "ImplementationSpecific"):
         causes.append(errors.unsupported(f"{where}.pathType", kind, ("Exact", "ImplementationSpecific", "Prefix")))
     elif kind != "ImplementationSpecific" and not path.get("path", "").startswith("/"):
@@ -224,7 +223,7 @@ def _policy(obj: Object) -> list[Cause]:
         for at, rule in enumerate(spec.get(direction) or []):
             for number, peer in enumerate(rule.get(peers) or []):
                 block = peer.get("ipBlock")
-                for cidr in [block["cidr"], *(block.get("except") or [])] if block else []:
+                for cidr in [block.get("cidr", ""), *(block.get("except") or [])] if block else []:
                     try:
                         ipaddress.ip_network(cidr)
                     except ValueError:

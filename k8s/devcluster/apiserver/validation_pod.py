@@ -49,8 +49,8 @@ def check(spec: Object) -> list[Cause]:
 
 
 def _volume(where: str, volume: Object, names: set[str]) -> list[Cause]:
-    causes, name = [], volume["name"]
-    if not _LABEL.fullmatch(name):
+    causes, name = [], volume.get("name", "")
+    if name and not _LABEL.fullmatch(name):
         causes.append(errors.wrong(f"{where}.name", name, _LABEL_TEXT))
     if name in names:
         causes.append(("FieldValueDuplicate", f"{where}.name", f'Duplicate value: "{name}"'))
@@ -61,8 +61,8 @@ def _volume(where: str, volume: Object, names: set[str]) -> list[Cause]:
 
 
 def _container(where: str, one: Object, names: set[str], volumes: set[str]) -> list[Cause]:
-    causes, name = [], one["name"]
-    if not _LABEL.fullmatch(name):
+    causes, name = [], one.get("name", "")
+    if name and not _LABEL.fullmatch(name):
         causes.append(errors.wrong(f"{where}.name", name, _LABEL_TEXT))
     if name in names:
         causes.append(("FieldValueDuplicate", f"{where}.name", f'Duplicate value: "{name}"'))
@@ -78,7 +78,7 @@ def _container(where: str, one: Object, names: set[str], volumes: set[str]) -> l
     for at, port in enumerate(one.get("ports") or []):
         causes += _port(f"{where}.ports[{at}]", port)
     for at, variable in enumerate(one.get("env") or []):
-        if not _ENV.fullmatch(variable["name"]):
+        if not _ENV.fullmatch(variable.get("name") or "-"):
             text = "a valid environment variable name must consist only of printable ASCII characters other than '='"
             causes.append(errors.wrong(f"{where}.env[{at}].name", variable["name"], text))
         if variable.get("valueFrom") is not None and variable.get("value"):
@@ -86,12 +86,12 @@ def _container(where: str, one: Object, names: set[str], volumes: set[str]) -> l
             causes.append(errors.wrong(f"{where}.env[{at}].valueFrom", "", text))
     paths: set[str] = set()
     for at, mount in enumerate(one.get("volumeMounts") or []):
-        if mount["name"] not in volumes:
-            causes.append(("FieldValueNotFound", f"{where}.volumeMounts[{at}].name", f'Not found: "{mount["name"]}"'))
-        if mount["mountPath"] in paths:
-            text = f'Invalid value: "{mount["mountPath"]}": must be unique'
-            causes.append(("FieldValueInvalid", f"{where}.volumeMounts[{at}].mountPath", text))
-        paths.add(mount["mountPath"])
+        name, path = mount.get("name", ""), mount.get("mountPath", "")
+        if name and name not in volumes:
+            causes.append(("FieldValueNotFound", f"{where}.volumeMounts[{at}].name", f'Not found: "{name}"'))
+        if path in paths:
+            causes.append(errors.wrong(f"{where}.volumeMounts[{at}].mountPath", path, "must be unique"))
+        paths.add(path)
     return causes + _probes(where, one) + _resources(f"{where}.resources", one.get("resources") or {})
 
 
@@ -146,6 +146,9 @@ def _resources(where: str, resources: Object) -> list[Cause]:
 
 def check_change(before: Object, spec: Object) -> list[Cause]:
     """What is wrong with a change of a pod's specification: nearly everything is fixed once it is created."""
+    for kind in ("containers", "initContainers"):
+        if len(before.get(kind) or []) != len(spec.get(kind) or []):
+            return [errors.prohibited(f"spec.{kind}", "pod updates may not add or remove containers")]
     if _fixed(before) != _fixed(spec):
         return [errors.prohibited("spec", _UPDATE_TEXT)]
     old, new = before.get("tolerations") or [], spec.get("tolerations") or []
