@@ -73,6 +73,10 @@ class LaunchForm:
         self.limits = [row for row in quotas_of(instance, user) if row]
         self.gpus = free_gpus(instance.cluster)
 
+    @property
+    def units(self) -> list[str]:
+        return list(UNITS)
+
     def fields(self) -> list[Field]:
         """In the order of the service's declarations, the name first."""
         fields = [Field("name", "name", "Name", value=self.typed.get("name", ""), required=True)]
