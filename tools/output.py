@@ -23,6 +23,8 @@ class Output:
     """A printer for honcho."""
 
     width = 0
+    #: While everything stops, parts complain of each other's absence: that goes to the logs alone.
+    quiet = False
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +51,7 @@ class Output:
         file.write(f"{line}\n")
         file.flush()
         self._tails[message.name] = [*self.tail(message.name), line][-TAIL_LINES:]
-        if self._is_problem(message.name, line):
+        if self._is_problem(message.name, line) and not self.quiet:
             say(f"{message.name:10} | {line}")
 
     def _is_problem(self, name: str, line: str) -> bool:

@@ -1,6 +1,7 @@
 """Waiting until something answers.
 
-As a program, `python -m tools.ready KUBECONFIG COMMAND ...` becomes the command once the cluster's API server answers.
+As a program, `python -m tools.ready FILE KUBECONFIG COMMAND ...` becomes the command once the file is there and the cluster's
+API server answers.
 """
 
 import http.client
@@ -15,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 POLL = 0.1
-CLUSTER_SECONDS = 60.0
+SECONDS = 60.0
 
 
 def until(condition: Callable[[], bool], *, seconds: float) -> bool:
@@ -64,8 +65,9 @@ def cluster_answers(kubeconfig: Path) -> bool:
     return server is not None and answers(f"{server[1].rstrip('/')}/version")
 
 
-def main(kubeconfig: str, *command: str) -> None:
-    if not until(lambda: cluster_answers(Path(kubeconfig)), seconds=CLUSTER_SECONDS):
+def main(file: str, kubeconfig: str, *command: str) -> None:
+    until(Path(file).exists, seconds=SECONDS)
+    if not until(lambda: cluster_answers(Path(kubeconfig)), seconds=SECONDS):
         sys.stderr.write(f"WARNING the cluster of {kubeconfig} does not answer; going on without it\n")
     os.execv(command[0], command)  # noqa: S606  # fixed program, no shell
 

@@ -30,6 +30,11 @@ class Site:
         return self.cluster or self.state / "cluster" / "kubeconfig"
 
     @property
+    def prepared(self) -> Path:
+        """There once the data base is up to date: worker and watcher wait for it, while the web server starts."""
+        return self.state / "prepared"
+
+    @property
     def logs(self) -> Path:
         return self.state / "log"
 
@@ -69,13 +74,12 @@ class Site:
         devcluster += ["--ingress-port", self.lab_port, "--images-dir", images]
         web = [python, "-m", "gunicorn", "mlsite.wsgi", "--bind", f"127.0.0.1:{self.port}", "--threads", 8]
         web += ["--graceful-timeout", 5, "--log-level", "warning", "--no-control-socket"]
-        manage = [python, "manage.py"]
         # The demo's instances are reconciled by the first tasks: these must find a cluster, or they wait a minute.
-        worker = [python, "-m", "tools.ready", self.kubeconfig, *manage, "qcluster"]
+        manage = [python, "-m", "tools.ready", self.prepared, self.kubeconfig, python, "manage.py"]
         commands: dict[str, list[object]] = {
             "devcluster": devcluster,
             "web": web,
-            "worker": worker,
+            "worker": [*manage, "qcluster"],
             "watcher": [*manage, "watch"],
         }
         if self.cluster:

@@ -19,6 +19,7 @@ import honcho.manager
 import psutil
 
 from tools import leftovers, ready
+from tools.checks import Problem
 from tools.output import Output, say
 from tools.site import Site
 
@@ -37,12 +38,12 @@ class Processes(honcho.manager.ProcessManager):
 class Supervisor(honcho.manager.Manager):
     """honcho's manager, quiet, with an announcement when all is up and one line when a part dies."""
 
-    def __init__(self, site: Site, accounts: list[str]) -> None:
+    def __init__(self, site: Site) -> None:
         self.output = Output(site.logs)
         super().__init__(self.output)
         self._procmgr = Processes()
         self.site = site
-        self.accounts = accounts
+        self.preparation: subprocess.Popen[str] | None = None
         self.asked = False
         self.recorded = False
         self.died: list[str] = []
@@ -55,9 +56,13 @@ class Supervisor(honcho.manager.Manager):
         # A terminal that is closed is a Ctrl-C.
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         super().loop()
+        if self.preparation and self.preparation.poll() is None:
+            self.preparation.terminate()
+            self.preparation.wait()
         (self.site.state / "processes.json").unlink(missing_ok=True)
 
     def _start(self) -> None:
+        self.site.prepared.unlink(missing_ok=True)
         super()._start()
         threading.Thread(target=self._announce, daemon=True).start()
 
@@ -82,9 +87,10 @@ class Supervisor(honcho.manager.Manager):
     def terminate(self) -> None:
         """Stop all parts: asked for by a signal, or because one has died."""
         if not self.asked:
-            self.died = [name for name, part in self._processes.items() if "returncode" in part]
-            say("Stopping ..." if not self.died else self._obituary(self.died[0]))
-        self.asked = True
+            dead = [name for name, part in self._processes.items() if "returncode" in part]
+            self.died += dead
+            say(self._obituary(dead[0]) if dead else "Stopping ...")
+        self.asked = self.output.quiet = True
         if super()._all_started():
             super().terminate()
 
@@ -94,21 +100,41 @@ class Supervisor(honcho.manager.Manager):
         return f"The {name} has ended (exit code {code}); stopping everything. The end of {log}:{last}"
 
     def _announce(self) -> None:
+        """In a thread beside honcho's loop: prepare the data base, wait for everything, and say where it is."""
         site = self.site
-        waiting: dict[str, Callable[[], bool]] = {
-            "site": lambda: ready.answers(f"http://127.0.0.1:{site.port}/accounts/login/"),
-            "cluster": lambda: ready.cluster_answers(site.kubeconfig),
-        }
-        if not site.cluster:
-            waiting["labs' address"] = lambda: ready.listens(site.lab_port)
-        for what, condition in waiting.items():
-            if not ready.until(partial(self._asked_or, condition), seconds=START_SECONDS):
-                say(f"The {what} did not answer within {START_SECONDS:.0f} seconds: see {site.logs}")
-                self.died.append(what)
+        try:
+            accounts = self._prepare()
+            self._await("site", partial(ready.answers, f"http://127.0.0.1:{site.port}/accounts/login/"))
+            self._await("cluster", partial(ready.cluster_answers, site.kubeconfig))
+            if not site.cluster:
+                self._await("labs' address", partial(ready.listens, site.lab_port))
+        except Problem as problem:
+            if not self.asked:
+                say(str(problem))
+                self.died.append("start")
                 os.kill(os.getpid(), signal.SIGTERM)
-                return
-        if not self.asked:
-            say(announcement(site, self.accounts))
+        else:
+            if not self.asked:
+                say(announcement(site, accounts))
+
+    def _prepare(self) -> list[str]:
+        """Bring the data base up to date; the demo's accounts and their password. Raises Problem."""
+        site, log = self.site, self.site.logs / "prepare.log"
+        with log.open("w") as errors:
+            self.preparation = subprocess.Popen(
+                site.prepare(), cwd=site.root, env=site.environment(), text=True, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+            )  # fmt: skip
+            said, _ = self.preparation.communicate()
+        if self.preparation.returncode:
+            lines = log.read_text().strip().splitlines() or [f"exit code {self.preparation.returncode}"]
+            raise Problem(f"Could not prepare the data base: {lines[-1]} (all of it: {short(log)})")
+        site.prepared.touch()
+        return said.split()
+
+    def _await(self, what: str, condition: Callable[[], bool]) -> None:
+        if not ready.until(partial(self._asked_or, condition), seconds=START_SECONDS):
+            raise Problem(f"The {what} did not answer within {START_SECONDS:.0f} seconds: see {short(self.site.logs)}")
 
     def _asked_or(self, condition: Callable[[], bool]) -> bool:
         return self.asked or condition()
@@ -159,26 +185,6 @@ def end_pods(folder: Path) -> None:
     psutil.wait_procs(left, timeout=5)
 
 
-def prepare(site: Site) -> list[str]:
-    """Bring the data base up to date; the demo's accounts and their password. Exits with one line when that fails."""
-    done = subprocess.run(
-        site.prepare(),
-        cwd=site.root,
-        env=site.environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    site.logs.mkdir(exist_ok=True)
-    log = site.logs / "prepare.log"
-    log.write_text(done.stderr)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        sys.exit(f"Could not prepare the data base: {lines[-1]} (all of it: {short(log)})")
-    return done.stdout.split()
-
-
 def main(arguments: list[str]) -> int:
     """Run until a signal, or until a part dies; the exit code."""
     parser = argparse.ArgumentParser(prog="tools.supervisor", description=__doc__)
@@ -189,10 +195,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cluster", type=Path)
     options: Any = parser.parse_args(arguments)
     site = Site(state=options.state, port=options.port, lab_port=options.lab_port, cluster=options.cluster)
-    try:
-        supervisor = Supervisor(site, prepare(site))
-    except KeyboardInterrupt:
-        return 130
+    supervisor = Supervisor(site)
     supervisor.loop()
     end_pods(site.state / "cluster")
     say("Stopped.")

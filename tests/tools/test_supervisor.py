@@ -63,8 +63,8 @@ def python(code: str, *words: object) -> str:
     return f"exec {shlex.join([sys.executable, '-c', code, *map(str, words)])}"
 
 
-def start_small(start: Start, folder: Path, **parts: str) -> subprocess.Popen[str]:
-    return start("-m", "tests.tools.small_site", folder, json.dumps(parts))
+def start_small(start: Start, folder: Path, prepare: str = "", **parts: str) -> subprocess.Popen[str]:
+    return start("-m", "tests.tools.small_site", folder, json.dumps(parts), prepare)
 
 
 def until(condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -83,6 +83,39 @@ def test_a_signal_stops_every_part(start: Start, tmp_path: Path) -> None:
     assert len(below) >= 4
     assert not [one for one in below if one.is_running()]
     assert not (tmp_path / "processes.json").exists()
+
+
+def test_a_data_base_that_cannot_be_prepared_is_one_line_and_stops_every_part(start: Start, tmp_path: Path) -> None:
+    process = start_small(start, tmp_path, "import sys; sys.exit('no such column')", one=python(WAIT, tmp_path / "up"))
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert said.splitlines()[0].startswith("Could not prepare the data base: no such column (all of it: ")
+    assert said.splitlines()[1:] == ["Stopping ..."]
+
+
+def test_a_preparation_is_not_left_behind(start: Start, tmp_path: Path) -> None:
+    process = start_small(
+        start, tmp_path, f"import time; {tmp_path.name!r}; time.sleep(600)", one=python(WAIT, tmp_path / "up")
+    )
+    until((tmp_path / "up").exists)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert not [one for one in psutil.process_iter(["cmdline"]) if tmp_path.name in " ".join(one.info["cmdline"] or [])]
+
+
+def test_worker_and_watcher_wait_for_the_data_base(start: Start, tmp_path: Path) -> None:
+    process = start("-m", "tools.ready", tmp_path / "prepared", tmp_path / "none", sys.executable, "-c", "print('on')")
+    until(lambda: "tools.ready" in " ".join(psutil.Process(process.pid).cmdline()))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        (tmp_path / "none").write_text(f"server: http://127.0.0.1:{server.getsockname()[1]}\n")
+        server.settimeout(1)
+        with pytest.raises(TimeoutError):
+            server.accept()
+        (tmp_path / "prepared").touch()
+        server.settimeout(20)
+        with server.accept()[0] as connection:
+            connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+        assert process.communicate(timeout=20)[0] == "on\n"
 
 
 def test_a_closed_terminal_stops_every_part(start: Start, tmp_path: Path) -> None:
