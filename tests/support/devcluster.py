@@ -1,9 +1,11 @@
 """An embedded cluster of a test's own, in a process that can be stopped, killed and started again."""
 
+import base64
 import contextlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -75,7 +77,7 @@ class DevCluster:
         if self._process.poll() is not None:
             raise AssertionError(f"the cluster ended with {self._process.returncode}: {self.log()}")
         with contextlib.suppress(OSError, ValueError, KeyError):
-            with urllib.request.urlopen(f"{self.api_url}/readyz", timeout=2):
+            with urllib.request.urlopen(f"{self.api_url}/readyz", timeout=2, context=self.tls()):
                 pass
             if self._arguments[0] != "up":
                 return True
@@ -100,6 +102,11 @@ class DevCluster:
     def api_url(self) -> str:
         """The address of the API server."""
         return str(self._config()["clusters"][0]["cluster"]["server"])
+
+    def tls(self) -> ssl.SSLContext:
+        """By which a client trusts the API server."""
+        authority = self._config()["clusters"][0]["cluster"]["certificate-authority-data"]
+        return ssl.create_default_context(cadata=base64.b64decode(authority).decode())
 
     @property
     def token(self) -> str:
@@ -153,7 +160,7 @@ class DevCluster:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", "User-Agent": "tests"}
         call = urllib.request.Request(self.api_url + path, data=data, headers=headers, method=method)
-        with urllib.request.urlopen(call, timeout=10) as response:
+        with urllib.request.urlopen(call, timeout=10, context=self.tls()) as response:
             return json.load(response)
 
     def faults(self, **settings: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The API server as an HTTP server: who may ask, what is answered when something goes wrong, where it listens."""
 
 import asyncio
+import base64
 import errno
 import hmac
 import json
@@ -14,7 +15,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from . import discovery, listing
+from . import certificate, discovery, listing
 from .controllers import Controllers
 from .errors import ApiError
 from .faults import Faults
@@ -36,6 +37,7 @@ class Server:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
         self.token = _token(folder / "token")
+        self._tls, self._authority = certificate.ensure(folder)
         self.store = Store(folder / "journal.jsonl")
         self.registry = Registry(self.store)
         self.faults = Faults()
@@ -65,7 +67,7 @@ class Server:
     async def _listen(self, ports: list[int]) -> int:
         assert self._runner  # noqa: S101
         for at, port in enumerate(ports):
-            site = web.TCPSite(self._runner, "127.0.0.1", port, reuse_address=True)
+            site = web.TCPSite(self._runner, "127.0.0.1", port, reuse_address=True, ssl_context=self._tls)
             try:
                 await site.start()
             except OSError as problem:
@@ -87,9 +89,11 @@ class Server:
         self.store.close()
 
     def _write_kubeconfig(self, port: int) -> None:
+        authority = base64.b64encode(self._authority.encode()).decode()
+        cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority-data": authority}
         config = {
             "apiVersion": "v1", "kind": "Config", "current-context": "devcluster",
-            "clusters": [{"name": "devcluster", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+            "clusters": [{"name": "devcluster", "cluster": cluster}],
             "users": [{"name": "devcluster", "user": {"token": self.token}}],
             "contexts": [{"name": "devcluster", "context": {"cluster": "devcluster", "user": "devcluster"}}],
         }
@@ -167,7 +171,7 @@ async def run(options: Any) -> None:
             text = "is in use by another program" if problem.errno == errno.EADDRINUSE else f"cannot be had: {problem.strerror}"
             sys.stderr.write(f"apiserver: port {options.port} on 127.0.0.1 {text}\n")
             raise SystemExit(2) from None
-        log.info("serving on http://127.0.0.1:%s", port)
+        log.info("serving on https://127.0.0.1:%s", port)
         await asyncio.Event().wait()
     finally:
         await asyncio.shield(asyncio.create_task(server.stop()))
