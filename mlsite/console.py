@@ -17,7 +17,7 @@ from django.urls import reverse
 from unfold.sites import UnfoldAdminSite
 
 #: Of Django's own pages: a second place to change the password, and a redirect that tells whether an object exists.
-LEFT_OUT = {"password_change", "password_change_done", "view_on_site", "search"}
+LEFT_OUT = {"password_change", "password_change_done", "view_on_site"}
 
 
 class Console(UnfoldAdminSite):
@@ -59,6 +59,10 @@ class Console(UnfoldAdminSite):
 
     def get_urls(self) -> list[Any]:
         return [url for url in super().get_urls() if getattr(url, "name", None) not in LEFT_OUT]
+
+    def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:
+        """People do not think in Django's apps."""
+        return redirect("admin:index")
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """There is one sign-in page."""

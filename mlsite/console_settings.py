@@ -11,6 +11,10 @@ def _stylesheet(request: HttpRequest) -> str:
     return static("console/console.css")
 
 
+def _icon(request: HttpRequest) -> str:
+    return static("mlsite/icon.svg")
+
+
 def _account_links(request: HttpRequest) -> list[dict[str, Any]]:
     return [
         {"title": "Back to the site", "link": "/"},
@@ -25,10 +29,12 @@ UNFOLD = {
     "SITE_SYMBOL": "science",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
-    "SHOW_BACK_BUTTON": True,
+    "SHOW_BACK_BUTTON": False,
     "BORDER_RADIUS": "9px",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _icon}],
     "STYLES": [_stylesheet],
     "DASHBOARD_CALLBACK": "labs.admin.overview.dashboard",
+    "TABS": "labs.admin.navigation.tabs",
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": "labs.admin.navigation.navigation"},
     "ACCOUNT": {"navigation": _account_links},
 }

@@ -12,26 +12,32 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action
+from unfold.enums import ActionVariant
 
 from accounts.models import Membership, Role, Status
 from accounts.services import authority, membership
 from labs.admin.access import Rows, reach
 from labs.admin.confirm import CONFIRMED, Question, ask, back, bulk_fields, word
 from labs.admin.navigation import WAITING
-from labs.admin.pills import pill
+from labs.admin.pills import pill, when
 from labs.admin.scoped import ReachableFilter, ScopedAdmin
 
 from .decisions import APPROVE, DENY, REINSTATE, SUSPEND, Decision, decide, may_decide, offered
 
 TONES = {Status.REQUESTED: "wait", Status.APPROVED: "ok", Status.DENIED: "bad", Status.SUSPENDED: "bad"}
-SHOWN = ("person", "affiliation", "instance", "reason", "status_pill", "requested_at", "decided", "decision_note")
+WAITING_COLUMNS = ("person", "affiliation", "instance", "why", "asked")
+#: On the page of one membership, before and after the role.
+PERSON = ("person", "affiliation", "instance")
+DECISION = ("status_pill", "reason", "asked", "decided", "decision_note")
 
 
 @admin.register(Membership)
 class MembershipAdmin(ScopedAdmin):
-    list_display = ("person", "instance", "role", "status_pill", "reason", "requested_at")
+    list_display = ("person", "instance", "role", "status_pill", "decided")
+    plural = "Members"
     list_select_related = ("user", "instance")
     list_filter = (
         ("status", ChoicesDropdownFilter),
@@ -48,18 +54,17 @@ class MembershipAdmin(ScopedAdmin):
     # What is shown ---------------------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> Rows:
-        first = Case(When(status=Status.REQUESTED, then=Value(0)), default=Value(1))
-        rows = super().get_queryset(request).select_related("user", "instance", "decided_by")
-        return rows.annotate(waits=first).order_by("waits", "requested_at", "pk")
+        return super().get_queryset(request).select_related("user", "instance", "decided_by")
 
-    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        return ()
+    def get_ordering(self, request: HttpRequest) -> tuple[Any, ...]:
+        """Those who wait first, the longest first."""
+        waits = Case(When(status=Status.REQUESTED, then=Value(0)), default=Value(1))
+        return (waits.asc(), "requested_at", "pk")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        waiting = request.GET.get("status__exact") == Status.REQUESTED
-        return super().changelist_view(
-            request, {"title": "Waiting requests" if waiting else "Members", **(extra_context or {})}
-        )
+        response = super().changelist_view(request, extra_context)
+        request.console_title = "Waiting requests" if _is_waiting_list(request) else self.plural  # type: ignore[attr-defined]
+        return response
 
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
         """With the buttons that this person may press."""
@@ -68,7 +73,7 @@ class MembershipAdmin(ScopedAdmin):
         def buttons(row: Membership) -> SafeString:
             return _buttons(row) if row.status == Status.REQUESTED and may_decide(request, row) else SafeString("")
 
-        return (*self.list_display, buttons)
+        return (*(WAITING_COLUMNS if _is_waiting_list(request) else self.list_display), buttons)
 
     @admin.display(description="Person", ordering="user__name")
     def person(self, row: Membership) -> SafeString:
@@ -82,18 +87,24 @@ class MembershipAdmin(ScopedAdmin):
     def status_pill(self, row: Membership) -> SafeString:
         return pill(row.get_status_display(), TONES[Status(row.status)])
 
-    @admin.display(description="Decided")
-    def decided(self, row: Membership) -> str:
-        if row.decided_at is None:
-            return ""
-        by = f" by {row.decided_by}" if row.decided_by else ""
-        return f"{timezone.localtime(row.decided_at):%d %b %Y, %H:%M}{by}"
+    @admin.display(description="Why they ask", ordering="reason")
+    def why(self, row: Membership) -> str:
+        return Truncator(row.reason).chars(160)
+
+    @admin.display(description="Asked", ordering="requested_at")
+    def asked(self, row: Membership) -> SafeString:
+        return when(row.requested_at)
+
+    @admin.display(description="Decided", ordering="decided_at")
+    def decided(self, row: Membership) -> SafeString:
+        by = f"by {row.decided_by}" if row.decided_by else ""
+        return format_html('{} <span class="c-quiet">{}</span>', when(row.decided_at), by)
 
     def get_fields(self, request: HttpRequest, obj: Membership | None = None) -> tuple[str, ...]:
-        return ("instance", "user", "role") if obj is None else ("role", *SHOWN)
+        return ("instance", "user", "role") if obj is None else (*PERSON, "role", *DECISION)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Membership | None = None) -> tuple[str, ...]:
-        return () if obj is None else SHOWN
+        return () if obj is None else (*PERSON, *DECISION)
 
     # What may be done ------------------------------------------------------------------------------------------------
 
@@ -123,7 +134,7 @@ class MembershipAdmin(ScopedAdmin):
         made = membership.add(user=obj.user, instance=obj.instance, role=role, actor=request.user, now=timezone.now())
         obj.pk = made.pk
 
-    @action(description="Approve", url_path="approve", permissions=["decide"])
+    @action(description="Approve", url_path="approve", permissions=["decide"], variant=ActionVariant.PRIMARY)
     def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._one(request, object_id, APPROVE)
 
@@ -176,6 +187,10 @@ class MembershipAdmin(ScopedAdmin):
             decide(request, decision, concerned, word(request))
             return HttpResponseRedirect(here)
         return ask(self, request, _question(decision, bulk_fields(request, concerned)), map(_line, concerned), here)
+
+
+def _is_waiting_list(request: HttpRequest) -> bool:
+    return request.GET.get("status__exact") == Status.REQUESTED
 
 
 def _question(decision: Decision, hidden: list[tuple[str, str]] | None = None) -> Question:

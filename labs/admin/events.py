@@ -13,16 +13,18 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from labs.models import Event
 
 from .access import Rows
+from .pills import when
 from .scoped import ReachableFilter, ScopedAdmin
 
-SHOWN = ("at", "actor_name", "verb", "subject", "instance", "user", "changes", "reason")
+SHOWN = ("moment", "who", "what", "subject", "where", "changes", "why")
 
 
 @admin.register(Event)
 class EventAdmin(ScopedAdmin):
-    list_display = ("at", "actor_name", "what", "subject", "instance", "reason")
-    list_display_links = ("at",)
-    list_select_related = ("instance",)
+    list_display = ("moment", "who", "what", "subject", "where", "why")
+    list_display_links = ("moment",)
+    list_select_related = ("instance", "actor")
+    plural = "History"
     list_filter = (("verb", ChoicesDropdownFilter), ("instance", ReachableFilter))
     extra_lookups = ("workload__id__exact", "user__id__exact")
     search_fields = ("actor_name", "subject", "reason")
@@ -33,7 +35,27 @@ class EventAdmin(ScopedAdmin):
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> Rows:
-        return super().get_queryset(request).select_related("instance", "user")
+        return super().get_queryset(request).select_related("instance", "actor")
+
+    @admin.display(description="When", ordering="at")
+    def moment(self, row: Event) -> SafeString:
+        return when(row.at)
+
+    @admin.display(description="Who", ordering="actor_name")
+    def who(self, row: Event) -> str:
+        return str(row.actor or row.actor_name)
+
+    @admin.display(description="To", ordering="subject")
+    def subject(self, row: Event) -> str:
+        return row.subject
+
+    @admin.display(description="Instance", ordering="instance__title")
+    def where(self, row: Event) -> str:
+        return str(row.instance or "")
+
+    @admin.display(description="Why", ordering="reason")
+    def why(self, row: Event) -> str:
+        return row.reason
 
     @admin.display(description="Did", ordering="verb")
     def what(self, row: Event) -> str:

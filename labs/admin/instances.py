@@ -89,6 +89,10 @@ class InstanceAdmin(ScopedAdmin):
     def labs_live(self, row: Any) -> int:
         return int(row.live)
 
+    @admin.display(description="Cluster")
+    def cluster_shown(self, row: Instance) -> str:
+        return str(row.cluster)
+
     @admin.display(description="Namespace")
     def namespace_shown(self, row: Instance) -> str:
         return row.namespace
@@ -105,7 +109,9 @@ class InstanceAdmin(ScopedAdmin):
                 ("Access and dates", {"fields": ACCESS}),
                 ("Services", {"fields": ("services",)}),
             )
-        place = ("slug", "cluster", "namespace_shown") + (("trouble",) if obj.problem else ())
+        place = ("slug", "cluster" if reach(request).is_administrator else "cluster_shown", "namespace_shown") + (
+            ("trouble",) if obj.problem else ()
+        )
         return (
             ("Pages", {"fields": PAGES}),
             ("Access and dates", {"fields": ACCESS}),
@@ -117,8 +123,7 @@ class InstanceAdmin(ScopedAdmin):
         """The slug names the namespace, and is never changed; the cluster is the site administrators' choice."""
         if obj is None:
             return ()
-        cluster = () if reach(request).is_administrator else ("cluster",)
-        return ("slug", "namespace_shown", "trouble", *cluster)
+        return ("slug", "namespace_shown", "trouble", "cluster_shown")
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         kwargs["form"] = InstanceForm if obj else NewInstanceForm

@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import action
+from unfold.enums import ActionVariant
 
 from accounts.services import authority
 from labs.errors import Refusal
@@ -24,7 +25,7 @@ from labs.services.stopping import stop
 
 from .access import Rows, reach
 from .confirm import CONFIRMED, Question, ask, back, bulk_fields, word
-from .pills import state_pill
+from .pills import state_pill, when
 from .quantities import SCALES, duration
 from .scoped import ReachableFilter, ScopedAdmin
 
@@ -66,7 +67,6 @@ class LabAdmin(ScopedAdmin):
         "gpu",
         "time_left",
         "cluster",
-        "created_at",
     )
     list_select_related = ("owner", "instance", "cluster")
     list_filter = (
@@ -78,7 +78,6 @@ class LabAdmin(ScopedAdmin):
     extra_lookups = ("owner__id__exact",)
     search_fields = ("name", "owner__name", "owner__email")
     search_help_text = "Name of the lab, or its owner"
-    date_hierarchy = "created_at"
     ordering = ("-created_at",)
     actions = ("stop_selected",)
     actions_detail = ("stop",)
@@ -94,7 +93,7 @@ class LabAdmin(ScopedAdmin):
     @admin.display(description="State", ordering="state")
     def state_shown(self, row: Lab) -> SafeString:
         why = row.diagnosis["title"] if row.diagnosis else ""
-        return format_html('{} <span class="c-quiet">{}</span>', state_pill(row), why) if why else state_pill(row)
+        return format_html('{} <span class="c-why">{}</span>', state_pill(row), why) if why else state_pill(row)
 
     @admin.display(description="Owner", ordering="owner__name")
     def person(self, row: Lab) -> str:
@@ -130,7 +129,6 @@ class LabAdmin(ScopedAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _facts(self, lab: Lab) -> list[tuple[str, str]]:
-        shown = lambda at: f"{timezone.localtime(at):%d %b %Y, %H:%M}" if at else ""  # noqa: E731
         facts = [
             ("Owner", f"{lab.owner} ({lab.owner.email})"),
             ("Instance", str(lab.instance)),
@@ -142,12 +140,12 @@ class LabAdmin(ScopedAdmin):
             ("Repository", str(lab.parameters.get("repository", ""))),
             ("Cluster", str(lab.cluster)),
             ("Address", lab.host),
-            ("Launched", shown(lab.created_at)),
-            ("First answered", shown(lab.started_at)),
+            ("Launched", when(lab.created_at)),
+            ("First answered", when(lab.started_at) if lab.started_at else ""),
             ("Lifetime", SCALES["lifetime_minutes"].text(lab.lifetime_minutes)),
-            ("Ends", shown(lab.expires_at) if lab.state == State.RUNNING else ""),
+            ("Ends", when(lab.expires_at) if lab.state == State.RUNNING else ""),
             ("Time left", self.time_left(lab)),
-            ("Ended", shown(lab.ended_at)),
+            ("Ended", when(lab.ended_at) if lab.ended_at else ""),
             ("How it ended", lab.get_end_reason_display() if lab.end_reason else ""),
         ]
         return [(label, value) for label, value in facts if value]
@@ -180,7 +178,7 @@ class LabAdmin(ScopedAdmin):
         }  # fmt: skip
         return TemplateResponse(request, "admin/log.html", context)
 
-    @action(description="Stop", url_path="stop", permissions=["stop"])
+    @action(description="Stop", url_path="stop", permissions=["stop"], variant=ActionVariant.DANGER)
     def stop(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """GET asks, POST does."""
         lab = self.object_or_404(request, object_id)

@@ -153,7 +153,7 @@ class LimitsInline(FriendlyFields, InWords, ScopedInline):
 class WholeInline(LimitsInline):
     scope = Scope.INSTANCE
     form = WholeForm
-    verbose_name = "Limits of the whole instance"
+    verbose_name = verbose_name_plural = "Limits of the whole instance"
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return isinstance(obj, Instance) and authority.can_change_instance_limits(request.user, obj)
@@ -162,7 +162,7 @@ class WholeInline(LimitsInline):
 class MemberInline(LimitsInline):
     scope = Scope.MEMBER
     form = MemberForm
-    verbose_name = "Limits of each member"
+    verbose_name = verbose_name_plural = "Limits of each member"
 
 
 class PersonalInline(LimitsInline):

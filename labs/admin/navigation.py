@@ -31,6 +31,19 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     return groups
 
 
+QUEUE = {"failure": "Failed", "ormq": "Waiting", "success": "Done", "schedule": "Planned"}
+
+
+def tabs(request: HttpRequest) -> list[dict[str, Any]]:
+    """The pages of the queue, side by side."""
+    links = {name: reverse(f"admin:django_q_{name}_changelist") for name in QUEUE}
+    items = [
+        {"title": title, "link": links[name], "active": request.path.startswith(links[name])}
+        for name, title in QUEUE.items()
+    ]
+    return [{"models": [f"django_q.{name}" for name in QUEUE], "items": items}]
+
+
 def _daily(request: HttpRequest) -> list[dict[str, Any]]:
     members = reverse("admin:accounts_membership_changelist")
     in_waiting = request.path == members and request.GET.get("status__exact") == Status.REQUESTED
@@ -52,12 +65,12 @@ def _daily(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _site(request: HttpRequest) -> list[dict[str, Any]]:
-    queue = reverse("admin:app_list", args=["django_q"])
+    queue = reverse("admin:django_q_failure_changelist")
     return [
         _item(request, "Clusters", "dns", "labs_cluster"),
         _item(request, "Services", "widgets", "labs_servicetemplate"),
         _item(request, "People", "person", "accounts_user"),
-        {"title": "Queue", "icon": "low_priority", "link": queue, "active": request.path.startswith(queue)},
+        {"title": "Queue", "icon": "low_priority", "link": queue, "active": "/django_q/" in request.path},
     ]
 
 

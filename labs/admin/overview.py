@@ -51,7 +51,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "more_instances": len(instances) == INSTANCES_SHOWN,
         "waiting": waiting.exclude(user=request.user).order_by("requested_at")[:WAITING_SHOWN],
         "waiting_count": waiting_count(request),
-        "events": within_reach(Event.objects.all(), request.user).select_related("instance").order_by("-at", "-pk")[:EVENTS_SHOWN],
+        "events": within_reach(Event.objects.all(), request.user).select_related("instance", "actor").order_by("-at", "-pk")[:EVENTS_SHOWN],
     }  # fmt: skip
 
 

@@ -1,7 +1,10 @@
-"""A state in one coloured word."""
+"""A state in one coloured word, and a moment in one line."""
 
 from __future__ import annotations
 
+import datetime
+
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -20,6 +23,12 @@ TONES = {
 def pill(text: str, tone: str) -> SafeString:
     """`tone`: ok, wait, bad or off."""
     return format_html('<span class="c-pill c-pill--{}">{}</span>', tone, text)
+
+
+def when(at: datetime.datetime | None) -> SafeString:
+    """A moment, in the site's time zone; nothing for none."""
+    shown = f"{timezone.localtime(at):%d %b %Y, %H:%M}" if at else ""
+    return format_html('<span class="c-when">{}</span>', shown)
 
 
 def state_pill(workload: Workload) -> SafeString:

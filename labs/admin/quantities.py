@@ -29,7 +29,10 @@ class Scale:
 
     def text(self, value: int | None) -> str:
         """With its unit, for a sentence or a table."""
-        return "no limit" if value is None else f"{self.shown(value)} {self.unit}"
+        if value is None:
+            return "no limit"
+        unit = self.unit.removesuffix("s") if value == self.factor else self.unit
+        return f"{self.shown(value)} {unit}"
 
 
 #: Of the fields of Quota and Workload.

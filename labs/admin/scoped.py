@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.admin import ModelAdmin, TabularInline
@@ -29,6 +30,13 @@ class Scoped:
         """The choices of a foreign key."""
         related = db_field.remote_field.model
         return within_reach(related._default_manager.all(), request.user)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Without the buttons beside a choice that open another form in a window of its own."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+        if field and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget = field.widget.widget
+        return field
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return reach(request).enters and (obj is None or _is_within(request, obj))
@@ -63,6 +71,8 @@ class ScopedAdmin(Scoped, ModelAdmin):
     list_per_page = 50
     list_filter_sheet = True
     compressed_fields = True
+    #: What the head of the page calls the rows; empty: the model's own word.
+    plural = ""
     #: Lookups beside those of the filters that a link of ours may carry.
     extra_lookups: tuple[str, ...] = ()
 
@@ -87,6 +97,15 @@ class ScopedAdmin(Scoped, ModelAdmin):
         if obj is None:
             raise Http404
         return obj
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        request.console_title = self.plural  # type: ignore[attr-defined]
+        return super().changelist_view(request, extra_context)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        request.console_title = self.plural  # type: ignore[attr-defined]
+        context["show_save_and_add_another"] = False
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
