@@ -37,7 +37,8 @@ class Type:
 
 
 @cache
-def _definitions() -> Object:
+def definitions() -> Object:
+    """All definitions of the newest schemas, by name."""
     version = latest_version()
     found: Object = schema_contents(f"kubernetes-json-schema/v{version}-local-strict/_definitions.json", version)["$defs"]
     return found
@@ -59,7 +60,7 @@ def _reference(name: str) -> Type:
     short = name.rpartition(".")[2]
     if short in ("Quantity", "IntOrString", "Time", "MicroTime"):
         return Type("scalar", {"Quantity": "quantity", "IntOrString": "int-or-string"}.get(short, "time"))
-    definition = _definitions()[name]
+    definition = definitions()[name]
     if "properties" not in definition:
         return _ANY
     found = _named(name)
@@ -98,7 +99,7 @@ def _compile(node: Object) -> Type:
 def type_of(api_version: str, kind: str) -> Type:
     """The type of the objects of a kind. Raises KeyError for a kind that is not known."""
     group = api_version.rpartition("/")[0]
-    for name, definition in _definitions().items():
+    for name, definition in definitions().items():
         for known in definition.get("x-kubernetes-group-version-kind") or ():
             if known == {"group": group, "kind": kind, "version": api_version.rpartition("/")[2]}:
                 found = _reference(name)

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from . import certificate, discovery, listing
+from . import certificate, discovery, listing, openapi
 from .controllers import Controllers
 from .errors import ApiError
 from .faults import Faults
@@ -127,6 +127,9 @@ class Server:
         if target is not None:
             assert self._handlers  # noqa: S101
             return await self._handlers.handle(request, target)
+        document = openapi.answer(path)
+        if document is not None:
+            return listing.raw(document)
         found = discovery.answer(path)
         if found is None:
             return web.Response(status=404, text="404 page not found\n")

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-from . import errors
+from . import errors, wire
 from .resources import BY_PATH, Resource
 
 Object = dict[str, Any]
@@ -103,10 +103,13 @@ def content_as(request: web.Request) -> str:
 
 async def body_of(request: web.Request, kind: str = "") -> Any:
     """The body, JSON or YAML; None when there is none. Raises ApiError 400, 415."""
-    if "protobuf" in request.content_type or "cbor" in request.content_type:
-        text = "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml"
-        raise errors.ApiError(415, "UnsupportedMediaType", text)
     content = await request.read()
+    if "protobuf" in request.content_type or "cbor" in request.content_type:
+        try:
+            return wire.decode(content)
+        except (ValueError, KeyError) as problem:
+            text = "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml"
+            raise errors.ApiError(415, "UnsupportedMediaType", f"{text} ({problem})") from None
     if not content.strip():
         return None
     try:
