@@ -18,12 +18,9 @@ def _container(pod: dict[str, object], asked: str) -> str:
     main = [one["name"] for one in spec["containers"]]
     first = [one["name"] for one in spec.get("initContainers") or []]
     if not asked:
-        if len(main) == 1 and not first:
+        if len(main) == 1:
             return str(main[0])
-        if len(main) == 1 and first:
-            choices = f"choose one of: [{' '.join(main)}] or one of the init containers: [{' '.join(first)}]"
-        else:
-            choices = f"choose one of: [{' '.join(main)}]"
+        choices = f"choose one of: [{' '.join(first + main)}]"
         raise errors.bad_request(f"a container name must be specified for pod {name}, {choices}")
     if asked not in main + first:
         raise errors.bad_request(f"container {asked} is not valid for pod {name}")
