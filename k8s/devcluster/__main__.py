@@ -53,23 +53,43 @@ def _options(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-async def _run(options: argparse.Namespace) -> None:
+async def _part(part: str, options: argparse.Namespace) -> int:
+    """One part, until it ends; the answer is the exit code that it asks for."""
+    try:
+        await importlib.import_module(_PARTS[part]).run(options)
+    except SystemExit as stop:  # left alone, it would tear the loop down with the other parts still in it
+        return int(stop.code or 0)
+    return 0
+
+
+async def _run(options: argparse.Namespace) -> int:
     parts = list(_PARTS) if options.part == "up" else [options.part]
-    tasks = [asyncio.create_task(importlib.import_module(_PARTS[part]).run(options), name=part) for part in parts]
+    options.started = asyncio.Event()
+    over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sign, lambda: [task.cancel() for task in tasks])
+        loop.add_signal_handler(sign, over.set)
+    waiting = [asyncio.create_task(over.wait())]
+    tasks: list[asyncio.Task[int]] = []
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for part in parts:
+            tasks.append(asyncio.create_task(_part(part, options), name=part))
+            if part == "apiserver":  # the others read the address that it writes
+                started = asyncio.create_task(options.started.wait())
+                await asyncio.wait([*tasks, *waiting, started], return_when=asyncio.FIRST_COMPLETED)
+                started.cancel()
+                if tasks[0].done():
+                    break
+        await asyncio.wait([*tasks, *waiting], return_when=asyncio.FIRST_COMPLETED)
     finally:
+        done = [task for task in tasks if task.done()]
         # Clients before the server, so that they can still say goodbye.
         for task in reversed(tasks):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
-    for task in done:
-        with contextlib.suppress(asyncio.CancelledError):
-            task.result()
+        waiting[0].cancel()
+    return max((task.result() for task in done), default=0)
 
 
 def main() -> None:
@@ -78,7 +98,7 @@ def main() -> None:
     level = logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    asyncio.run(_run(options))
+    sys.exit(asyncio.run(_run(options)))
 
 
 if __name__ == "__main__":

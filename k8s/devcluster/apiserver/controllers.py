@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 from . import apply, schema
-from .errors import ApiError
 from .garbage import Garbage
 from .meta import copy
 from .namespaces import Namespaces
@@ -68,13 +67,11 @@ class Controllers:
     def _quota_statuses(self) -> None:
         quotas = self._registry.quotas
         stale, quotas.stale = quotas.stale, set()
-        for namespace in stale:
+        for namespace in stale:  # writing these makes them stale again: the next step finds nothing to write
             for quota, status in quotas.statuses(namespace):
                 obj = copy(quota)
                 obj["status"] = status
                 resource = BY_PLURAL["resourcequotas"]
                 manager = apply.Manager("devcluster", "Update", "v1", "status")
                 apply.record_update(quota, obj, schema.type_of("v1", "ResourceQuota"), manager)
-                with contextlib.suppress(ApiError):
-                    self._registry.store.put(resource, obj)
-        quotas.stale -= stale
+                self._registry.store.put(resource, obj)

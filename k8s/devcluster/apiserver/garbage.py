@@ -1,6 +1,7 @@
 """The garbage collector: what belongs to objects that are gone is removed."""
 
 import contextlib
+import time
 from collections import defaultdict
 from typing import Any
 
@@ -15,6 +16,8 @@ Place = tuple[str, str, str]
 
 #: Seconds that events are kept.
 _EVENTS_SECONDS = 3600
+#: Seconds between looks at them.
+_EVENTS_EVERY = 60.0
 _EVENTS = BY_PLURAL["events"]
 _REQUEST = Request(manager="garbage-collector")
 
@@ -27,6 +30,7 @@ class Garbage:
         #: uids of owners -> places of what they own
         self._owned: dict[str, set[Place]] = defaultdict(set)
         self._waiting: set[Place] = set()
+        self._next_events = 0.0
         for resource in RESOURCES:
             for entry in self._store.each(resource):
                 self._note(resource, entry.obj)
@@ -64,7 +68,9 @@ class Garbage:
                 if entry is not None:
                     with contextlib.suppress(ApiError):
                         self._look(resource, entry)
-        self._old_events()
+        if time.monotonic() > self._next_events:
+            self._next_events = time.monotonic() + _EVENTS_EVERY
+            self._old_events()
 
     def _look(self, resource: Resource, entry: Entry) -> None:
         meta = entry.obj["metadata"]

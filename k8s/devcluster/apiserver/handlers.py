@@ -80,10 +80,10 @@ class Handlers:
     async def _update(self, request: web.Request, target: Target) -> web.StreamResponse:
         body = await body_of(request, target.resource.kind)
         asked = self._request(request, target)
-        if self._registry.store.get(target.resource, target.namespace, target.name) is None:
-            if target.resource.kind in ("Lease", "Event"):  # kinds that may be created by an update
-                entry = self._registry.create(target.resource, body, target.namespace, asked)
-                return listing.one(request, target.resource, entry, 201, asked.warnings)
+        known = self._registry.store.get(target.resource, target.namespace, target.name)
+        if known is None and target.resource.kind in ("Lease", "Event"):  # kinds that may be created by an update
+            entry = self._registry.create(target.resource, body, target.namespace, asked)
+            return listing.one(request, target.resource, entry, 201, asked.warnings)
         entry = self._registry.update(target.resource, body, target.namespace, target.name, asked)
         return listing.one(request, target.resource, entry, 200, asked.warnings)
 

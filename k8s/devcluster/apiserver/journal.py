@@ -20,7 +20,8 @@ class Journal:
 
     def load(self) -> tuple[int, dict[Key, Object]]:
         """The newest resourceVersion ever given, and the objects that there are."""
-        newest, objects = 0, {}
+        newest = 0
+        objects: dict[Key, Object] = {}
         for line in self._lines():
             newest = max(newest, line["rv"])
             if "key" in line:

@@ -69,7 +69,8 @@ def many(request: web.Request, target: Target, store: Store) -> web.Response:
     limit, start, version = number(request, "limit") or 0, ("", ""), store.version
     if request.query.get("continue"):
         version, start = _read_token(request.query["continue"])
-    entries, rest = [], 0
+    entries: list[Entry] = []
+    rest = 0
     for entry in store.each(resource, target.namespace):
         place = (entry.obj["metadata"].get("namespace", ""), entry.obj["metadata"]["name"])
         if place <= start or (match and not match(entry.obj)):

@@ -12,7 +12,7 @@ from .errors import ApiError, bad_request
 Object = dict[str, Any]
 #: Defaults of the keys of lists that merge by key: the published schemas leave them out.
 KEY_DEFAULTS = {"protocol": "TCP"}
-_PLAIN = {"string": str, "integer": int, "boolean": bool, "number": (int, float)}
+_PLAIN: dict[str, Any] = {"string": str, "integer": int, "boolean": bool, "number": (int, float)}
 _JSON_NAMES = {str: "string", bool: "bool", int: "number", float: "number", dict: "object", list: "array"}
 
 

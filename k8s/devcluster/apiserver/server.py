@@ -165,7 +165,11 @@ def _write_secret(path: Path, text: str) -> None:
 
 
 async def run(options: Any) -> None:
-    """Serve until cancelled. Options: dir, port. Raises SystemExit(2) after one line when the port cannot be had."""
+    """Serve until cancelled.
+
+    Options: dir, port, started (an event: set when it can be asked). Raises SystemExit(2) after one line on stderr when the
+    port cannot be had.
+    """
     server = Server(Path(options.dir))
     try:
         try:
@@ -175,6 +179,7 @@ async def run(options: Any) -> None:
             sys.stderr.write(f"apiserver: port {options.port} on 127.0.0.1 {text}\n")
             raise SystemExit(2) from None
         log.info("serving on https://127.0.0.1:%s", port)
+        options.started.set()
         await asyncio.Event().wait()
     finally:
         await asyncio.shield(asyncio.create_task(server.stop()))

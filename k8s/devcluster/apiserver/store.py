@@ -78,9 +78,9 @@ class Store:
                 entry = _entry(obj, int(obj["metadata"]["resourceVersion"]))
                 self._objects[plural][namespace][name] = entry
                 self._uids[obj["metadata"]["uid"]] = (plural, namespace, name)
-        #: By kind, the version before which the history is not known.
-        self._forgotten: dict[str, int] = defaultdict(lambda: self._start)
+        #: Before this version no history is known; of some kinds, not before a later one.
         self._start = self.version
+        self._forgotten: dict[str, int] = {}
         self._rewrite()
 
     def _rewrite(self) -> None:
@@ -156,7 +156,7 @@ class Store:
 
     def since(self, resource: Resource, version: int) -> list[Change]:
         """What happened to a kind after `version`. Raises ApiError 410 when that is too long ago."""
-        oldest = self._forgotten[resource.plural]
+        oldest = max(self._forgotten.get(resource.plural, 0), self._start)
         if version < oldest:
             raise expired(f"too old resource version: {version} ({oldest})")
         history = self._history[resource.plural]

@@ -248,10 +248,10 @@ def _changes(resource: Resource, before: Object, obj: Object) -> list[Cause]:
         ]
     if resource.kind == "Secret" and before.get("type") != obj.get("type"):
         return [errors.wrong("type", obj.get("type"), "field is immutable")]
-    if resource.kind == "Service" and obj["spec"].get("clusterIP") != before["spec"].get("clusterIP"):
-        if "ExternalName" not in (before["spec"]["type"], obj["spec"]["type"]):
-            return [errors.wrong("spec.clusterIPs[0]", [obj["spec"].get("clusterIP", "")], "may not change once set")]
-    if resource.kind.endswith("RoleBinding") or resource.kind == "RoleBinding":
-        if before.get("roleRef") != obj.get("roleRef"):
-            return [errors.wrong("roleRef", "", "cannot change roleRef")]
+    if resource.kind == "Service" and "ExternalName" not in (before["spec"]["type"], obj["spec"]["type"]):
+        address = obj["spec"].get("clusterIP", "")
+        if address != before["spec"].get("clusterIP", ""):
+            return [errors.wrong("spec.clusterIPs[0]", [address], "may not change once set")]
+    if resource.kind.endswith("RoleBinding") and before.get("roleRef") != obj.get("roleRef"):
+        return [errors.wrong("roleRef", "", "cannot change roleRef")]
     return []
