@@ -10,7 +10,7 @@ ARGS ?=
 
 BIN := .venv/bin
 
-.PHONY: help run setup test lint format migrations-check lock hooks clean
+.PHONY: help run setup test lint code-check types-check imports-check migrations-check format lock hooks clean
 
 help:
 	@echo "make run               start the site with a demo: http://localhost:$(PORT)"
@@ -31,12 +31,17 @@ setup:
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: setup
+lint: code-check types-check imports-check migrations-check
+
+code-check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types-check: setup
 	DEBUG=on $(BIN)/mypy
+
+imports-check: setup
 	$(BIN)/lint-imports --no-logo
-	@$(MAKE) --no-print-directory migrations-check
 
 format: setup
 	$(BIN)/ruff check --fix .
