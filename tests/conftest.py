@@ -1,4 +1,4 @@
-"""Fixtures that all tests share. """
+"""Fixtures that all tests share."""
 
 from __future__ import annotations
 
@@ -46,7 +46,6 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     from tests.support.devcluster import DevCluster
 
-    cluster = DevCluster()
-    cluster.start(tmp_path_factory.mktemp("apiserver"))
+    cluster = DevCluster.start(tmp_path_factory.mktemp("apiserver"))
     yield str(cluster.kubeconfig)
     cluster.stop()

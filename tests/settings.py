@@ -2,7 +2,14 @@
 
 import os
 
-os.environ.update({"DEBUG": "on", "SECRET_KEY": "tests", "SITE_URL": "http://testserver", "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1"})
+os.environ.update(
+    {
+        "DEBUG": "on",
+        "SECRET_KEY": "tests",
+        "SITE_URL": "http://testserver",
+        "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1",
+    }
+)
 os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL", "sqlite://:memory:")
 os.environ.setdefault("EMAIL_BACKEND", "django.core.mail.backends.locmem.EmailBackend")
 

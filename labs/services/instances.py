@@ -9,10 +9,10 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
-from k8s.instance_objects import instance_objects
 
 from accounts.models import User
 from accounts.services import authority
+from k8s.instance_objects import instance_objects
 from labs.errors import Refusal
 from labs.models import EndReason, Instance, Quota, Scope, Verb, Workload
 

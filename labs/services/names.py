@@ -19,8 +19,6 @@ class NameAnswer:
 def check_name(cluster: Cluster, name: str) -> NameAnswer:
     """Whether a lab on this cluster may be called so; if not, why, and a free name near it."""
     problem = names.check_host_label(name)
-    if problem is None and name in names.RESERVED:
-        problem = f"“{name}” is reserved for the site."
     if problem is None and _is_taken(cluster, name):
         problem = f"“{name}” is taken by another lab."
     if problem is None:

@@ -28,7 +28,7 @@ def pod_changed(pod: dict[str, Any], *, now: datetime.datetime) -> None:
     lab = _lab_of(pod)
     if lab is None or lab.state not in WANTED_STATES or pod["metadata"].get("deletionTimestamp"):
         return
-    found = diagnosis.diagnose(pod, lab.cluster_events, now=now)
+    found = diagnosis.diagnose(pod, lab.cluster_events, now=now, was_ready=lab.started_at is not None)
     if found and found.cause in ORDERLY_ENDS:
         end(lab, ORDERLY_ENDS[found.cause], now=now, reason=found.title)
         return

@@ -12,11 +12,11 @@ from typing import Any
 
 from django.db.models import F
 from django.utils import timezone
-from k8s.policy import PolicyError
 
 from k8s import diagnosis, labels, manifests
 from k8s.client import Client
 from k8s.errors import Conflict, NotFound, Refused
+from k8s.policy import PolicyError
 from labs.models import Lab, State, Workload
 from labs.models.workload import WANTED_STATES
 

@@ -10,9 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.db import close_old_connections
 from django.utils import timezone
-from k8s.watch import Watcher
 
 from k8s import labels
+from k8s.watch import Watcher
 from labs.models import Cluster
 
 from . import clusters, observe

@@ -20,7 +20,9 @@ pytestmark = pytest.mark.django_db
 def course() -> SimpleNamespace:
     instance = InstanceFactory()
     people = {role.value: MembershipFactory(instance=instance, role=role) for role in Role}
-    return SimpleNamespace(instance=instance, waiting=MembershipFactory(instance=instance, status=Status.REQUESTED), **people)
+    return SimpleNamespace(
+        instance=instance, waiting=MembershipFactory(instance=instance, status=Status.REQUESTED), **people
+    )
 
 
 def test_asking_twice_is_asking_once() -> None:
@@ -33,7 +35,9 @@ def test_asking_twice_is_asking_once() -> None:
 
 def test_an_open_instance_lets_everybody_in_and_a_closed_one_nobody() -> None:
     user = UserFactory()
-    opened = service.request_access(user=user, instance=InstanceFactory(policy=Policy.OPEN), reason="", now=timezone.now())
+    opened = service.request_access(
+        user=user, instance=InstanceFactory(policy=Policy.OPEN), reason="", now=timezone.now()
+    )
     assert opened.status == Status.APPROVED
     with pytest.raises(Refusal):
         service.request_access(user=user, instance=InstanceFactory(policy=Policy.CLOSED), reason="", now=timezone.now())
@@ -75,7 +79,9 @@ def test_staff_cannot_make_staff_or_owners_nor_change_an_owner(course: SimpleNam
     with pytest.raises(Refusal):
         service.suspend(course.owner, actor=course.staff.user, now=timezone.now())
     with pytest.raises(Refusal):
-        service.add(user=UserFactory(), instance=course.instance, role=Role.STAFF, actor=course.staff.user, now=timezone.now())
+        service.add(
+            user=UserFactory(), instance=course.instance, role=Role.STAFF, actor=course.staff.user, now=timezone.now()
+        )
 
 
 def test_nobody_changes_their_own_role(course: SimpleNamespace) -> None:

@@ -13,7 +13,7 @@ from tests.support.stack import NO_IMAGES, Stack
 @pytest.fixture
 def hollow_stack(tmp_path: Path) -> Iterator[Stack]:
     """A site whose node only pretends to run pods: for many of them."""
-    stack = Stack(tmp_path / "stack", hollow=True, capacity="cpu=400,memory=800Gi")
+    stack = Stack(tmp_path / "stack", hollow=True, capacity={"cpu": "400", "memory": "800Gi", "pods": "1000"})
     try:
         stack.start()
         yield stack

@@ -57,7 +57,12 @@ def member(site: Stack) -> requests.Session:
 
 @pytest.mark.parametrize(
     ("way", "cause", "word"),
-    [("image", "image", "software"), ("crash", "crash", "ended"), ("memory", "out-of-memory", "memory"), ("quota", "quota", "used")],
+    [
+        ("image", "image", "software"),
+        ("crash", "crash", "ended"),
+        ("memory", "out-of-memory", "memory"),
+        ("quota", "quota", "used"),
+    ],
 )
 def test_a_lab_that_cannot_start_is_explained_on_its_page_within_10_s(
     site: Stack, member: requests.Session, way: str, cause: str, word: str, tmp_path: Path

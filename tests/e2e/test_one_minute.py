@@ -23,10 +23,16 @@ lab = launch(actor=User.objects.get(email="member@example.org"), instance=instan
     values={"name": "one-minute", "cpu": "0.5", "memory": "1024", "lifetime": "1"}, now=timezone.now())
 print(lab.pk)
 """
-LOOK = "from labs.models import Workload; w = Workload.objects.get(pk='%s'); print(w.state, w.expires_at and w.expires_at.isoformat(), w.end_reason)"
+LOOK = """
+from labs.models import Workload
+w = Workload.objects.get(pk="%s")
+print(w.state, w.expires_at and w.expires_at.isoformat(), w.end_reason)
+"""
 
 
-def test_a_lab_of_one_minute_is_gone_within_a_minute_of_its_end_with_all_programs_killed_on_the_way(stack: Stack) -> None:
+def test_a_lab_of_one_minute_is_gone_within_a_minute_of_its_end_with_all_programs_killed_on_the_way(
+    stack: Stack,
+) -> None:
     pk = stack.shell(LAUNCH).splitlines()[-1]
 
     def look() -> list[str]:
@@ -38,7 +44,9 @@ def test_a_lab_of_one_minute_is_gone_within_a_minute_of_its_end_with_all_program
         stack.kill(name)
         stack.start_one(name)
     address = f"http://one-minute.localhost:{stack.ingress_port}/api"
-    request = urllib.request.Request(address.replace("one-minute.localhost", "127.0.0.1"), headers={"Host": "one-minute.localhost"})
+    request = urllib.request.Request(
+        address.replace("one-minute.localhost", "127.0.0.1"), headers={"Host": "one-minute.localhost"}
+    )
 
     def answers() -> bool:
         try:

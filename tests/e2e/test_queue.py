@@ -37,7 +37,12 @@ LEFT = "from django_q.models import OrmQ, Failure; print(OrmQ.objects.count(), F
 
 @pytest.fixture
 def site(postgres: Postgres, tmp_path: Path) -> Iterator[Stack]:
-    stack = Stack(tmp_path / "stack", database_url=postgres.url("queue"), hollow=True, capacity="cpu=400,memory=800Gi")
+    stack = Stack(
+        tmp_path / "stack",
+        database_url=postgres.url("queue"),
+        hollow=True,
+        capacity={"cpu": "400", "memory": "800Gi", "pods": "1000"},
+    )
     try:
         stack.start()
         yield stack

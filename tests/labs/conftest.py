@@ -22,6 +22,14 @@ def world(db: None) -> SimpleNamespace:
     for role in Role:
         people[role.value] = UserFactory()
         MembershipFactory(instance=instance, user=people[role.value], role=role, status=Status.APPROVED)
-    QuotaFactory(instance=instance, scope=Scope.INSTANCE, cpu_millis=10_000, memory_mib=64 * 1024, gpus=0, running=20, lifetime_minutes=None)
-    QuotaFactory(instance=instance, scope=Scope.MEMBER, cpu_millis=4_000, memory_mib=8 * 1024, gpus=0, running=2, lifetime_minutes=1440)
+    QuotaFactory(instance=instance, scope=Scope.INSTANCE, cpu_millis=10_000, memory_mib=64 * 1024, gpus=0, running=20)
+    QuotaFactory(
+        instance=instance,
+        scope=Scope.MEMBER,
+        cpu_millis=4_000,
+        memory_mib=8 * 1024,
+        gpus=0,
+        running=2,
+        lifetime_minutes=1440,
+    )
     return SimpleNamespace(instance=instance, template=template, now=timezone.now(), **people)

@@ -24,14 +24,18 @@ class Broken(Exception):
 def changes(world: SimpleNamespace) -> dict[str, Any]:
     """Every way to change something, as a call."""
     now = timezone.now()
-    lab = LabFactory(instance=world.instance, owner=world.member, template=world.template, state=State.RUNNING, lifetime_minutes=60)
+    lab = LabFactory(
+        instance=world.instance, owner=world.member, template=world.template, state=State.RUNNING, lifetime_minutes=60
+    )
     waiting = MembershipFactory(instance=world.instance, status=Status.REQUESTED)
     quota = Quota.objects.get(instance=world.instance, scope=Scope.MEMBER)
     quota.cpu_millis = 1
     values = {"name": "new-lab", "cpu": "0.25", "memory": "512", "lifetime": "60"}
     member = Membership.objects.get(user=world.member)
     return {
-        "launch": lambda: launch.launch(actor=world.member, instance=world.instance, template=world.template, values=values, now=now),
+        "launch": lambda: launch.launch(
+            actor=world.member, instance=world.instance, template=world.template, values=values, now=now
+        ),
         "extend": lambda: extension.extend(lab, actor=world.member, minutes=5, now=now),
         "stop": lambda: stopping.stop(lab, actor=world.staff, now=now),
         "token": lambda: secrets.reveal_token(lab, actor=world.member, now=now),
@@ -64,7 +68,9 @@ def test_a_change_leaves_an_event(world: SimpleNamespace, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_without_its_event_nothing_is_changed(world: SimpleNamespace, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_event_nothing_is_changed(
+    world: SimpleNamespace, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     act = changes(world)[way]
 
     def broken(*args: Any, **kwargs: Any) -> NoReturn:

@@ -25,7 +25,9 @@ VALUES = {"name": "my-lab", "cpu": "1", "memory": "1024", "lifetime": "60"}
 def launched(world: SimpleNamespace, **values: Any) -> Lab:
     wait = values.pop("wait", False)
     actor = values.pop("actor", world.member)
-    return launch(actor=actor, instance=world.instance, template=world.template, values=VALUES | values, now=world.now, wait=wait)
+    return launch(
+        actor=actor, instance=world.instance, template=world.template, values=VALUES | values, now=world.now, wait=wait
+    )
 
 
 def refused(world: SimpleNamespace, **values: Any) -> Refusal:
@@ -38,24 +40,40 @@ def refused(world: SimpleNamespace, **values: Any) -> Refusal:
 
 def test_an_accepted_launch_is_a_row_with_its_event(world: SimpleNamespace) -> None:
     lab = launched(world)
-    assert (lab.state, lab.owner, lab.cpu_millis, lab.memory_mib, lab.lifetime_minutes) == (State.REQUESTED, world.member, 1000, 1024, 60)
+    assert (lab.state, lab.owner, lab.cpu_millis, lab.memory_mib, lab.lifetime_minutes) == (
+        State.REQUESTED,
+        world.member,
+        1000,
+        1024,
+        60,
+    )
     event = Event.objects.get(workload=lab.pk)
     assert (event.verb, event.actor, event.instance) == (Verb.LAUNCHED, world.member, world.instance)
 
 
-def test_a_launch_queues_a_task_that_carries_only_the_primary_key(world: SimpleNamespace, django_capture_on_commit_callbacks: Any) -> None:
+def test_a_launch_queues_a_task_that_carries_only_the_primary_key(
+    world: SimpleNamespace, django_capture_on_commit_callbacks: Any
+) -> None:
     with django_capture_on_commit_callbacks(execute=True):
         lab = launched(world, password="a secret word")
     tasks = [queued.task for queued in OrmQ.objects.all()]
-    assert [(task["func"], task["args"]) for task in tasks if "workload" in task["func"]] == [("labs.tasks.reconcile_workload", (str(lab.pk),))]
+    assert [(task["func"], task["args"]) for task in tasks if "workload" in task["func"]] == [
+        ("labs.tasks.reconcile_workload", (str(lab.pk),))
+    ]
 
 
-def test_no_secret_is_in_row_parameters_event_or_task(world: SimpleNamespace, django_capture_on_commit_callbacks: Any) -> None:
+def test_no_secret_is_in_row_parameters_event_or_task(
+    world: SimpleNamespace, django_capture_on_commit_callbacks: Any
+) -> None:
     with django_capture_on_commit_callbacks(execute=True):
         lab = launched(world, password="a secret word")
     other = launched(world, name="other-lab", actor=world.owner)
     texts = [str(queued.task) for queued in OrmQ.objects.all()]
-    texts += [str(vars(event)) for event in Event.objects.all()] + [str(vars(lab)), str(vars(other)), repr(lab.parameters)]
+    texts += [str(vars(event)) for event in Event.objects.all()] + [
+        str(vars(lab)),
+        str(vars(other)),
+        repr(lab.parameters),
+    ]
     assert not [text for text in texts if "a secret word" in text or token_of(other) in text]
     assert lab.password_hash.startswith("argon2:")
 
@@ -117,12 +135,24 @@ def test_the_members_own_limit_is_told_in_plain_words(world: SimpleNamespace) ->
 
 def test_the_courses_limit_is_told_in_plain_words(world: SimpleNamespace) -> None:
     for number in range(3):
-        LabFactory(instance=world.instance, cluster=world.instance.cluster, state=State.RUNNING, cpu_millis=3000, name=f"other-{number}")
+        LabFactory(
+            instance=world.instance,
+            cluster=world.instance.cluster,
+            state=State.RUNNING,
+            cpu_millis=3000,
+            name=f"other-{number}",
+        )
     assert refused(world, cpu="2").message == "Your course has used 9 of its 10 CPUs; you asked for 2."
 
 
 def test_a_lab_that_is_still_stopping_counts(world: SimpleNamespace) -> None:
-    LabFactory(instance=world.instance, cluster=world.instance.cluster, owner=world.member, state=State.STOPPING, cpu_millis=4000)
+    LabFactory(
+        instance=world.instance,
+        cluster=world.instance.cluster,
+        owner=world.member,
+        state=State.STOPPING,
+        cpu_millis=4000,
+    )
     assert refused(world).code == "over-own-limit"
 
 

@@ -23,7 +23,12 @@ MINUTE = datetime.timedelta(minutes=1)
 def lab_of(world: SimpleNamespace, state: State = State.RUNNING, **fields: object) -> Lab:
     fields = {"owner": world.member, "template": world.template, **fields}
     if state == State.RUNNING:
-        fields = {"lifetime_minutes": 60, "started_at": world.now - 30 * MINUTE, "expires_at": world.now + 30 * MINUTE, **fields}
+        fields = {
+            "lifetime_minutes": 60,
+            "started_at": world.now - 30 * MINUTE,
+            "expires_at": world.now + 30 * MINUTE,
+            **fields,
+        }
     lab: Lab = LabFactory(instance=world.instance, cluster=world.instance.cluster, state=state, **fields)
     return lab
 

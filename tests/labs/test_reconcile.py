@@ -45,12 +45,15 @@ def running(world: SimpleNamespace, kubeconfig: str) -> Iterator[SimpleNamespace
 
 def launched(world: SimpleNamespace, **values: Any) -> Lab:
     values = {"name": f"lab-{uuid4().hex[:8]}", "cpu": "1", "memory": "1024", "lifetime": "60", **values}
-    return launch(actor=world.member, instance=world.instance, template=world.template, values=values, now=timezone.now())
+    return launch(
+        actor=world.member, instance=world.instance, template=world.template, values=values, now=timezone.now()
+    )
 
 
 def objects_of(world: SimpleNamespace, lab: Lab) -> dict[str, dict[str, Any]]:
     listed = {
-        kind: world.client.list(kind, world.instance.namespace, labels=f"{labels.WORKLOAD}={lab.pk}").items for kind in WORKLOAD_KINDS
+        kind: world.client.list(kind, world.instance.namespace, labels=f"{labels.WORKLOAD}={lab.pk}").items
+        for kind in WORKLOAD_KINDS
     }
     return {kind: items[0] for kind, items in listed.items() if items}
 
@@ -61,7 +64,10 @@ def calls(client: Client) -> Counter[str]:
 
 def ready(pod: dict[str, Any]) -> dict[str, Any]:
     """The pod as a kubelet would report it when its probe passes."""
-    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+    status = {
+        "phase": "Running",
+        "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+    }
     return {**pod, "status": status}
 
 
@@ -131,7 +137,9 @@ def test_a_stop_before_anything_was_made_ends_at_once(running: SimpleNamespace) 
     assert load(lab.pk).state == State.ENDED
 
 
-def test_a_stop_while_the_objects_are_being_made_wins(running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_while_the_objects_are_being_made_wins(
+    running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab = launched(running)
     apply = Client.apply
 

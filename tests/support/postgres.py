@@ -12,7 +12,6 @@ import subprocess
 import time
 from pathlib import Path
 
-
 PROGRAMS = ("initdb", "postgres", "createdb", "pg_isready")
 
 
@@ -50,7 +49,20 @@ class Postgres:
         if self.user:
             os.chown(folder, pwd.getpwnam(self.user).pw_uid, -1)
             os.chown(password_file, pwd.getpwnam(self.user).pw_uid, -1)
-        self._run("initdb", "-D", folder / "data", "-U", "tests", "-A", "scram-sha-256", "--pwfile", password_file, "-E", "UTF8", "--no-sync")
+        self._run(
+            "initdb",
+            "-D",
+            folder / "data",
+            "-U",
+            "tests",
+            "-A",
+            "scram-sha-256",
+            "--pwfile",
+            password_file,
+            "-E",
+            "UTF8",
+            "--no-sync",
+        )
         self.server = subprocess.Popen(
             [programs / "postgres", "-D", folder / "data", "-p", str(self.port), "-c", "listen_addresses=127.0.0.1",
              "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=200"],
@@ -71,12 +83,16 @@ class Postgres:
         return "postgres" if "postgres" in names else "nobody"
 
     def _run(self, program: str, *args: object) -> None:
-        subprocess.run([self.programs / program, *map(str, args)], user=self.user, cwd="/", check=True, capture_output=True)
+        subprocess.run(
+            [self.programs / program, *map(str, args)], user=self.user, cwd="/", check=True, capture_output=True
+        )
 
     def _wait(self) -> None:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            ready = subprocess.run([self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False)
+            ready = subprocess.run(
+                [self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
+            )
             if ready.returncode == 0:
                 return
             if self.server.poll() is not None:

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from k8s.client import Client
+from tests.support.devcluster import DevCluster
 from tests.support.postgres import free_port
 from tests.support.site import ROOT, environment, manage, prepare
 
 IMAGES = ROOT / ".run" / "images"
 #: Why a test that runs real labs cannot run here; empty when it can.
-NO_IMAGES = "" if (IMAGES / "jupyterlab" / "bin" / "jupyter").exists() else "the lab image is not installed (make setup)"
+NO_IMAGES = (
+    "" if (IMAGES / "jupyterlab" / "bin" / "jupyter").exists() else "the lab image is not installed (make setup)"
+)
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str, every: float = 0.2) -> Any:
@@ -34,61 +37,86 @@ def until(condition: Callable[[], Any], seconds: float, what: str, every: float 
 class Stack:
     """Started by `start`; `kill(name)` is SIGKILL, `start_one(name)` brings it back. Logs lie in the folder."""
 
-    def __init__(self, folder: Path, *, database_url: str = "", hollow: bool = False, capacity: str = "cpu=16,memory=32Gi") -> None:
+    def __init__(
+        self, folder: Path, *, database_url: str = "", hollow: bool = False, capacity: dict[str, str] | None = None
+    ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.web_port, self.ingress_port, self.api_port = free_port(), free_port(), free_port()
+        self.web_port = free_port()
         self.url = f"http://127.0.0.1:{self.web_port}"
         self.env = environment(
             database_url or f"sqlite:///{folder}/site.sqlite3",
             SITE_URL=self.url,
             LOG_LEVEL="INFO",
         )
-        self.kubeconfig = folder / "cluster" / "kubeconfig"
+        self.hollow, self.capacity = hollow, capacity or {"cpu": "16", "memory": "32Gi"}
         python = sys.executable
-        cluster = [
-            python, "-m", "k8s.devcluster", "up", "--dir", str(folder / "cluster"), "--port", str(self.api_port),
-            "--ingress-port", str(self.ingress_port), "--images-dir", str(IMAGES), "--capacity", capacity,
-        ]  # fmt: skip
         self.commands: dict[str, list[str]] = {
-            "cluster": cluster + (["--hollow"] if hollow else []),
-            "web": [python, "-m", "gunicorn", "mlsite.wsgi", "-b", f"127.0.0.1:{self.web_port}", "--threads", "8", "--no-control-socket"],
+            "web": [
+                python,
+                "-m",
+                "gunicorn",
+                "mlsite.wsgi",
+                "-b",
+                f"127.0.0.1:{self.web_port}",
+                "--threads",
+                "8",
+                "--no-control-socket",
+            ],
             "worker": [python, "manage.py", "qcluster"],
             "watcher": [python, "manage.py", "watch"],
         }
+        self.cluster: DevCluster | None = None
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *, demo: bool = True) -> None:
         """All of it, ready to be used."""
         prepare(self.env)
-        self.start_one("cluster")
+        self.cluster = DevCluster.start(
+            self.folder / "cluster", ("up",), self.hollow, self.capacity, ["--ingress-port", "0"]
+        )
         if demo:
             manage("demo", "--kubeconfig", str(self.kubeconfig), "--ingress-port", str(self.ingress_port), env=self.env)
         for name in ("web", "worker", "watcher"):
             self.start_one(name)
 
+    @property
+    def _cluster(self) -> DevCluster:
+        assert self.cluster, "the stack has not been started"
+        return self.cluster
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self._cluster.kubeconfig
+
+    @property
+    def ingress_port(self) -> int:
+        return self._cluster.ingress_port
+
     def start_one(self, name: str) -> None:
+        """One program (again): "web", "worker", "watcher" or "cluster"."""
+        if name == "cluster":
+            self._cluster.restart()
+            return
         log = (self.folder / f"{name}.log").open("ab")
         self.running[name] = subprocess.Popen(
             self.commands[name], env=self.env, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
-        if name == "cluster":
-            until(self._cluster_answers, 30, "the embedded cluster answers")
         if name == "web":
             until(self._web_answers, 30, "the site answers")
 
     def kill(self, name: str) -> None:
-        """SIGKILL, to the process and (for worker and web) the processes that it made."""
-        process = self.running.pop(name)
+        """SIGKILL, to the program and to the processes that it made; not to what runs in pods."""
         if name == "cluster":
-            process.kill()  # what runs in its pods goes on
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
+            self._cluster.kill()  # what runs in its pods goes on
+            return
+        process = self.running.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def stop(self) -> None:
         """The orderly end of all, the cluster last."""
-        for name in ("watcher", "worker", "web", "cluster"):
+        for name in ("watcher", "worker", "web"):
             process = self.running.pop(name, None)
             if process is None:
                 continue
@@ -98,9 +126,11 @@ class Stack:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+        if self.cluster:
+            self.cluster.stop()
 
     def client(self) -> Client:
-        return Client.from_kubeconfig(self.kubeconfig)
+        return self._cluster.client()
 
     def shell(self, code: str) -> str:
         """Run a line of Python inside the site; returns what it printed."""
@@ -120,15 +150,6 @@ class Stack:
             return False
         finally:
             connection.close()
-
-    def _cluster_answers(self) -> bool:
-        self._alive("cluster")
-        if not self.kubeconfig.exists():
-            return False
-        try:
-            return any(node for node in self.client().list("Node").items)
-        except Exception:
-            return False
 
     def _alive(self, name: str) -> None:
         if self.running[name].poll() is not None:

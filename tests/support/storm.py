@@ -23,7 +23,7 @@ from labs.models import Instance, Quota, Workload
 from labs.services.launch import launch
 from labs.services.stopping import stop
 
-LONGEST_WAIT = 8.0
+LONGEST_WAIT = 20.0
 
 
 def main(count: int, seed: int) -> None:
