@@ -138,7 +138,9 @@ class LaunchForm:
 
     def _bounds(self, item: dict[str, Any]) -> tuple[Decimal, Decimal, Decimal]:
         """Lowest, highest and step: the service's own, and no more than the person may ever have."""
-        low, high, step = (Decimal(str(item.get(key, default))) for key, default in (("min", 0), ("max", 100), ("step", 1)))
+        low, high, step = (
+            Decimal(str(item.get(key, default))) for key, default in (("min", 0), ("max", 100), ("step", 1))
+        )
         key, factor = {"cpu": ("cpu_millis", 1000), "memory": ("memory_mib", 1)}.get(item["name"], ("", 1))
         limits = [Decimal(getattr(row, key)) / factor for row in self.limits if key and getattr(row, key) is not None]
         most = min([high, *limits])

@@ -35,7 +35,9 @@ def _for(user: User) -> dict[str, Any]:
         row for row in joined if row.mine[0].status == Status.APPROVED and row.offers and row.is_running(today)
     ]
     running = cards.of_person(user, timezone.now())
-    recent = Lab.objects.visible_to(user).filter(owner=user).order_by("-created_at").values_list("instance_id", flat=True)
+    recent = (
+        Lab.objects.visible_to(user).filter(owner=user).order_by("-created_at").values_list("instance_id", flat=True)
+    )
     latest = recent.first()
     # The one thing that most people come for: a lab where they had the last one.
     first = next((row for row in launchable if row.pk == latest), launchable[0] if launchable else None)

@@ -57,9 +57,7 @@ class LabsView(OfLabs, generics.ListAPIView[Lab]):
         asked = LaunchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         user, data = cast(User, request.user), asked.validated_data
-        instance = get_object_or_404(
-            Instance.objects.visible_to(user).select_related("cluster"), slug=data["instance"]
-        )
+        instance = get_object_or_404(Instance.objects.visible_to(user).select_related("cluster"), slug=data["instance"])
         template = get_object_or_404(instance.services.filter(is_current=True), slug=data["service"])
         try:
             lab = launch(
@@ -96,9 +94,7 @@ class ExtendView(OfLabs, APIView):
         asked.is_valid(raise_exception=True)
         lab = self.get_object()
         try:
-            extend(
-                lab, actor=cast(User, request.user), minutes=asked.validated_data["minutes"], now=timezone.now()
-            )
+            extend(lab, actor=cast(User, request.user), minutes=asked.validated_data["minutes"], now=timezone.now())
         except Refusal as refusal:
             return refused(refusal)
         lab.refresh_from_db()

@@ -58,9 +58,7 @@ def usage_by_instance(rows: QuerySet[Workload]) -> dict[int, dict[str, int]]:
     sums = (
         rows.order_by()
         .values("instance_id")
-        .annotate(
-            cpu_total=Sum("cpu_millis"), memory_total=Sum("memory_mib"), gpu_total=Sum("gpus"), count=Count("pk")
-        )
+        .annotate(cpu_total=Sum("cpu_millis"), memory_total=Sum("memory_mib"), gpu_total=Sum("gpus"), count=Count("pk"))
     )
     return {
         row["instance_id"]: dict(

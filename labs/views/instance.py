@@ -65,8 +65,8 @@ def ask(request: HttpRequest, slug: str) -> HttpResponse:
     except Refusal as refusal:
         messages.error(request, refusal.message)
     else:
-        done = made.status == Status.APPROVED
-        messages.success(request, "You are in." if done else "Your request is with the owners of the instance.")
+        is_in = made.status == Status.APPROVED
+        messages.success(request, "You are in." if is_in else "Your request is waiting for the owners.")
     return redirect(row)
 
 

@@ -42,10 +42,8 @@ def lab(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     user = cast(User, request.user)
     card = cards.one(row, user, timezone.now())
     context = {
-        "card": card,
-        "lab": row,
+        **_live(card),
         "instance": row.instance,
-        "room": room_minutes(row) if card.can_extend else 0,
         "has_token": card.is_mine and row.is_live and has_token(row),
         "history": Event.objects.visible_to(user).filter(workload=row)[:30],
     }
@@ -60,7 +58,11 @@ def live(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     card = cards.one(find(request, pk), cast(User, request.user), timezone.now())
     if request.GET.get("s") == card.digest:
         return HttpResponse(status=204)
-    return render(request, "labs/live.html", {"card": card, "lab": card.lab, "announce": True})
+    return render(request, "labs/live.html", _live(card) | {"announce": True})
+
+
+def _live(card: cards.Card) -> dict[str, object]:
+    return {"card": card, "lab": card.lab, "room": room_minutes(card.lab) if card.can_extend else 0}
 
 
 @login_required

@@ -50,7 +50,9 @@ def launch(request: HttpRequest, instance: Instance, template: ServiceTemplate) 
     user = cast(User, request.user)
     if request.method != "POST":
         form = LaunchForm(template, instance, user)
-        form.typed = offered(form, names.default_name(instance.cluster, user, instance)) | _like(request, instance, user)
+        form.typed = offered(form, names.default_name(instance.cluster, user, instance)) | _like(
+            request, instance, user
+        )
         return _page(request, form)
     form = LaunchForm(template, instance, user, request.POST.dict())
     wait = "wait" in request.POST
