@@ -95,9 +95,9 @@ class Supervisor(honcho.manager.Manager):
             super().terminate()
 
     def _obituary(self, name: str) -> str:
-        code, log = self._processes[name]["returncode"], self.output.path(name)
+        what = f"The {name} has ended (exit code {self._processes[name]['returncode']}); stopping everything."
         last = "".join(f"\n    {line}" for line in self.output.tail(name))
-        return f"The {name} has ended (exit code {code}); stopping everything. The end of {log}:{last}"
+        return f"{what} The end of {short(self.output.path(name))}:{last}" if last else f"{what} It said nothing."
 
     def _announce(self) -> None:
         """In a thread beside honcho's loop: prepare the data base, wait for everything, and say where it is."""
