@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from k8s import diagnosis, labels, manifests
 from k8s.client import Client
-from k8s.errors import Conflict, NotFound, Refused
+from k8s.errors import Conflict, NotFound, Refused, Unavailable
 from k8s.policy import PolicyError
 from labs.models import Lab, State, Workload
 from labs.models.workload import WANTED_STATES
@@ -32,7 +32,12 @@ log = logging.getLogger(__name__)
 
 def reconcile(pk: Any) -> bool:
     """Make the cluster agree with the row. False: somebody else is at it. Raises k8s.errors.Unavailable: try again later."""
-    return run_claimed(Workload, pk, _make_so, load=lambda: load(pk))
+    try:
+        return run_claimed(Workload, pk, _make_so, load=lambda: load(pk))
+    except Unavailable:
+        # Told on its page until the cluster says something of it again.
+        Workload.objects.filter(pk=pk, state__in=(State.REQUESTED, State.STARTING)).update(diagnosis=CLUSTER_SILENT)
+        raise
 
 
 def load(pk: Any) -> Lab:
@@ -94,6 +99,13 @@ def _refused(lab: Lab, error: Exception) -> None:
     fail(lab, problem or TEMPLATE_AT_FAULT, now=timezone.now())
 
 
+CLUSTER_SILENT = {
+    "cause": "cluster-silent",
+    "title": "The machines do not answer at the moment.",
+    "text": "The lab has been accepted, and keeps its place. It is tried again every minute.",
+    "next_step": "Nothing: it goes on by itself.",
+    "fatal": False,
+}
 TEMPLATE_AT_FAULT = {
     "cause": "template",
     "title": "This service is set up wrongly.",

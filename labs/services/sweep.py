@@ -13,6 +13,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
+from django_q.models import OrmQ
 
 from k8s import labels
 from k8s.client import Client
@@ -30,7 +31,9 @@ from .stopping import end, fail
 from .waiting import promote_queued
 
 log = logging.getLogger(__name__)
-#: What one pod has on the cluster: kind → its metadata.
+#: While a cluster is silent, its work is sent again every minute; the queue must not grow with that.
+MOST_QUEUED = 1000
+#: What one workload has on the cluster: kind → its metadata.
 Found = dict[str, dict[str, Any]]
 
 
@@ -80,10 +83,12 @@ def promote_all(now: datetime.datetime) -> None:
 
 def send_again(now: datetime.datetime) -> None:
     """Queue the work on rows whose newest generation is not done and which nobody is at."""
+    room = max(0, MOST_QUEUED - OrmQ.objects.count())
     unsettled = free(now) & ~_settled()
-    for pk in Workload.objects.live().exclude(state=State.QUEUED).filter(unsettled).values_list("pk", flat=True):
+    rows = Workload.objects.live().exclude(state=State.QUEUED).filter(unsettled).order_by("created_at")
+    for pk in rows.values_list("pk", flat=True)[:room]:
         enqueue("reconcile_workload", pk)
-    for pk in Instance.objects.filter(unsettled).values_list("pk", flat=True):
+    for pk in Instance.objects.filter(unsettled).values_list("pk", flat=True)[:room]:
         enqueue("reconcile_instance", pk)
 
 

@@ -192,6 +192,7 @@ def test_a_silent_cluster_leaves_the_row_to_be_tried_again(world: SimpleNamespac
     row = load(lab.pk)
     assert (row.claim, row.is_settled, row.state) == (None, False, State.STARTING)
     assert row.problem
+    assert (row.diagnosis["cause"], row.diagnosis["fatal"]) == ("cluster-silent", False)
 
 
 def test_the_sweep_makes_again_what_went_without_our_doing(running: SimpleNamespace) -> None:
@@ -254,3 +255,17 @@ def test_a_template_that_asks_for_more_than_it_may_starts_nothing(running: Simpl
     row = load(lab.pk)
     assert (row.end_reason, row.diagnosis["cause"]) == (EndReason.FAILED, "template")
     assert not objects_of(running, lab)
+
+
+def test_the_sweep_sends_again_what_was_lost_but_never_fills_the_queue(
+    world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched(world)
+    sent: list[str] = []
+    monkeypatch.setattr(sweep, "enqueue", lambda task, key: sent.append(task))
+    sweep.send_again(timezone.now())
+    assert "reconcile_workload" in sent
+    sent.clear()
+    monkeypatch.setattr(sweep, "MOST_QUEUED", 0)
+    sweep.send_again(timezone.now())
+    assert not sent
