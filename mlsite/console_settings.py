@@ -29,7 +29,7 @@ UNFOLD = {
     "SITE_SYMBOL": "science",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
-    "SHOW_BACK_BUTTON": False,
+    "SHOW_BACK_BUTTON": True,
     "BORDER_RADIUS": "9px",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _icon}],
     "STYLES": [_stylesheet],

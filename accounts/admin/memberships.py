@@ -19,7 +19,7 @@ from unfold.enums import ActionVariant
 
 from accounts.models import Membership, Role, Status
 from accounts.services import authority, membership
-from labs.admin.access import Rows, reach
+from labs.admin.access import Rows, may, reach
 from labs.admin.confirm import CONFIRMED, Question, ask, back, bulk_fields, word
 from labs.admin.navigation import WAITING
 from labs.admin.pills import pill, when
@@ -38,6 +38,7 @@ DECISION = ("status_pill", "reason", "asked", "decided", "decision_note")
 class MembershipAdmin(ScopedAdmin):
     list_display = ("person", "instance", "role", "status_pill", "decided")
     plural = "Members"
+    ordering = ("requested_at", "pk")
     list_select_related = ("user", "instance")
     list_filter = (
         ("status", ChoicesDropdownFilter),
@@ -115,7 +116,7 @@ class MembershipAdmin(ScopedAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """To change is to give a role."""
         if isinstance(obj, Membership):
-            return authority.can_change_role(request.user, obj)
+            return may(request, authority.can_change_role, obj)
         return reach(request).owns_any
 
     def has_decide_permission(self, request: HttpRequest, obj: Any = None) -> bool:

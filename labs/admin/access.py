@@ -98,3 +98,14 @@ def within_reach(rows: Rows, user: User | AnonymousUser) -> Rows:
         return rows
     rule = RULES.get(rows.model)
     return rule(rows, Instance.objects.managed_by(user).order_by().values("pk")) if rule else rows.none()
+
+
+def may(request: HttpRequest, question: Callable[[Any, Any], bool], obj: Any) -> bool:
+    """The answer of `accounts.services.authority`, asked once a request: Django's admin asks for each button again."""
+    answers: dict[Any, bool] | None = getattr(request, "_console_answers", None)
+    if answers is None:
+        answers = request._console_answers = {}  # type: ignore[attr-defined]
+    key = (question, type(obj), obj.pk)
+    if key not in answers:
+        answers[key] = question(request.user, obj)
+    return answers[key]

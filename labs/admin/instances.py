@@ -27,7 +27,7 @@ from labs.models import Instance, Lab
 from labs.services.instances import archive, save_instance
 from labs.services.offering import offer
 
-from .access import Rows, reach
+from .access import Rows, may, reach
 from .confirm import Question, ask
 from .limits import MemberInline, PersonalInline, WholeInline, save_limits
 from .pills import pill
@@ -144,7 +144,7 @@ class InstanceAdmin(ScopedAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if isinstance(obj, Instance):
-            return authority.can_change_instance(request.user, obj)
+            return may(request, authority.can_change_instance, obj)
         return reach(request).owns_any
 
     def save_model(self, request: HttpRequest, obj: Instance, form: Any, change: bool) -> None:

@@ -15,7 +15,7 @@ from accounts.services import authority
 from labs.models import Instance, Quota, Scope
 from labs.services.limits import remove_limits, set_limits
 
-from .access import Rows, reach
+from .access import Rows, may, reach
 from .quantities import SCALES, scaled_formfield
 from .scoped import ReachableFilter, ScopedAdmin, ScopedInline
 
@@ -83,6 +83,8 @@ class QuotaForm(forms.ModelForm):
             self.instance.scope = self.scope_here
         if self.instance.pk and "user" in self.fields:
             self.fields["user"].disabled = True
+            # With every member as a choice in every row, a course of 200 would be a page of 40 000 choices.
+            self.fields["user"].choices = [(self.instance.user_id, str(self.instance.user))]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -125,8 +127,13 @@ class LimitsInline(FriendlyFields, InWords, ScopedInline):
         return super().get_queryset(request).filter(scope=self.scope).select_related("user", "instance")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        person = ("user",) if self.scope == Scope.PERSON else ()
-        return (*person, *(VALUES if self.has_change_permission(request, obj) else SHOWN))
+        if self.has_change_permission(request, obj):
+            return (*(("user",) if self.scope == Scope.PERSON else ()), *VALUES)
+        return (*(("person",) if self.scope == Scope.PERSON else ()), *SHOWN)
+
+    @admin.display(description="Person")
+    def person(self, row: Quota) -> str:
+        return str(row.user)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return () if self.has_change_permission(request, obj) else self.get_fields(request, obj)
@@ -144,7 +151,7 @@ class LimitsInline(FriendlyFields, InWords, ScopedInline):
         return self.has_change_permission(request, obj)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return isinstance(obj, Instance) and authority.can_change_limits(request.user, obj)
+        return isinstance(obj, Instance) and may(request, authority.can_change_limits, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_change_permission(request, obj)
@@ -156,7 +163,7 @@ class WholeInline(LimitsInline):
     verbose_name = verbose_name_plural = "Limits of the whole instance"
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return isinstance(obj, Instance) and authority.can_change_instance_limits(request.user, obj)
+        return isinstance(obj, Instance) and may(request, authority.can_change_instance_limits, obj)
 
 
 class MemberInline(LimitsInline):
@@ -240,8 +247,8 @@ class QuotaAdmin(FriendlyFields, InWords, ScopedAdmin):
         if not isinstance(obj, Quota):
             return reach(request).owns_any
         if obj.scope == Scope.INSTANCE:
-            return authority.can_change_instance_limits(request.user, obj.instance)
-        return authority.can_change_limits(request.user, obj.instance)
+            return may(request, authority.can_change_instance_limits, obj.instance)
+        return may(request, authority.can_change_limits, obj.instance)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_change_permission(request, obj)

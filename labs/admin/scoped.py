@@ -83,8 +83,9 @@ class ScopedAdmin(Scoped, ModelAdmin):
         """Only what a filter offers. Django allows every field of the row itself, which would let a hash be guessed letter by letter."""
         if lookup in self.extra_lookups:
             return True
-        names = [item if isinstance(item, str) else item[0] for item in self.list_filter if not isinstance(item, type)]
-        offered = {*names, self.date_hierarchy}
+        offered = {self.date_hierarchy}
+        for item in self.list_filter:
+            offered.add(item.parameter_name if isinstance(item, type) else item if isinstance(item, str) else item[0])
         return lookup.split("__")[0] in offered and super().lookup_allowed(lookup, value, request)
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> NoReturn:
@@ -107,15 +108,21 @@ class ScopedAdmin(Scoped, ModelAdmin):
         context["show_save_and_add_another"] = False
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if object_id is not None:
+            # Django asks for permission first, and would answer "refused" where "missing" is right.
+            self.object_or_404(request, object_id)
         try:
-            return super().changeform_view(request, *args, **kwargs)
+            return super().changeform_view(request, object_id, form_url, extra_context)
         except (Refusal, ValidationError) as refusal:
             return self._refused(request, refusal)
 
-    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        self.object_or_404(request, object_id)
         try:
-            return super().delete_view(request, *args, **kwargs)
+            return super().delete_view(request, object_id, extra_context)
         except Refusal as refusal:
             return self._refused(request, refusal)
 

@@ -1,0 +1,117 @@
+"""Instances: made by site administrators, kept by owners, looked at by staff."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.urls import reverse
+
+from accounts.models import Membership, Role, Status, User
+from labs.models import Event, Instance, State, Verb
+from tests.factories import ClusterFactory, TemplateFactory, UserFactory
+
+from .conftest import World, form_data
+
+
+def page(world: World, name: str = "change") -> str:
+    return reverse(f"admin:labs_instance_{name}", args=[world.mine.instance.pk])
+
+
+def test_an_owner_changes_pages_and_dates_and_it_is_told(world: World) -> None:
+    client = world.client("owner")
+    data = form_data(client, page(world)) | {
+        "title": "Mine, new",
+        "accent": "#112233",
+        "policy": "closed",
+        "ends_on": "2030-01-31",
+    }
+    assert client.post(page(world), data).status_code == 302
+    row = Instance.objects.get(pk=world.mine.instance.pk)
+    assert (row.title, row.accent, row.policy, str(row.ends_on)) == ("Mine, new", "#112233", "closed", "2030-01-31")
+    event = Event.objects.get(verb=Verb.INSTANCE_CHANGED)
+    assert event.after["title"] == "Mine, new"
+    assert event.actor == world.people["owner"]
+
+
+@pytest.mark.parametrize("role", ["owner", "administrator"])
+def test_the_slug_is_never_changed(world: World, role: str) -> None:
+    client, before = world.client(role), world.mine.instance.slug
+    client.post(page(world), form_data(client, page(world)) | {"slug": "kube-system"})
+    assert Instance.objects.get(pk=world.mine.instance.pk).slug == before
+
+
+def test_an_owner_cannot_move_the_instance_to_another_cluster(world: World) -> None:
+    client, before = world.client("owner"), world.mine.instance.cluster
+    client.post(page(world), form_data(client, page(world)) | {"cluster": ClusterFactory().pk})
+    assert Instance.objects.get(pk=world.mine.instance.pk).cluster == before
+
+
+def test_staff_cannot_change_an_instance_by_a_forged_post(world: World) -> None:
+    data = form_data(world.client("owner"), page(world)) | {"title": "Forged", "policy": "open"}
+    assert world.client("staff").post(page(world), data).status_code == 403
+    assert Instance.objects.get(pk=world.mine.instance.pk).title == "Mine"
+
+
+def test_the_services_that_are_offered_are_told_of(world: World) -> None:
+    other = TemplateFactory(slug="other", version=1, title="Other")
+    client = world.client("owner")
+    client.post(page(world), form_data(client, page(world)) | {"services": [other.pk]})
+    assert list(world.mine.instance.services.all()) == [other]
+    assert Event.objects.get(verb=Verb.INSTANCE_CHANGED).after == {"services": ["Other, version 1"]}
+
+
+def test_an_administrator_makes_an_instance_with_its_first_owner(world: World) -> None:
+    owner = UserFactory()
+    data = {
+        "title": "New", "slug": "new-course", "kind": "course", "first_owner": owner.pk, "cluster": ClusterFactory().pk,
+        "accent": "#3454d1", "policy": "approval", "is_public": "on", "services": [world.template.pk],
+    }  # fmt: skip
+    assert world.client("administrator").post(reverse("admin:labs_instance_add"), data).status_code == 302
+    made = Instance.objects.get(slug="new-course")
+    row = Membership.objects.get(instance=made)
+    assert (row.user, row.role, row.status) == (owner, Role.OWNER, Status.APPROVED)
+    assert list(made.services.all()) == [world.template]
+    assert {Verb.INSTANCE_CHANGED, Verb.ACCESS_APPROVED} == set(
+        Event.objects.filter(instance=made).values_list("verb", flat=True)
+    )
+
+
+def test_an_instance_is_archived_after_a_question(world: World) -> None:
+    client = world.client("owner")
+    assert client.get(page(world, "archive")).status_code == 200
+    assert Instance.objects.get(pk=world.mine.instance.pk).archived_at is None
+    client.post(page(world, "archive"))
+    assert Instance.objects.get(pk=world.mine.instance.pk).archived_at
+    world.mine.lab.refresh_from_db()
+    assert world.mine.lab.state == State.STOPPING
+
+
+def test_staff_do_not_archive(world: World) -> None:
+    assert world.client("staff").post(page(world, "archive")).status_code == 403
+    assert Instance.objects.get(pk=world.mine.instance.pk).archived_at is None
+
+
+def test_people_are_made_without_a_password_and_nothing_of_one_is_shown(world: World) -> None:
+    client = world.client("administrator")
+    client.post(reverse("admin:accounts_user_add"), {"email": "New@Example.org", "name": "New", "affiliation": ""})
+    made = User.objects.get(email="new@example.org")
+    assert not made.has_usable_password()
+    text = client.get(reverse("admin:accounts_user_change", args=[world.people["owner"].pk])).content.decode()
+    assert world.people["owner"].password not in text
+    assert 'name="password"' not in text
+
+
+def test_an_administrator_cannot_lock_themselves_out(world: World) -> None:
+    me = world.people["administrator"]
+    client, url = world.client("administrator"), reverse("admin:accounts_user_change", args=[me.pk])
+    client.post(url, {"name": "Ada", "affiliation": "", "is_active": "", "is_superuser": ""})
+    me.refresh_from_db()
+    assert (me.is_active, me.is_superuser, me.name) == (True, True, "Ada")
+
+
+def test_the_log_of_the_console_holds_names_of_fields_only(world: World) -> None:
+    client = world.client("owner")
+    client.post(page(world), form_data(client, page(world)) | {"about": "a-long-secret-sentence"})
+    entries = [f"{entry.object_repr} {entry.change_message}" for entry in LogEntry.objects.all()]
+    assert entries
+    assert not [entry for entry in entries if "a-long-secret-sentence" in entry]
