@@ -18,7 +18,7 @@ from labs.services.overview import meters_of_person
 
 from . import cards
 
-ON_A_PAGE, RECENT = 50, 6
+ON_A_PAGE, RECENT = 25, 6
 
 
 @login_required
