@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Membership, Role, Status
 from accounts.services import membership as service
-from labs.admin.access import reach
+from labs.admin.access import person, reach
 from labs.errors import Refusal
 
 
@@ -66,10 +66,11 @@ def offered(request: HttpRequest, row: Membership) -> list[Decision]:
 
 def decide(request: HttpRequest, decision: Decision, rows: Iterable[Membership], note: str) -> None:
     """Carry it out for each row, and tell the person at the console what became of it."""
-    done, late = [], []
+    done: list[str] = []
+    late: list[str] = []
     for row in rows:
         try:
-            changed = decision.carry_out(row, actor=request.user, now=timezone.now(), note=note)
+            changed = decision.carry_out(row, actor=person(request), now=timezone.now(), note=note)
         except Refusal as refusal:
             messages.error(request, f"{row.user}: {refusal.message}")
             continue

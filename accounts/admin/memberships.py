@@ -19,7 +19,7 @@ from unfold.enums import ActionVariant
 
 from accounts.models import Membership, Role, Status
 from accounts.services import authority, membership
-from labs.admin.access import Rows, may, reach
+from labs.admin.access import Rows, may, person, reach
 from labs.admin.confirm import CONFIRMED, Question, ask, back, bulk_fields, word
 from labs.admin.navigation import WAITING
 from labs.admin.pills import pill, when
@@ -130,9 +130,11 @@ class MembershipAdmin(ScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
         role = Role(form.cleaned_data["role"])
         if change:
-            membership.change_role(obj, role, actor=request.user, now=timezone.now())
+            membership.change_role(obj, role, actor=person(request), now=timezone.now())
             return
-        made = membership.add(user=obj.user, instance=obj.instance, role=role, actor=request.user, now=timezone.now())
+        made = membership.add(
+            user=obj.user, instance=obj.instance, role=role, actor=person(request), now=timezone.now()
+        )
         obj.pk = made.pk
 
     @action(description="Approve", url_path="approve", permissions=["decide"], variant=ActionVariant.PRIMARY)

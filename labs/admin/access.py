@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest
 
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
 Rows = models.QuerySet[Any]
+
+
+def person(request: HttpRequest) -> User:
+    """Who is at the console. Nobody else comes this far; should they, they go no further."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from labs.models import Instance, Lab
 from labs.services.instances import archive, save_instance
 from labs.services.offering import offer
 
-from .access import Rows, may, reach
+from .access import Rows, may, person, reach
 from .confirm import Question, ask
 from .limits import MemberInline, PersonalInline, WholeInline, save_limits
 from .pills import pill
@@ -149,14 +149,14 @@ class InstanceAdmin(ScopedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Instance, form: Any, change: bool) -> None:
         now = timezone.now()
-        save_instance(obj, actor=request.user, now=now)
+        save_instance(obj, actor=person(request), now=now)
         if not change:
             owner = form.cleaned_data["first_owner"]
-            membership.add(user=owner, instance=obj, role=Role.OWNER, actor=request.user, now=now)
+            membership.add(user=owner, instance=obj, role=Role.OWNER, actor=person(request), now=now)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         if "services" in form.cleaned_data:
-            offer(form.instance, form.cleaned_data["services"], actor=request.user, now=timezone.now())
+            offer(form.instance, form.cleaned_data["services"], actor=person(request), now=timezone.now())
         for formset in formsets:
             save_limits(request, formset)
 
@@ -168,7 +168,7 @@ class InstanceAdmin(ScopedAdmin):
             raise PermissionDenied
         here = reverse("admin:labs_instance_change", args=[row.pk])
         if request.method == "POST":
-            if archive(row, actor=request.user, now=timezone.now()):
+            if archive(row, actor=person(request), now=timezone.now()):
                 self.message_user(request, f"{row} is archived. What ran in it is being stopped.", "success")
             return HttpResponseRedirect(here)
         members = Membership.objects.approved().filter(instance=row).count()

@@ -23,7 +23,7 @@ from labs.models import EndReason, Event, Lab, State
 from labs.services.logs import tail
 from labs.services.stopping import stop
 
-from .access import Rows, reach
+from .access import Rows, person, reach
 from .confirm import CONFIRMED, Question, ask, back, bulk_fields, word
 from .pills import state_pill, when
 from .quantities import SCALES, duration
@@ -205,7 +205,7 @@ class LabAdmin(ScopedAdmin):
         done = []
         for lab in labs:
             try:
-                if stop(lab, actor=request.user, now=timezone.now(), reason=word(request)):
+                if stop(lab, actor=person(request), now=timezone.now(), reason=word(request)):
                     done.append(lab.name)
             except Refusal as refusal:
                 self.message_user(request, f"{lab.name}: {refusal.message}", "error")

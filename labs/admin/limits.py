@@ -15,7 +15,7 @@ from accounts.services import authority
 from labs.models import Instance, Quota, Scope
 from labs.services.limits import remove_limits, set_limits
 
-from .access import Rows, may, reach
+from .access import Rows, may, person, reach
 from .quantities import SCALES, scaled_formfield
 from .scoped import ReachableFilter, ScopedAdmin, ScopedInline
 
@@ -81,10 +81,11 @@ class QuotaForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         if self.scope_here:
             self.instance.scope = self.scope_here
-        if self.instance.pk and "user" in self.fields:
-            self.fields["user"].disabled = True
+        user = self.fields.get("user")
+        if self.instance.pk and isinstance(user, forms.ModelChoiceField):
+            user.disabled = True
             # With every member as a choice in every row, a course of 200 would be a page of 40 000 choices.
-            self.fields["user"].choices = [(self.instance.user_id, str(self.instance.user))]
+            user.choices = [(self.instance.user_id, str(self.instance.user))]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -198,9 +199,9 @@ def save_limits(request: HttpRequest, formset: Any) -> None:
     now = timezone.now()
     rows = formset.save(commit=False)
     for row in formset.deleted_objects:
-        remove_limits(row, actor=request.user, now=now)
+        remove_limits(row, actor=person(request), now=now)
     for row in rows:
-        set_limits(row, actor=request.user, now=now)
+        set_limits(row, actor=person(request), now=now)
 
 
 @admin.register(Quota)
@@ -254,7 +255,7 @@ class QuotaAdmin(FriendlyFields, InWords, ScopedAdmin):
         return self.has_change_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Quota, form: Any, change: bool) -> None:
-        set_limits(obj, actor=request.user, now=timezone.now())
+        set_limits(obj, actor=person(request), now=timezone.now())
 
     def delete_model(self, request: HttpRequest, obj: Quota) -> None:
-        remove_limits(obj, actor=request.user, now=timezone.now())
+        remove_limits(obj, actor=person(request), now=timezone.now())

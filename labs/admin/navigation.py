@@ -25,7 +25,7 @@ def waiting_count(request: HttpRequest) -> int:
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Groups of links for unfold; those of the site itself only for its administrators."""
-    groups = [{"title": "", "items": _daily(request)}]
+    groups: list[dict[str, Any]] = [{"title": "", "items": _daily(request)}]
     if reach(request).is_administrator:
         groups.append({"title": "The site", "separator": True, "items": _site(request)})
     return groups
@@ -48,7 +48,12 @@ def _daily(request: HttpRequest) -> list[dict[str, Any]]:
     members = reverse("admin:accounts_membership_changelist")
     in_waiting = request.path == members and request.GET.get("status__exact") == Status.REQUESTED
     waiting = waiting_count(request)
-    requests = {"title": "Waiting requests", "icon": "how_to_reg", "link": members + WAITING, "active": in_waiting}
+    requests: dict[str, Any] = {
+        "title": "Waiting requests",
+        "icon": "how_to_reg",
+        "link": members + WAITING,
+        "active": in_waiting,
+    }
     if waiting:
         requests |= {"badge": str(waiting), "badge_variant": "primary", "badge_style": "solid"}
     people = _item(request, "Members", "group", "accounts_membership")

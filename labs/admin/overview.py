@@ -24,6 +24,7 @@ WAITING_SHOWN = 20
 EVENTS_SHOWN = 8
 INSTANCES_SHOWN = 24
 RECENT = datetime.timedelta(hours=24)
+NONE = {"running": 0, "starting": 0, "failed": 0}
 STARTING = (State.REQUESTED, State.QUEUED, State.STARTING)
 
 
@@ -64,7 +65,7 @@ def _cards(request: HttpRequest, instances: list[Any]) -> list[Card]:
             is_owned=reach(request).owns(row.pk),
             waiting=row.waiting,
             meters=meters[row.pk],
-            **states.get(row.pk, {"running": 0, "starting": 0, "failed": 0}),
+            **states.get(row.pk, NONE),
         )
         for row in instances
     ]
@@ -72,7 +73,7 @@ def _cards(request: HttpRequest, instances: list[Any]) -> list[Card]:
 
 def _states(instances: list[Instance]) -> dict[int, dict[str, int]]:
     since = timezone.now() - RECENT
-    counted = (
+    counted: Any = (
         Lab.objects.filter(instance__in=instances)
         .order_by()
         .values("instance")
@@ -82,7 +83,7 @@ def _states(instances: list[Instance]) -> dict[int, dict[str, int]]:
             failed=Count("pk", filter=Q(end_reason=EndReason.FAILED, created_at__gte=since)),
         )
     )
-    return {row.pop("instance"): row for row in counted}
+    return {row["instance"]: {name: row[name] for name in NONE} for row in counted}
 
 
 def _meters(instances: list[Instance]) -> dict[int, list[Meter]]:

@@ -60,7 +60,7 @@ class ScaledField(forms.DecimalField):
     def prepare_value(self, value: Any) -> Any:
         return self.scale.shown(value) if isinstance(value, int) else value
 
-    def clean(self, value: Any) -> int | None:  # type: ignore[override]
+    def clean(self, value: Any) -> int | None:
         """Rounded to the row's unit: a thousandth of a core, a MiB, a minute."""
         asked = super().clean(value)
         return None if asked is None else round(asked * self.scale.factor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from django.contrib import messages
@@ -75,6 +76,7 @@ class ScopedAdmin(Scoped, ModelAdmin):
     plural = ""
     #: Lookups beside those of the filters that a link of ours may carry.
     extra_lookups: tuple[str, ...] = ()
+    list_filter: Sequence[Any] = ()
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
@@ -85,7 +87,7 @@ class ScopedAdmin(Scoped, ModelAdmin):
             return True
         offered = {self.date_hierarchy}
         for item in self.list_filter:
-            offered.add(item.parameter_name if isinstance(item, type) else item if isinstance(item, str) else item[0])
+            offered.add(item[0] if isinstance(item, tuple) else getattr(item, "parameter_name", item))
         return lookup.split("__")[0] in offered and super().lookup_allowed(lookup, value, request)
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> NoReturn:
