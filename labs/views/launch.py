@@ -84,6 +84,8 @@ def meters(request: HttpRequest, instance: Instance, template: ServiceTemplate) 
 
 def _page(request: HttpRequest, form: LaunchForm, refusal: Refusal | None = None) -> HttpResponse:
     answer = names.check_name(form.instance.cluster, form.typed.get("name", ""))
+    if refusal and not answer.ok:
+        form.errors.setdefault("name", answer.message)
     can_wait = bool(refusal and refusal.code in ("over-limit", "over-own-limit") and not refusal.errors)
     context = {
         "instance": form.instance,

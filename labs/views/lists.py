@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from labs.models import Instance, Lab
-from labs.services.overview import meters_of_person
+from labs.services.overview import launchable_in, meters_of_person
 
 from . import cards
 
@@ -36,6 +36,7 @@ def labs(request: HttpRequest) -> HttpResponse:
         "recent": recent,
         "meters": meters_of_person(user, member_of),
         "instances": member_of,
+        "offers": launchable_in(member_of, timezone.localdate(now)),
     }
     return render(request, "labs/labs.html", context)
 
