@@ -42,7 +42,7 @@ class DevCluster:
     @classmethod
     def start(
         cls,
-        dir: Path | str,  # noqa: A002
+        dir: Path | str,
         parts: Sequence[str] = ("apiserver",),
         hollow: bool = False,
         capacity: dict[str, str] | None = None,

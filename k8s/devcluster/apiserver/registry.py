@@ -80,7 +80,7 @@ class Registry:
             raise errors.bad_request(f'{kind} in version "{group}" cannot be handled as a {kind}: strict decoding error: {unknown}')
         if checked.unknown and request.field_validation == "Warn":
             request.warnings += [f'unknown field "{path}"' for path in checked.unknown]
-        meta = taken["metadata"] = taken.get("metadata") or {}
+        meta = taken["metadata"] = _without_empty(taken.get("metadata") or {})
         if resource.namespaced:
             if meta.get("namespace") and meta["namespace"] != namespace:
                 raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
@@ -205,7 +205,7 @@ class Registry:
             fresh = sorted(set(meta["finalizers"]) - set(was.get("finalizers") or []))
             text = f"no new finalizers can be added if the object is being deleted, found new finalizers {fresh}"
             raise errors.invalid(resource.kind, was["name"], [errors.prohibited("metadata.finalizers", text)], resource.group)
-        obj["metadata"] = meta
+        obj["metadata"] = _without_empty(meta)
         if request.subresource != "status":
             for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy") if resource.kind == "Service" else ():
                 if key in old["spec"]:
@@ -281,6 +281,12 @@ class Registry:
         found = schema.type_of("v1", "Pod")
         apply.record_update(before.obj, obj, found, replace(request, subresource="binding").owner(_PODS))
         self._commit(_PODS, obj, request)
+
+
+def _without_empty(meta: Object) -> Object:
+    """Metadata as a Go server writes it: no empty lists and maps."""
+    empty = [key for key in ("labels", "annotations", "finalizers", "ownerReferences") if key in meta and not meta[key]]
+    return {key: value for key, value in meta.items() if key not in empty}
 
 
 def _uid_text(wanted: str, found: str) -> str:
