@@ -10,7 +10,7 @@ READABLE = 4.5
 
 def ink_on(ground: str) -> str:
     """Black or white, whichever can be read better on `ground`."""
-    return max("#ffffff", "#10131c", key=lambda ink: contrast(ink, ground))
+    return max("#ffffff", "#000000", key=lambda ink: contrast(ink, ground))
 
 
 def readable_on(colour: str, ground: str) -> str:

@@ -75,8 +75,9 @@ def test_a_new_person_makes_an_account_with_a_name(client: Client, db: None) -> 
     assert (user.email, user.name, user.affiliation) == ("nico@example.org", "Nico New", "Lab 3")
 
 
-@pytest.mark.parametrize("accent", ["#3454d1", "#ffff00", "#000000", "#ffffff", "#0f766e", "#808080", "#ff0000"])
+@pytest.mark.parametrize("accent", ["#3454d1", "#ffff00", "#000000", "#ffffff", "#0f766e", "#808080", "#757575", "#ff0000"])
 def test_any_accent_can_be_read_on_both_themes(accent: str) -> None:
+    assert contrast(accent, ink_on(accent)) >= 4.5
     for ground in (LIGHT_GROUND, DARK_GROUND):
         colour = readable_on(accent, ground)
         assert contrast(colour, ground) >= 4.5
@@ -89,7 +90,7 @@ def test_an_instances_colours_are_a_style_sheet_of_its_own(client: Client, world
     answer = client.get("/i/physics/theme.css")
     assert answer["Content-Type"] == "text/css; charset=utf-8"
     assert "max-age=86400" in answer["Cache-Control"]
-    assert "--mark: #ffee00; --mark-ink: #10131c" in answer.text
+    assert "--mark: #ffee00; --mark-ink: #000000" in answer.text
     assert "/i/physics/theme.css?v=ffee00" in client.get("/i/physics/").text
 
 
