@@ -47,5 +47,7 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from tests.support.devcluster import DevCluster
 
     cluster = DevCluster.start(tmp_path_factory.mktemp("apiserver"))
-    yield str(cluster.kubeconfig)
-    cluster.stop()
+    try:
+        yield str(cluster.kubeconfig)
+    finally:
+        cluster.stop()

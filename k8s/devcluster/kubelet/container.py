@@ -99,7 +99,9 @@ class Container:
 
     def _again(self, code: int) -> bool:
         policy = self._owner.obj["spec"].get("restartPolicy") or "Always"
-        return code != 0 if self.init or policy == "OnFailure" else policy == "Always"
+        if policy == "Never":
+            return False
+        return code != 0 or (policy == "Always" and not self.init)
 
     def _next_pause(self, kind: str) -> float:
         """Seconds to wait: the first back-off, then double, at most 30 times the first."""
