@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import dj_database_url
-from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from csp.constants import NONE, SELF, UNSAFE_EVAL
 from django.core.exceptions import ImproperlyConfigured
 
 from . import env
@@ -173,12 +173,11 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     },
 }
-#: The console's pages bring Alpine, which evaluates expressions and sets style attributes; no inline script or style sheet.
+#: The console's pages bring Alpine, which evaluates expressions; no inline script, style or handler.
 CONSOLE_CONTENT_SECURITY_POLICY = {
     **CONTENT_SECURITY_POLICY["DIRECTIVES"],
     "script-src": [SELF, UNSAFE_EVAL],
     "style-src": [SELF],
-    "style-src-attr": [UNSAFE_INLINE],
 }
 
 # Pages -----------------------------------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """The command line of the embedded cluster.
 
-    python -m k8s.devcluster up          API server, kubelet and ingress in one process
-    python -m k8s.devcluster apiserver   the API server alone
-    python -m k8s.devcluster kubelet     a node of any cluster (--kubeconfig)
-    python -m k8s.devcluster ingress     a reverse proxy for any cluster (--kubeconfig)
+python -m k8s.devcluster up          API server, kubelet and ingress in one process
+python -m k8s.devcluster apiserver   the API server alone
+python -m k8s.devcluster kubelet     a node of any cluster (--kubeconfig)
+python -m k8s.devcluster ingress     a reverse proxy for any cluster (--kubeconfig)
 """
 
 import argparse
@@ -16,7 +16,9 @@ import sys
 from pathlib import Path
 
 _PARTS = {
-    "apiserver": "k8s.devcluster.apiserver.server", "kubelet": "k8s.devcluster.kubelet", "ingress": "k8s.devcluster.ingress",
+    "apiserver": "k8s.devcluster.apiserver.server",
+    "kubelet": "k8s.devcluster.kubelet",
+    "ingress": "k8s.devcluster.ingress",
 }
 
 
@@ -39,7 +41,9 @@ def _options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dir", type=Path, default=Path(".run/devcluster"), help="where the state is kept")
     parser.add_argument("--kubeconfig", type=Path, help="of the cluster to join; default: the one in --dir")
     parser.add_argument("--port", type=int, default=0, help="of the API server; 0: the one of last time, or a free one")
-    parser.add_argument("--ingress-port", type=int, default=0, help="of the ingress; 0: the one of last time, or a free one")
+    parser.add_argument(
+        "--ingress-port", type=int, default=0, help="of the ingress; 0: the one of last time, or a free one"
+    )
     parser.add_argument("--node-name", default="laptop")
     parser.add_argument("--capacity", type=_capacity, help="of the node, such as cpu=8,memory=32Gi,nvidia.com/gpu=2")
     parser.add_argument("--labels", type=_labels, help="of the node, such as gpu=a100,zone=b")

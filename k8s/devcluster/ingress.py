@@ -23,11 +23,23 @@ _INGRESSES = "networking.k8s.io/v1/ingresses"
 _RESOURCES = {"ingresses": _INGRESSES, "services": "services", "pods": "pods"}
 #: Headers that speak of one connection only (RFC 9110, 7.6.1) or that the HTTP library writes itself.
 _HOP = {
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade", "expect",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
 }
 _WEBSOCKET = {
-    "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "sec-websocket-protocol", "sec-websocket-accept",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-extensions",
+    "sec-websocket-protocol",
+    "sec-websocket-accept",
 }
 _LINE = 64 * 1024  # the longest header or request line, in bytes
 _PIECE = 64 * 1024
@@ -46,8 +58,12 @@ async def run(options: Any) -> None:
         await asyncio.sleep(0.05)
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
     session = aiohttp.ClientSession(
-        connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(), max_line_size=_LINE,
-        max_field_size=_LINE, timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
+        connector=connector,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        max_line_size=_LINE,
+        max_field_size=_LINE,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
     )
     async with Api.from_kubeconfig(options.kubeconfig, user_agent="devcluster-ingress") as api, session:
         table = Table()
@@ -73,7 +89,11 @@ async def _listen(proxy: "Proxy", folder: Path, wanted: int | None) -> web.AppRu
             break
         except OSError as error:
             if wanted:
-                text = "is in use by another program" if error.errno == errno.EADDRINUSE else f"cannot be had: {error.strerror}"
+                text = (
+                    "is in use by another program"
+                    if error.errno == errno.EADDRINUSE
+                    else f"cannot be had: {error.strerror}"
+                )
                 sys.stderr.write(f"ingress: port {port} on 127.0.0.1 {text}\n")
                 await runner.cleanup()
                 raise SystemExit(2) from None
@@ -116,7 +136,11 @@ class Proxy:
         try:
             address, port = self._table.find(host, request.path)
         except NoRoute:
-            return _page(404, "Nothing here", f"No service has the address {host}. It may have ended, or the name may be misspelt.")
+            return _page(
+                404,
+                "Nothing here",
+                f"No service has the address {host}. It may have ended, or the name may be misspelt.",
+            )
         except NotReady:
             return _page(503, "Not ready yet", f"{host} is starting or has just stopped. Try again in a few seconds.")
         path = request.raw_path if request.raw_path.startswith("/") else request.rel_url.raw_path_qs
@@ -131,10 +155,16 @@ class Proxy:
     async def _plain(self, request: web.Request, url: URL) -> web.StreamResponse:
         body = request.content.iter_chunked(_PIECE) if request.can_read_body else None
         async with self._session.request(
-            request.method, url, headers=_forwarded(request), data=body, allow_redirects=False,
+            request.method,
+            url,
+            headers=_forwarded(request),
+            data=body,
+            allow_redirects=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         ) as answer:
-            response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_end_to_end(answer.headers))
+            response = web.StreamResponse(
+                status=answer.status, reason=answer.reason, headers=_end_to_end(answer.headers)
+            )
             if "Content-Length" not in answer.headers and request.version >= (1, 1) and answer.status not in (204, 304):
                 response.enable_chunked_encoding()
             await response.prepare(request)
@@ -145,7 +175,9 @@ class Proxy:
             return response
 
     async def _websocket(self, request: web.Request, url: URL) -> web.StreamResponse:
-        headers = CIMultiDict((name, value) for name, value in _forwarded(request).items() if name.lower() not in _WEBSOCKET)
+        headers = CIMultiDict(
+            (name, value) for name, value in _forwarded(request).items() if name.lower() not in _WEBSOCKET
+        )
         protocols = [one.strip() for one in request.headers.get("Sec-WebSocket-Protocol", "").split(",") if one.strip()]
         try:
             upstream = await self._session.ws_connect(

@@ -85,7 +85,12 @@ class Api:
             await self._session.close()
 
     async def call(
-        self, method: str, path: str, body: Object | None = None, *, params: dict[str, str] | None = None,
+        self,
+        method: str,
+        path: str,
+        body: Object | None = None,
+        *,
+        params: dict[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Object:
         """One request; the decoded answer. Raises ApiError."""
@@ -143,7 +148,10 @@ class Api:
     async def _watch(self, path: str, version: str, selectors: dict[str, str]) -> AsyncIterator[tuple[str, Object]]:
         assert self._session, "use `async with`"  # noqa: S101
         params = {
-            **selectors, "watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true",
+            **selectors,
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_SECONDS),
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=WATCH_SECONDS + 30)

@@ -59,7 +59,8 @@ class Table:
             self._hosts = self._by_host()
         for name in (host, "*." + host.partition(".")[2], ""):
             matches = [
-                (rank, key, entry["backend"]) for key, entry in self._hosts.get(name, [])
+                (rank, key, entry["backend"])
+                for key, entry in self._hosts.get(name, [])
                 if (rank := _rank(entry, path)) is not None
             ]
             if matches:
@@ -79,13 +80,19 @@ class Table:
         service = self._kinds["services"].get((namespace, name))
         selector = (service or {}).get("spec", {}).get("selector")
         entry = next(
-            (one for one in (service or {}).get("spec", {}).get("ports") or [] if port in (one.get("name"), one["port"])), None
+            (
+                one
+                for one in (service or {}).get("spec", {}).get("ports") or []
+                if port in (one.get("name"), one["port"])
+            ),
+            None,
         )
         if not selector or not entry:
             return []
         target = entry.get("targetPort") or entry["port"]
         found = [
-            (pod["status"]["podIP"], number) for (space, _), pod in self._kinds["pods"].items()
+            (pod["status"]["podIP"], number)
+            for (space, _), pod in self._kinds["pods"].items()
             if space == namespace and _matches(pod, selector) and _is_ready(pod) and (number := _number(pod, target))
         ]
         return sorted(found)

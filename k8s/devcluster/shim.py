@@ -91,7 +91,9 @@ class Root:
     def __init__(self, root: str) -> None:
         self.root, self.libc, self.ours = root, libc(), {"/"}
 
-    def mount(self, source: str | None, target: str, flags: int, kind: str | None = None, data: str | None = None) -> None:
+    def mount(
+        self, source: str | None, target: str, flags: int, kind: str | None = None, data: str | None = None
+    ) -> None:
         """mount(2). Raises OSError."""
         encoded = [value and value.encode() for value in (source, target, kind, data)]
         check(self.libc.mount(encoded[0], encoded[1], encoded[2], flags, encoded[3]), f"mount {target}")
@@ -183,7 +185,9 @@ def enter_namespaces(space: dict[str, Any]) -> None:
     uid, gid = os.getuid(), os.getgid()
     check(libc().unshare(NEWUSER | NEWNS), "unshare")
     for name, text in (
-        ("setgroups", "deny"), ("uid_map", f"{space['uid']} {uid} 1"), ("gid_map", f"{space['gid']} {gid} 1"),
+        ("setgroups", "deny"),
+        ("uid_map", f"{space['uid']} {uid} 1"),
+        ("gid_map", f"{space['gid']} {gid} 1"),
     ):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
@@ -339,7 +343,9 @@ def run(folder: str) -> None:
     log.close()
     code = os.waitstatus_to_exitcode(status)
     number = max(0, -code)
-    write(folder + "/exit.json", {"exitCode": 128 + number if number else code, "signal": number, "finishedAt": stamp()})
+    write(
+        folder + "/exit.json", {"exitCode": 128 + number if number else code, "signal": number, "finishedAt": stamp()}
+    )
 
 
 def execute(pid: str, folder: str) -> None:

@@ -36,13 +36,23 @@ class Space:
     name: str
 
     def call(
-        self, method: str, path: str, body: Any = None, *, content: str = JSON, accept: str = JSON, user_agent: str = "tests"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content: str = JSON,
+        accept: str = JSON,
+        user_agent: str = "tests",
     ) -> Answer:
         """One request; a path that does not begin with / is of this namespace, in the core group."""
         url = path if path.startswith("/") else f"/api/v1/namespaces/{self.name}/{path}"
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         headers = {
-            "Authorization": f"Bearer {self.cluster.token}", "Content-Type": content, "Accept": accept, "User-Agent": user_agent,
+            "Authorization": f"Bearer {self.cluster.token}",
+            "Content-Type": content,
+            "Accept": accept,
+            "User-Agent": user_agent,
         }
         request = urllib.request.Request(self.cluster.api_url + url, data=data, headers=headers, method=method)
         try:
@@ -84,7 +94,9 @@ def _decode(data: bytes) -> Any:
 def pod(name: str, **spec: Any) -> Object:
     """A pod of one container."""
     return {
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
         "spec": {"containers": [{"name": "c", "image": "busybox:1"}], **spec},
     }
 

@@ -20,8 +20,15 @@ def _used(space: Space) -> Any:
 
 
 def test_what_exceeds_the_quota_is_refused_in_the_known_words(space: Space) -> None:
-    space.make("resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": {
-        "requests.cpu": "2", "limits.memory": "1Gi", "pods": "2", "requests.nvidia.com/gpu": "1"}}})
+    space.make(
+        "resourcequotas",
+        {
+            "metadata": {"name": "q"},
+            "spec": {
+                "hard": {"requests.cpu": "2", "limits.memory": "1Gi", "pods": "2", "requests.nvidia.com/gpu": "1"}
+            },
+        },
+    )
     space.make("pods", needs("a", {"cpu": "1500m"}, {"memory": "512Mi"}))
     answer = space.call("POST", "pods", needs("b", {"cpu": "1500m"}, {"memory": "1536Mi"}))
     assert (answer.code, answer.body["reason"]) == (403, "Forbidden")
@@ -61,7 +68,9 @@ def test_the_used_amounts_follow(space: Space) -> None:
 
 def test_a_node_port_is_refused_where_there_are_none(space: Space) -> None:
     _quota(space, services_nodeports="0")
-    answer = space.call("POST", "services", {"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}})
+    answer = space.call(
+        "POST", "services", {"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}}
+    )
     assert answer.message == (
         'services "s" is forbidden: exceeded quota: q, requested: services.nodeports=1, used: services.nodeports=0, '
         "limited: services.nodeports=0"
@@ -70,13 +79,17 @@ def test_a_node_port_is_refused_where_there_are_none(space: Space) -> None:
 
 def test_a_limit_range_gives_defaults_and_bounds(space: Space) -> None:
     limit: Object = {
-        "type": "Container", "default": {"cpu": "200m", "memory": "128Mi"}, "defaultRequest": {"cpu": "100m"},
-        "max": {"cpu": "1", "memory": "256Mi"}, "min": {"cpu": "50m"},
+        "type": "Container",
+        "default": {"cpu": "200m", "memory": "128Mi"},
+        "defaultRequest": {"cpu": "100m"},
+        "max": {"cpu": "1", "memory": "256Mi"},
+        "min": {"cpu": "50m"},
     }
     space.make("limitranges", {"metadata": {"name": "l"}, "spec": {"limits": [limit]}})
     made = space.make("pods", pod("a"))
     assert made["spec"]["containers"][0]["resources"] == {
-        "limits": {"cpu": "200m", "memory": "128Mi"}, "requests": {"cpu": "100m", "memory": "128Mi"},
+        "limits": {"cpu": "200m", "memory": "128Mi"},
+        "requests": {"cpu": "100m", "memory": "128Mi"},
     }
     answer = space.call("POST", "pods", needs("b", {"cpu": "10m"}, {"cpu": "2", "memory": "1Gi"}))
     assert answer.message == (
@@ -98,7 +111,10 @@ def test_pod_security_refuses_what_the_namespace_does_not_allow(space: Space) ->
         'seccompProfile (pod or container "c" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")'
     )
     good = pod("a", securityContext={"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}})
-    good["spec"]["containers"][0]["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    good["spec"]["containers"][0]["securityContext"] = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
     space.make("pods", good)
 
 
@@ -114,14 +130,26 @@ def test_a_service_account_that_is_missing_is_named(space: Space) -> None:
     [
         ({"containers": []}, "spec.containers: Required value"),
         ({"containers": [{"name": "c"}]}, "spec.containers[0].image: Required value"),
-        ({"restartPolicy": "Sometimes"},
-         'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"'),
-        ({"containers": [{"name": "c", "image": "x", "volumeMounts": [{"name": "q", "mountPath": "/x"}]}]},
-         'spec.containers[0].volumeMounts[0].name: Not found: "q"'),
-        ({"containers": [{"name": "c", "image": "x", "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}}]},
-         'spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1'),
-        ({"containers": [{"name": "c", "image": "x", "resources": {"limits": {"nvidia.com/gpu": "1.5"}}}]},
-         'spec.containers[0].resources.limits[nvidia.com/gpu]: Invalid value: "1500m": must be an integer'),
+        (
+            {"restartPolicy": "Sometimes"},
+            'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"',
+        ),
+        (
+            {"containers": [{"name": "c", "image": "x", "volumeMounts": [{"name": "q", "mountPath": "/x"}]}]},
+            'spec.containers[0].volumeMounts[0].name: Not found: "q"',
+        ),
+        (
+            {
+                "containers": [
+                    {"name": "c", "image": "x", "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}}
+                ]
+            },
+            'spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1',
+        ),
+        (
+            {"containers": [{"name": "c", "image": "x", "resources": {"limits": {"nvidia.com/gpu": "1.5"}}}]},
+            'spec.containers[0].resources.limits[nvidia.com/gpu]: Invalid value: "1500m": must be an integer',
+        ),
     ],
 )
 def test_an_invalid_pod_is_refused_with_its_field(space: Space, spec: Object, why: str) -> None:
@@ -133,10 +161,13 @@ def test_an_invalid_pod_is_refused_with_its_field(space: Space, spec: Object, wh
 
 def test_a_wrong_type_is_a_bad_request(space: Space) -> None:
     answer = space.call("POST", "pods", pod("a", containers=[{"name": "c", "image": 5}]))
-    assert (answer.code, answer.message) == (400, (
-        'Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field '
-        "Container.spec.containers.image of type string"
-    ))
+    assert (answer.code, answer.message) == (
+        400,
+        (
+            'Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field '
+            "Container.spec.containers.image of type string"
+        ),
+    )
     answer = space.call("POST", "pods", needs("a", {"cpu": "1 Gi"}))
     assert (answer.code, "quantities must match the regular expression" in answer.message) == (400, True)
 
@@ -145,13 +176,20 @@ def test_an_unknown_field_is_dropped_or_refused(space: Space) -> None:
     assert "nonsense" not in space.make("pods", pod("a", nonsense=1))["spec"]
     answer = space.call("POST", "pods?fieldValidation=Strict", pod("b", nonsense=1))
     assert (answer.code, answer.message) == (
-        400, 'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.nonsense"',
+        400,
+        'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.nonsense"',
     )
 
 
 @pytest.mark.parametrize(
-    "meta", [{"name": "Bad_Name"}, {"name": "a", "labels": {"a b": "c"}}, {"name": "a", "labels": {"a": "-x"}},
-             {"name": "a", "labels": {"a": "x" * 64}}, {"name": "a", "annotations": {"a/b/c": "x"}}],
+    "meta",
+    [
+        {"name": "Bad_Name"},
+        {"name": "a", "labels": {"a b": "c"}},
+        {"name": "a", "labels": {"a": "-x"}},
+        {"name": "a", "labels": {"a": "x" * 64}},
+        {"name": "a", "annotations": {"a/b/c": "x"}},
+    ],
 )
 def test_malformed_names_and_labels_are_refused(space: Space, meta: Object) -> None:
     answer = space.call("POST", "configmaps", {"metadata": meta})

@@ -16,7 +16,12 @@ def test_apply_creates_and_owns_what_it_says(space: Space) -> None:
 
 
 def test_apply_again_changes_nothing(space: Space) -> None:
-    body = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": [{"port": 80, "targetPort": 8888}]}}
+    body = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "s"},
+        "spec": {"ports": [{"port": 80, "targetPort": 8888}]},
+    }
     first = space.apply("services/s", body).body
     answer = space.apply("services/s", body)
     assert answer.code == 200
@@ -25,7 +30,9 @@ def test_apply_again_changes_nothing(space: Space) -> None:
 
 def test_a_field_no_longer_applied_is_removed(space: Space) -> None:
     space.apply("configmaps/a", config_map("a", {"x": "1", "y": "2"}, labels={"l": "v"}))
-    found = space.apply("configmaps/a", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"x": "1"}}).body
+    found = space.apply(
+        "configmaps/a", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"x": "1"}}
+    ).body
     assert found["data"] == {"x": "1"}
     assert "labels" not in found["metadata"]
 
@@ -67,7 +74,9 @@ def test_items_of_a_list_are_merged_by_their_key(space: Space) -> None:
     found = space.apply("services/s", body).body
     assert found["spec"]["ports"] == [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8888}]
     key = 'k:{"port":80,"protocol":"TCP"}'
-    assert _owners(found)["one", "Apply"]["f:spec"]["f:ports"] == {key: {".": {}, "f:name": {}, "f:port": {}, "f:targetPort": {}}}
+    assert _owners(found)["one", "Apply"]["f:spec"]["f:ports"] == {
+        key: {".": {}, "f:name": {}, "f:port": {}, "f:targetPort": {}}
+    }
     ports[0]["port"] = 81
     assert [port["port"] for port in space.apply("services/s", body).body["spec"]["ports"]] == [81]
 

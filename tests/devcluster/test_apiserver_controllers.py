@@ -82,7 +82,9 @@ def test_an_extended_resource_is_never_given_twice(space: Space) -> None:
     node(space, "n", **{"nvidia.com/gpu": "2"})
     for name in "abc":
         space.make("pods", needs(name, limits={"nvidia.com/gpu": 1}))
-    wait_for("two have a node", lambda: sum(1 for one in space.get("pods")["items"] if one["spec"].get("nodeName")) == 2)
+    wait_for(
+        "two have a node", lambda: sum(1 for one in space.get("pods")["items"] if one["spec"].get("nodeName")) == 2
+    )
     _refused(space, "c", "0/1")
 
 
@@ -90,7 +92,9 @@ def test_a_pod_with_a_node_is_left_to_its_kubelet(space: Space) -> None:
     node(space, "n")
     space.make("pods", pod("a"))
     _bound(space, "a")
-    marked = space.call("DELETE", "pods/a?gracePeriodSeconds=1", {"gracePeriodSeconds": 7, "kind": "DeleteOptions"}).body
+    marked = space.call(
+        "DELETE", "pods/a?gracePeriodSeconds=1", {"gracePeriodSeconds": 7, "kind": "DeleteOptions"}
+    ).body
     assert marked["metadata"]["deletionGracePeriodSeconds"] == 7, "the body wins over the query"
     assert marked["metadata"]["deletionTimestamp"]
     assert space.call("DELETE", "pods/a", {"gracePeriodSeconds": 0}).code == 200
@@ -122,7 +126,10 @@ def test_what_names_an_owner_that_is_gone_goes(space: Space) -> None:
 
 
 def test_an_object_stays_as_long_as_one_owner_does(space: Space) -> None:
-    one, two = space.make("secrets", {"metadata": {"name": "one"}}), space.make("secrets", {"metadata": {"name": "two"}})
+    one, two = (
+        space.make("secrets", {"metadata": {"name": "one"}}),
+        space.make("secrets", {"metadata": {"name": "two"}}),
+    )
     space.make("configmaps", config_map("a", ownerReferences=[owner(one), owner(two)]))
     space.call("DELETE", "secrets/one")
     wait_for("one owner is left", lambda: len(space.get("configmaps/a")["metadata"]["ownerReferences"]) == 1)

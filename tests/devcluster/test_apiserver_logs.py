@@ -68,7 +68,9 @@ def kubelet(space: Space) -> Iterator[type[_Kubelet]]:
     server.server_close()
 
 
-def test_the_log_comes_from_the_kubelet_with_its_options(cluster: DevCluster, space: Space, kubelet: type[_Kubelet]) -> None:
+def test_the_log_comes_from_the_kubelet_with_its_options(
+    cluster: DevCluster, space: Space, kubelet: type[_Kubelet]
+) -> None:
     client = cluster.client()
     assert client.logs("a", space.name, tail_lines=7, limit_bytes=99) == "first\n"
     assert kubelet.asked == [f"/containerLogs/{space.name}/a/c?tailLines=7&limitBytes=99"]

@@ -15,7 +15,9 @@ Change = tuple[str, dict[str, Any]]
 @contextmanager
 def watch(space: Space, query: str, seconds: int = 20) -> Iterator[Iterator[Change]]:
     """The changes of ConfigMaps of the namespace, as they come."""
-    connection = http.client.HTTPSConnection(urlsplit(space.cluster.api_url).netloc, timeout=10, context=space.cluster.tls())
+    connection = http.client.HTTPSConnection(
+        urlsplit(space.cluster.api_url).netloc, timeout=10, context=space.cluster.tls()
+    )
     path = f"/api/v1/namespaces/{space.name}/configmaps?watch=true&timeoutSeconds={seconds}&{query}"
     connection.request("GET", path, headers={"Authorization": f"Bearer {space.cluster.token}"})
     response = connection.getresponse()

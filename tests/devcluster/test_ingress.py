@@ -102,7 +102,8 @@ def upstream() -> Iterator[int]:
 
 def _pod(cluster: Cluster, name: str, port: int, *, ready: bool) -> None:
     spec = {
-        "nodeName": "of-the-test", "automountServiceAccountToken": False,
+        "nodeName": "of-the-test",
+        "automountServiceAccountToken": False,
         "containers": [{"name": "c", "image": "i", "ports": [{"name": "http", "containerPort": port}]}],
     }
     meta = {"name": name, "labels": {"app": name}}
@@ -112,11 +113,21 @@ def _pod(cluster: Cluster, name: str, port: int, *, ready: bool) -> None:
     path = path_of("pods", cluster.namespace, name, "status")
     cluster.call("PATCH", path, {"status": status}, content_type=STRATEGIC)
     ports = [{"name": "http", "port": 80, "targetPort": "http"}]
-    body = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"selector": {"app": name}, "ports": ports}}
+    body = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": {"app": name}, "ports": ports},
+    }
     cluster.create("services", body)
     backend = {"service": {"name": name, "port": {"name": "http"}}}
     rule = {"host": f"{name}.localhost", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
-    body = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name}, "spec": {"rules": [rule]}}
+    body = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": name},
+        "spec": {"rules": [rule]},
+    }
     cluster.create("networking.k8s.io/v1/ingresses", body)
 
 
@@ -134,7 +145,11 @@ def proxy(upstream: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     until(lambda: (folder / "ingress-port").exists(), "ingress listens")
     port = int((folder / "ingress-port").read_text())
     found = SimpleNamespace(
-        port=port, ready=f"{ready}.localhost:{port}", starting=f"{starting}.localhost", kubeconfig=kubeconfig, folder=folder,
+        port=port,
+        ready=f"{ready}.localhost:{port}",
+        starting=f"{starting}.localhost",
+        kubeconfig=kubeconfig,
+        folder=folder,
         cluster=cluster,
     )
     until(lambda: get(found, "/").status == 200, "routes known")

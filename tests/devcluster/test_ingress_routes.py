@@ -54,7 +54,9 @@ def test_an_unknown_host_has_no_route() -> None:
         table([ingress("a.localhost", ALL)], [service("lab")], []).find("b.localhost", "/")
 
 
-@pytest.mark.parametrize("pods", [[], [pod("lab", "127.1.1.1", ready=False)], [pod("lab", "127.1.1.1", namespace="other")]])
+@pytest.mark.parametrize(
+    "pods", [[], [pod("lab", "127.1.1.1", ready=False)], [pod("lab", "127.1.1.1", namespace="other")]]
+)
 def test_without_a_ready_pod_in_its_namespace_a_host_is_not_ready(pods: list[Any]) -> None:
     with pytest.raises(NotReady):
         table([ingress("a.localhost", ALL)], [service("lab")], pods).find("a.localhost", "/")
@@ -64,11 +66,19 @@ def test_an_exact_path_beats_a_prefix_and_a_longer_prefix_a_shorter_one() -> Non
     paths = (ALL, ("/api", "Prefix", "api"), ("/api/one", "Exact", "one"))
     services = [service("lab"), service("api"), service("one")]
     made = table(
-        [ingress("a.localhost", *paths)], services, [pod("lab", "127.0.0.2"), pod("api", "127.0.0.3"), pod("one", "127.0.0.4")]
+        [ingress("a.localhost", *paths)],
+        services,
+        [pod("lab", "127.0.0.2"), pod("api", "127.0.0.3"), pod("one", "127.0.0.4")],
     )
-    found = {path: made.find("a.localhost", path)[0] for path in ("/", "/apis", "/api", "/api/x", "/api/one", "/api/one/x")}
+    found = {
+        path: made.find("a.localhost", path)[0] for path in ("/", "/apis", "/api", "/api/x", "/api/one", "/api/one/x")
+    }
     assert found == {
-        "/": "127.0.0.2", "/apis": "127.0.0.2", "/api": "127.0.0.3", "/api/x": "127.0.0.3", "/api/one": "127.0.0.4",
+        "/": "127.0.0.2",
+        "/apis": "127.0.0.2",
+        "/api": "127.0.0.3",
+        "/api/x": "127.0.0.3",
+        "/api/one": "127.0.0.4",
         "/api/one/x": "127.0.0.3",
     }
 
@@ -76,7 +86,8 @@ def test_an_exact_path_beats_a_prefix_and_a_longer_prefix_a_shorter_one() -> Non
 def test_a_wildcard_covers_one_label_and_loses_to_the_name_itself() -> None:
     made = table(
         [ingress("*.localhost", ALL, name="w"), ingress("a.localhost", ("/", "Prefix", "own"), name="o")],
-        [service("lab"), service("own")], [pod("lab", "127.0.0.2"), pod("own", "127.0.0.3")],
+        [service("lab"), service("own")],
+        [pod("lab", "127.0.0.2"), pod("own", "127.0.0.3")],
     )
     assert made.find("a.localhost", "/")[0] == "127.0.0.3"
     assert made.find("b.localhost", "/")[0] == "127.0.0.2"

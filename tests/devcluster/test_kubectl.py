@@ -46,7 +46,13 @@ def kubectl(cluster: DevCluster, space: Space, tmp_path: Path) -> Kubectl:
     def run(*arguments: str, text: str = "", code: int = 0) -> str:
         command = [str(_PROGRAM), "-n", space.name, *arguments]
         done = subprocess.run(
-            command, input=text, env=_environment(cluster, tmp_path), capture_output=True, text=True, timeout=30, check=False
+            command,
+            input=text,
+            env=_environment(cluster, tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
         assert done.returncode == code, f"{arguments}: {done.stdout}{done.stderr}"
         return done.stdout + done.stderr
@@ -56,10 +62,14 @@ def kubectl(cluster: DevCluster, space: Space, tmp_path: Path) -> Kubectl:
 
 def test_apply_creates_then_changes_nothing_then_changes(kubectl: Kubectl) -> None:
     assert kubectl("apply", "-f", "-", text=_OBJECTS).split("\n")[:3] == [
-        "pod/a created", "service/s created", "ingress.networking.k8s.io/i created",
+        "pod/a created",
+        "service/s created",
+        "ingress.networking.k8s.io/i created",
     ]
     assert "pod/a unchanged" in kubectl("apply", "-f", "-", text=_OBJECTS)
-    assert "pod/a configured" in kubectl("apply", "-f", "-", text=_OBJECTS.replace("{app: x}}\nspec: {cont", "{app: z}}\nspec: {cont"))
+    assert "pod/a configured" in kubectl(
+        "apply", "-f", "-", text=_OBJECTS.replace("{app: x}}\nspec: {cont", "{app: z}}\nspec: {cont")
+    )
 
 
 def test_server_side_apply_tells_of_conflicts(kubectl: Kubectl) -> None:

@@ -95,7 +95,13 @@ def test_pods_start_and_end_though_calls_fail_and_watches_break(flaky: tuple[Pat
     cluster = Cluster(good)
     node = f"node-{cluster.namespace}"
     kubelet = Program(
-        "kubelet", kubeconfig=bad, dir=tmp_path / "state", node_name=node, capacity=None, hollow=False, images_dir=IMAGES
+        "kubelet",
+        kubeconfig=bad,
+        dir=tmp_path / "state",
+        node_name=node,
+        capacity=None,
+        hollow=False,
+        images_dir=IMAGES,
     )
     cluster.secret("s", k="v")
     volumes = [{"name": "s", "secret": {"secretName": "s"}}]

@@ -21,7 +21,9 @@ from tests.devcluster.kubelet_cluster import IMAGES, Cluster, Program, api_serve
 JUPYTER = IMAGES / "jupyterlab" / "bin" / "python"
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not JUPYTER.exists(), reason="the environment of the Jupyter image is not installed (make run does it)"),
+    pytest.mark.skipif(
+        not JUPYTER.exists(), reason="the environment of the Jupyter image is not installed (make run does it)"
+    ),
 ]
 PASSWORD = "open sesame"
 
@@ -33,22 +35,34 @@ def _lab(cluster: Cluster, node: str, name: str) -> None:
     cluster.secret(name, **{"jupyter_server_config.json": json.dumps(config)})
     mounts = {"home": "/home/jovyan", "data": "/data", "shm": "/dev/shm", "config": "/etc/lab"}
     arguments = [
-        "--config=/etc/lab/jupyter_server_config.json", "--ServerApp.ip=$(POD_IP)", "--ServerApp.port=8888",
+        "--config=/etc/lab/jupyter_server_config.json",
+        "--ServerApp.ip=$(POD_IP)",
+        "--ServerApp.port=8888",
         "--ServerApp.root_dir=/home/jovyan",
     ]
-    env = [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}, {"name": "HOME", "value": "/home/jovyan"}]
+    env = [
+        {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        {"name": "HOME", "value": "/home/jovyan"},
+    ]
     container = {
-        "name": "lab", "image": "jupyter/scipy-notebook:2023-10-20", "command": ["jupyter", "lab"], "args": arguments,
-        "env": env, "ports": [{"name": "http", "containerPort": 8888}],
+        "name": "lab",
+        "image": "jupyter/scipy-notebook:2023-10-20",
+        "command": ["jupyter", "lab"],
+        "args": arguments,
+        "env": env,
+        "ports": [{"name": "http", "containerPort": 8888}],
         "readinessProbe": {"httpGet": {"path": "/api", "port": 8888}, "periodSeconds": 2},
         "volumeMounts": [{"name": volume, "mountPath": path} for volume, path in mounts.items()],
     }
     volumes = [
-        {"name": "home", "emptyDir": {}}, {"name": "data", "emptyDir": {"sizeLimit": "1Gi"}},
+        {"name": "home", "emptyDir": {}},
+        {"name": "data", "emptyDir": {"sizeLimit": "1Gi"}},
         {"name": "shm", "emptyDir": {"medium": "Memory"}},
         {"name": "config", "secret": {"secretName": name, "defaultMode": 0o440}},
     ]
-    cluster.pod(node, container, name=name, restartPolicy="OnFailure", terminationGracePeriodSeconds=10, volumes=volumes)
+    cluster.pod(
+        node, container, name=name, restartPolicy="OnFailure", terminationGracePeriodSeconds=10, volumes=volumes
+    )
     ports = [{"name": "http", "port": 80, "targetPort": "http"}]
     cluster.create("services", {"metadata": {"name": name}, "spec": {"selector": {"app": name}, "ports": ports}})
     backend = {"service": {"name": name, "port": {"name": "http"}}}
@@ -63,7 +77,14 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     kubeconfig: Path = next(server)
     cluster = Cluster(kubeconfig)
     node, name = f"node-{cluster.namespace}", f"{cluster.namespace}-lab"
-    common = {"kubeconfig": kubeconfig, "dir": folder, "images_dir": IMAGES, "hollow": False, "capacity": None, "node_name": node}
+    common = {
+        "kubeconfig": kubeconfig,
+        "dir": folder,
+        "images_dir": IMAGES,
+        "hollow": False,
+        "capacity": None,
+        "node_name": node,
+    }
     kubelet = Program("kubelet", **common, namespaces=None if request.param == "namespaces" else False)
     proxy = Program("ingress", **common, ingress_port=0)
     _lab(cluster, node, name)
@@ -88,9 +109,19 @@ async def _login(session: aiohttp.ClientSession, base: str, password: str) -> tu
 
 
 async def _execute(session: aiohttp.ClientSession, base: str, kernel: str, code: str) -> str:
-    header = {"msg_id": "1", "username": "", "session": uuid.uuid4().hex, "msg_type": "execute_request", "version": "5.3"}
+    header = {
+        "msg_id": "1",
+        "username": "",
+        "session": uuid.uuid4().hex,
+        "msg_type": "execute_request",
+        "version": "5.3",
+    }
     content = {
-        "code": code, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False,
+        "code": code,
+        "silent": False,
+        "store_history": False,
+        "user_expressions": {},
+        "allow_stdin": False,
         "stop_on_error": True,
     }
     message = {"header": {**header, "date": ""}, "parent_header": {}, "metadata": {}, "channel": "shell", "buffers": []}
@@ -119,7 +150,9 @@ def test_the_password_opens_the_lab_and_a_kernel_computes(lab: Any) -> None:
 
 def test_a_wrong_password_does_not_open_the_lab(lab: Any) -> None:
     async def work() -> None:
-        async with aiohttp.ClientSession(headers={"Host": lab.host}, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        async with aiohttp.ClientSession(
+            headers={"Host": lab.host}, cookie_jar=aiohttp.CookieJar(unsafe=True)
+        ) as session:
             assert (await _login(session, lab.base, "wrong"))[0] == 401
             async with session.get(f"{lab.base}/api/contents") as answer:
                 assert answer.status == 403

@@ -43,8 +43,15 @@ def node(request: pytest.FixtureRequest, kubeconfig: Path, tmp_path_factory: pyt
     name = f"node-{folder.name}-{request.param}".replace("_", "-")
     cluster = Cluster(kubeconfig)
     kubelet = Program(
-        "kubelet", kubeconfig=kubeconfig, dir=folder, node_name=name, capacity=None, hollow=False, images_dir=IMAGES,
-        backoff=1.0, namespaces=None if request.param == "namespaces" else False,
+        "kubelet",
+        kubeconfig=kubeconfig,
+        dir=folder,
+        node_name=name,
+        capacity=None,
+        hollow=False,
+        images_dir=IMAGES,
+        backoff=1.0,
+        namespaces=None if request.param == "namespaces" else False,
     )
     yield SimpleNamespace(cluster=cluster, name=name, folder=folder, kubelet=kubelet)
     kubelet.stop()
@@ -139,7 +146,11 @@ def test_secrets_are_files_and_variables(node: Any) -> None:
     name = node.cluster.pod(
         node.name,
         {
-            "command": ["sh", "-c", "stat -L -c %a /etc/lab/renamed; cat /etc/lab/renamed; echo $TOKEN $(IP) $HOSTNAME"],
+            "command": [
+                "sh",
+                "-c",
+                "stat -L -c %a /etc/lab/renamed; cat /etc/lab/renamed; echo $TOKEN $(IP) $HOSTNAME",
+            ],
             "env": [
                 {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "token"}}},
                 {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
@@ -147,10 +158,12 @@ def test_secrets_are_files_and_variables(node: Any) -> None:
             "volumeMounts": [{"name": "s", "mountPath": "/etc/lab"}],
         },
         restartPolicy="Never",
-        volumes=[{
-            "name": "s",
-            "secret": {"secretName": "keys", "defaultMode": 0o440, "items": [{"key": "a.json", "path": "renamed"}]},
-        }],
+        volumes=[
+            {
+                "name": "s",
+                "secret": {"secretName": "keys", "defaultMode": 0o440, "items": [{"key": "a.json", "path": "renamed"}]},
+            }
+        ],
     )
     pod = node.cluster.pod_when(name, lambda pod: pod["status"].get("phase") == "Succeeded", "succeeded")
     assert node.cluster.log(name) == f'440\n{{"x": 1}}t0ken {pod["status"]["podIP"]} {name}\n'
@@ -176,12 +189,21 @@ def test_a_pod_sees_nothing_of_the_sites_environment(node: Any) -> None:
 @pytest.mark.parametrize("kind", ["exec", "tcpSocket", "httpGet"])
 def test_a_pod_is_ready_when_its_probe_succeeds(node: Any, kind: str) -> None:
     serve = "import http.server, os, sys; http.server.test(http.server.SimpleHTTPRequestHandler, port=8080, bind=sys.argv[1])"
-    action: Any = {"exec": {"command": ["true"]}, "tcpSocket": {"port": "web"}, "httpGet": {"path": "/", "port": "web"}}[kind]
-    name = node.cluster.pod(node.name, {
-        "image": "python:3", "command": ["python3", "-c", serve, "$(IP)"], "ports": [{"name": "web", "containerPort": 8080}],
-        "env": [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
-        "readinessProbe": {kind: action, "periodSeconds": 1},
-    })
+    action: Any = {
+        "exec": {"command": ["true"]},
+        "tcpSocket": {"port": "web"},
+        "httpGet": {"path": "/", "port": "web"},
+    }[kind]
+    name = node.cluster.pod(
+        node.name,
+        {
+            "image": "python:3",
+            "command": ["python3", "-c", serve, "$(IP)"],
+            "ports": [{"name": "web", "containerPort": 8080}],
+            "env": [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+            "readinessProbe": {kind: action, "periodSeconds": 1},
+        },
+    )
     node.cluster.pod_when(name, ready, "ready")
     node.cluster.delete("pods", name, gracePeriodSeconds=0)
 
@@ -247,7 +269,9 @@ def test_a_claims_folder_outlives_the_pod(node: Any) -> None:
     mounted = {"volumeMounts": [{"name": "v", "mountPath": "/keep"}]}
     volume = {"name": "v", "persistentVolumeClaim": {"claimName": "home"}}
     for command in ("echo kept > /keep/x", "cat /keep/x"):
-        name = node.cluster.pod(node.name, {"command": ["sh", "-c", command], **mounted}, restartPolicy="Never", volumes=[volume])
+        name = node.cluster.pod(
+            node.name, {"command": ["sh", "-c", command], **mounted}, restartPolicy="Never", volumes=[volume]
+        )
         node.cluster.pod_when(name, lambda pod: pod["status"].get("phase") == "Succeeded", "succeeded")
     assert node.cluster.log(name) == "kept\n"
 
@@ -267,7 +291,11 @@ def test_a_root_of_its_own_hides_the_state_folder_and_the_site(node: Any, tmp_pa
     command = ["sh", "-c", f"ls {node.folder} {ROOT}/k8s; ls -d /etc/lab; id -u"]
     mounted = {"command": command, "volumeMounts": [{"name": "v", "mountPath": "/etc/lab"}]}
     name = node.cluster.pod(
-        node.name, mounted, restartPolicy="Never", volumes=[{"name": "v", "emptyDir": {}}], securityContext={"runAsUser": 1234}
+        node.name,
+        mounted,
+        restartPolicy="Never",
+        volumes=[{"name": "v", "emptyDir": {}}],
+        securityContext={"runAsUser": 1234},
     )
     node.cluster.pod_when(name, lambda pod: pod["status"].get("phase") == "Succeeded", "succeeded")
     lines = node.cluster.log(name).splitlines()
@@ -277,8 +305,11 @@ def test_a_root_of_its_own_hides_the_state_folder_and_the_site(node: Any, tmp_pa
 
 def test_processes_of_deleted_pods_are_gone(node: Any) -> None:
     shims = [
-        one.info["cmdline"] for one in psutil.process_iter(["cmdline"])
-        if one.info["cmdline"] and str(node.folder) in " ".join(one.info["cmdline"]) and "shim.py" in " ".join(one.info["cmdline"])
+        one.info["cmdline"]
+        for one in psutil.process_iter(["cmdline"])
+        if one.info["cmdline"]
+        and str(node.folder) in " ".join(one.info["cmdline"])
+        and "shim.py" in " ".join(one.info["cmdline"])
     ]
     present = {one.name for one in (node.folder / "pods").iterdir()}
     assert all(any(uid in word for word in line for uid in present) for line in shims)

@@ -39,7 +39,9 @@ class Node:
         """The process of a pod's only container, from the state of its newest run."""
         import json
 
-        runs = sorted((self.folder / "pods" / uid).glob("containers/*/*/state.json"), key=lambda path: int(path.parent.name))
+        runs = sorted(
+            (self.folder / "pods" / uid).glob("containers/*/*/state.json"), key=lambda path: int(path.parent.name)
+        )
         return int(json.loads(runs[-1].read_text())["pid"])
 
 

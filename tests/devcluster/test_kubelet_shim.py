@@ -38,10 +38,15 @@ def test_death_by_a_signal_is_128_and_its_number(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "words"),
-    [("nonsense", "executable file not found in $PATH"), ("/no/such", "stat /no/such: no such file or directory"),
-     ("/etc/passwd", "permission denied")],
+    [
+        ("nonsense", "executable file not found in $PATH"),
+        ("/no/such", "stat /no/such: no such file or directory"),
+        ("/etc/passwd", "permission denied"),
+    ],
 )
-def test_a_command_that_cannot_run_is_a_start_error_in_a_runtimes_words(tmp_path: Path, command: str, words: str) -> None:
+def test_a_command_that_cannot_run_is_a_start_error_in_a_runtimes_words(
+    tmp_path: Path, command: str, words: str
+) -> None:
     with pytest.raises(StartError) as caught:
         run(tmp_path, command)
     assert f'exec: "{command}": {words}' in str(caught.value)

@@ -52,7 +52,12 @@ def test_environment_takes_values_from_secrets_fields_and_earlier_variables() ->
     }
     sources = {("secret", "s"): {"token": "t"}, ("configmap", "m"): {"x": "y"}}
     assert environment(POD, container, sources, ip="127.1.2.3", node={}) == {
-        "M_x": "y", "IP": "127.1.2.3", "TOKEN": "t", "URL": "http://127.1.2.3/y", "LABEL": "b", "MEMORY": "64",
+        "M_x": "y",
+        "IP": "127.1.2.3",
+        "TOKEN": "t",
+        "URL": "http://127.1.2.3/y",
+        "LABEL": "b",
+        "MEMORY": "64",
     }
 
 

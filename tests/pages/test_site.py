@@ -75,7 +75,9 @@ def test_a_new_person_makes_an_account_with_a_name(client: Client, db: None) -> 
     assert (user.email, user.name, user.affiliation) == ("nico@example.org", "Nico New", "Lab 3")
 
 
-@pytest.mark.parametrize("accent", ["#3454d1", "#ffff00", "#000000", "#ffffff", "#0f766e", "#808080", "#757575", "#ff0000"])
+@pytest.mark.parametrize(
+    "accent", ["#3454d1", "#ffff00", "#000000", "#ffffff", "#0f766e", "#808080", "#757575", "#ff0000"]
+)
 def test_any_accent_can_be_read_on_both_themes(accent: str) -> None:
     assert contrast(accent, ink_on(accent)) >= 4.5
     for ground in (LIGHT_GROUND, DARK_GROUND):

@@ -68,7 +68,11 @@ class DevCluster:
     def _launch(self) -> None:
         with (self.dir / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "k8s.devcluster", *self._arguments], cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [sys.executable, "-m", "k8s.devcluster", *self._arguments],
+                cwd=_ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         wait_for(f"the cluster is ready ({self.dir / 'log'})", self._ready)
 
@@ -84,7 +88,8 @@ class DevCluster:
             nodes = self.client().list("Node").items
             ready = any(
                 one["type"] == "Ready" and one["status"] == "True"
-                for node in nodes for one in node.get("status", {}).get("conditions", [])
+                for node in nodes
+                for one in node.get("status", {}).get("conditions", [])
             )
             return ready and (self.dir / "ingress-port").exists()
         return False

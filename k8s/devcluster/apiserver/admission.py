@@ -23,7 +23,9 @@ def namespace(store: Store, resource: Resource, name: str, where: str) -> None:
         raise errors.not_found("namespaces", where)
     if found.obj["metadata"].get("deletionTimestamp"):
         cause = {
-            "reason": "NamespaceTerminating", "message": f"namespace {where} is being terminated", "field": "metadata.namespace",
+            "reason": "NamespaceTerminating",
+            "message": f"namespace {where} is being terminated",
+            "field": "metadata.namespace",
         }
         why = f"unable to create new content in namespace {where} because it is being terminated"
         raise errors.forbidden(resource.plural, name, why, resource.group, [cause])

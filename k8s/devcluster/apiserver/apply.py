@@ -30,7 +30,10 @@ def owners(obj: Object) -> Owners:
     found: Owners = {}
     for entry in obj["metadata"].get("managedFields") or []:
         manager = Manager(
-            entry.get("manager", ""), entry.get("operation", ""), entry.get("apiVersion", ""), entry.get("subresource", "")
+            entry.get("manager", ""),
+            entry.get("operation", ""),
+            entry.get("apiVersion", ""),
+            entry.get("subresource", ""),
         )
         found[manager] = fields.from_v1(entry.get("fieldsV1") or {})
     return found
@@ -49,8 +52,12 @@ def _write(obj: Object, before: Object | None, current: Owners) -> None:
             listed.append(old)
             continue
         entry = {
-            "manager": manager.name, "operation": manager.operation, "apiVersion": manager.api_version, "time": now(),
-            "fieldsType": "FieldsV1", "fieldsV1": tree,
+            "manager": manager.name,
+            "operation": manager.operation,
+            "apiVersion": manager.api_version,
+            "time": now(),
+            "fieldsType": "FieldsV1",
+            "fieldsV1": tree,
         }
         listed.append(entry | ({"subresource": manager.subresource} if manager.subresource else {}))
     listed.sort(key=lambda entry: (entry["operation"], entry["time"], entry["manager"]))
@@ -62,7 +69,9 @@ def _write(obj: Object, before: Object | None, current: Owners) -> None:
 
 def _by_manager(entries: list[Object]) -> dict[Manager, Object]:
     return {
-        Manager(one.get("manager", ""), one.get("operation", ""), one.get("apiVersion", ""), one.get("subresource", "")): one
+        Manager(
+            one.get("manager", ""), one.get("operation", ""), one.get("apiVersion", ""), one.get("subresource", "")
+        ): one
         for one in entries
     }
 
@@ -125,8 +134,10 @@ def _conflicts(disputed: Owners, manager: Manager) -> ApiError:
         message = f"Apply failed with 1 conflict: {pairs[0][0]}: {pairs[0][1]}"
     else:
         groups = {text: [path for other, path in pairs if other == text] for text, _ in pairs}
-        lines = [text.replace("conflict with", "conflicts with") + ":\n" + "\n".join(f"- {path}" for path in paths)
-                 for text, paths in groups.items()]
+        lines = [
+            text.replace("conflict with", "conflicts with") + ":\n" + "\n".join(f"- {path}" for path in paths)
+            for text, paths in groups.items()
+        ]
         message = f"Apply failed with {len(pairs)} conflicts: " + "\n".join(lines)
     return ApiError(409, "Conflict", message, {"causes": causes})
 

@@ -29,8 +29,14 @@ def _set(obj: Object, **values: Any) -> None:
 def _pod(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     _set(
-        spec, restartPolicy="Always", terminationGracePeriodSeconds=30, dnsPolicy="ClusterFirst",
-        schedulerName="default-scheduler", enableServiceLinks=True, preemptionPolicy="PreemptLowerPriority", priority=0,
+        spec,
+        restartPolicy="Always",
+        terminationGracePeriodSeconds=30,
+        dnsPolicy="ClusterFirst",
+        schedulerName="default-scheduler",
+        enableServiceLinks=True,
+        preemptionPolicy="PreemptLowerPriority",
+        priority=0,
     )
     spec.setdefault("securityContext", {})
     for name in spec.get("initContainers") or []:
@@ -160,9 +166,18 @@ def _quota(obj: Object) -> None:
 
 
 _BY_KIND: dict[str, Callable[[Object], None]] = {
-    "Pod": _pod, "Service": _service, "Secret": _secret, "Namespace": _namespace, "LimitRange": _limit_range,
-    "Ingress": _ingress, "NetworkPolicy": _policy, "PersistentVolumeClaim": _claim, "Event": _event,
-    "RoleBinding": _binding, "ClusterRoleBinding": _binding, "ResourceQuota": _quota,
+    "Pod": _pod,
+    "Service": _service,
+    "Secret": _secret,
+    "Namespace": _namespace,
+    "LimitRange": _limit_range,
+    "Ingress": _ingress,
+    "NetworkPolicy": _policy,
+    "PersistentVolumeClaim": _claim,
+    "Event": _event,
+    "RoleBinding": _binding,
+    "ClusterRoleBinding": _binding,
+    "ResourceQuota": _quota,
 }
 
 
@@ -172,10 +187,15 @@ def qos_class(spec: Object) -> str:
     kinds = [(one.get("resources") or {}) for one in containers]
 
     def amounts(key: str) -> list[Object]:
-        return [{name: v for name, v in (kind.get(key) or {}).items() if name in ("cpu", "memory") and parse(v)} for kind in kinds]
+        return [
+            {name: v for name, v in (kind.get(key) or {}).items() if name in ("cpu", "memory") and parse(v)}
+            for kind in kinds
+        ]
 
     limits, requests = amounts("limits"), amounts("requests")
     if not any(limits) and not any(requests):
         return "BestEffort"
-    full = all(set(limit) == {"cpu", "memory"} and limit == request for limit, request in zip(limits, requests, strict=True))
+    full = all(
+        set(limit) == {"cpu", "memory"} and limit == request for limit, request in zip(limits, requests, strict=True)
+    )
     return "Guaranteed" if full else "Burstable"

@@ -10,10 +10,21 @@ Object = dict[str, Any]
 
 #: The version whose behaviour is followed.
 VERSION = {
-    "major": "1", "minor": "36", "gitVersion": "v1.36.0+devcluster", "gitCommit": "", "gitTreeState": "clean",
-    "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "", "platform": "",
+    "major": "1",
+    "minor": "36",
+    "gitVersion": "v1.36.0+devcluster",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "1970-01-01T00:00:00Z",
+    "goVersion": "",
+    "compiler": "",
+    "platform": "",
 }
-_EXTRA = {"pods/binding": ("Binding", ["create"]), "pods/log": ("Pod", ["get"]), "pods/eviction": ("Eviction", ["create"])}
+_EXTRA = {
+    "pods/binding": ("Binding", ["create"]),
+    "pods/log": ("Pod", ["get"]),
+    "pods/eviction": ("Eviction", ["create"]),
+}
 
 
 def answer(path: str) -> Object | None:
@@ -50,13 +61,20 @@ def _resources(group: str) -> Object:
             listed += _entries(one)
     listed.sort(key=lambda entry: entry["name"])
     return {
-        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": f"{group}/v1" if group else "v1", "resources": listed,
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{group}/v1" if group else "v1",
+        "resources": listed,
     }
 
 
 def _entries(one: Resource) -> list[Object]:
     entry: Object = {
-        "name": one.plural, "singularName": one.singular, "namespaced": one.namespaced, "kind": one.kind, "verbs": list(ALL_VERBS),
+        "name": one.plural,
+        "singularName": one.singular,
+        "namespaced": one.namespaced,
+        "kind": one.kind,
+        "verbs": list(ALL_VERBS),
     }
     if one.short:
         entry["shortNames"] = list(one.short)

@@ -17,8 +17,14 @@ class ApiError(Exception):
     def status(self) -> Object:
         """The Status object."""
         body: Object = {
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message,
-            "reason": self.reason, "details": self.details, "code": self.code,
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            "details": self.details,
+            "code": self.code,
         }
         return {key: value for key, value in body.items() if value is not None and (key != "reason" or value)}
 
@@ -78,7 +84,9 @@ def invalid(kind: str, name: str, causes: list[Cause], group: str = "") -> ApiEr
     joined = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     listed = [{"reason": reason, "message": text, "field": field} for reason, field, text in causes]
     return ApiError(
-        422, "Invalid", f'{qualified(kind, group)} "{name}" is invalid: {joined}',
+        422,
+        "Invalid",
+        f'{qualified(kind, group)} "{name}" is invalid: {joined}',
         _about(name, kind, group) | {"causes": listed},
     )
 

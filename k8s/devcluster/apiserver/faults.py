@@ -12,7 +12,11 @@ from .errors import ApiError, bad_request
 Object = dict[str, Any]
 
 _DEFAULTS: Object = {
-    "error_rate": 0.0, "codes": [500], "latency_seconds": 0.0, "drop_watches_after_seconds": None, "only": None,
+    "error_rate": 0.0,
+    "codes": [500],
+    "latency_seconds": 0.0,
+    "drop_watches_after_seconds": None,
+    "only": None,
     "except_user_agent": None,
 }
 
@@ -53,7 +57,9 @@ class Faults:
             await asyncio.sleep(float(self._settings["latency_seconds"]))
         if random.random() < self._settings["error_rate"]:  # noqa: S311
             code = random.choice(self._settings["codes"])  # noqa: S311
-            reason = {500: "InternalError", 503: "ServiceUnavailable", 429: "TooManyRequests", 409: "Conflict"}.get(code, "")
+            reason = {500: "InternalError", 503: "ServiceUnavailable", 429: "TooManyRequests", 409: "Conflict"}.get(
+                code, ""
+            )
             raise ApiError(code, reason, "a fault that was asked for")
 
     def drop_after(self, request: web.Request) -> float | None:

@@ -17,9 +17,18 @@ Fields = set[Path]
 
 #: Fields of metadata that nobody owns.
 _NOBODYS = frozenset(
-    ("f:metadata", f"f:{name}") for name in (
-        "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "selfLink", "managedFields",
-        "deletionTimestamp", "deletionGracePeriodSeconds",
+    ("f:metadata", f"f:{name}")
+    for name in (
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "selfLink",
+        "managedFields",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
     )
 )
 #: What every object has, be it empty: nobody owns these as such.

@@ -90,7 +90,11 @@ class Garbage:
             return
         policy = "Foreground" if waiting and self._owned.get(meta["uid"]) else "Background"
         self._registry.delete(
-            resource, meta.get("namespace", ""), meta["name"], DeleteOptions(propagation=policy, uid=meta["uid"]), _REQUEST
+            resource,
+            meta.get("namespace", ""),
+            meta["name"],
+            DeleteOptions(propagation=policy, uid=meta["uid"]),
+            _REQUEST,
         )
 
     def _owner(self, namespace: str, owner: Object) -> Object | None:

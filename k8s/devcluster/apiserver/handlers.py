@@ -18,17 +18,34 @@ from .watching import Watch
 
 Object = dict[str, Any]
 #: What a delete answers with: for these the object, for others a Status.
-_RETURNED = ("Pod", "Namespace", "Service", "ServiceAccount", "ResourceQuota", "PersistentVolumeClaim", "PersistentVolume")
+_RETURNED = (
+    "Pod",
+    "Namespace",
+    "Service",
+    "ServiceAccount",
+    "ResourceQuota",
+    "PersistentVolumeClaim",
+    "PersistentVolume",
+)
 
 
 class Handlers:
     """Answers requests for objects."""
 
-    def __init__(self, registry: Registry, faults: Faults, session: aiohttp.ClientSession, closing: asyncio.Event) -> None:
+    def __init__(
+        self, registry: Registry, faults: Faults, session: aiohttp.ClientSession, closing: asyncio.Event
+    ) -> None:
         self._registry, self._faults, self._session, self._closing = registry, faults, session, closing
         self._verbs: dict[str, Callable[[web.Request, Target], Awaitable[web.StreamResponse]]] = {
-            "get": self._get, "list": self._list, "watch": self._watch, "create": self._create, "update": self._update,
-            "patch": self._patch, "apply": self._apply, "delete": self._delete, "deletecollection": self._delete_many,
+            "get": self._get,
+            "list": self._list,
+            "watch": self._watch,
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patch,
+            "apply": self._apply,
+            "delete": self._delete,
+            "deletecollection": self._delete_many,
             "log": self._log,
         }
 
@@ -36,14 +53,18 @@ class Handlers:
         """The answer. Raises ApiError."""
         verb = verb_of(request, target)
         if request.method not in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-            raise errors.ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+            raise errors.ApiError(
+                405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
+            )
         self._faults.count(verb, target.resource.kind, request)
         return await self._verbs[verb](request, target)
 
     def _request(self, request: web.Request, target: Target) -> Request:
         dry = request.query.get("dryRun", "")
         if dry not in ("", "All"):
-            raise errors.bad_request(f'Invalid value: "{dry}": dryRun: Unsupported value: "{dry}": supported values: "All"')
+            raise errors.bad_request(
+                f'Invalid value: "{dry}": dryRun: Unsupported value: "{dry}": supported values: "All"'
+            )
         validation = request.query.get("fieldValidation", "") or "Warn"
         return Request(manager_of(request), dry == "All", validation, target.subresource)
 
@@ -66,13 +87,19 @@ class Handlers:
         if target.subresource == "binding" or (isinstance(body, dict) and body.get("kind") == "Binding"):
             node = ((body or {}).get("target") or {}).get("name", "")
             self._registry.bind(target.namespace, target.name or body["metadata"]["name"], node, asked)
-            return listing.answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
+            return listing.answer(
+                {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
+            )
         if target.subresource == "eviction":
             options = _delete_options(request, (body or {}).get("deleteOptions"))
             self._registry.delete(target.resource, target.namespace, target.name, options, asked)
-            return listing.answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
+            return listing.answer(
+                {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
+            )
         if target.name:
-            raise errors.ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+            raise errors.ApiError(
+                405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
+            )
         namespace = _namespace(target)
         entry = self._registry.create(target.resource, body, namespace, asked)
         return listing.one(request, target.resource, entry, 201, asked.warnings)
@@ -122,8 +149,14 @@ class Handlers:
 
     def _applied(self, target: Target, body: Any, before: Entry | None, asked: Request, *, force: bool) -> Entry:
         resource, namespace = target.resource, target.namespace
-        if not isinstance(body, dict) or body.get("kind") != resource.kind or body.get("apiVersion") != resource.api_version:
-            group, _, version = str((body or {}).get("apiVersion", "")).rpartition("/") if isinstance(body, dict) else ("", "", "")
+        if (
+            not isinstance(body, dict)
+            or body.get("kind") != resource.kind
+            or body.get("apiVersion") != resource.api_version
+        ):
+            group, _, version = (
+                str((body or {}).get("apiVersion", "")).rpartition("/") if isinstance(body, dict) else ("", "", "")
+            )
             kind = body.get("kind") if isinstance(body, dict) else ""
             raise errors.bad_request(f"invalid object type: {group}/{version}, Kind={kind}")
         meta = body.setdefault("metadata", {})
@@ -173,7 +206,9 @@ class Handlers:
 
 def _namespace(target: Target) -> str:
     if target.resource.namespaced and not target.namespace:
-        raise errors.ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        raise errors.ApiError(
+            405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
+        )
     return target.namespace
 
 
@@ -192,7 +227,9 @@ def _delete_options(request: web.Request, body: Any) -> DeleteOptions:
         return DeleteOptions(
             grace, _propagation(propagation), conditions.get("uid") or "", conditions.get("resourceVersion") or ""
         )
-    return DeleteOptions(number(request, "gracePeriodSeconds"), _propagation(request.query.get("propagationPolicy", "")))
+    return DeleteOptions(
+        number(request, "gracePeriodSeconds"), _propagation(request.query.get("propagationPolicy", ""))
+    )
 
 
 def _propagation(text: str) -> str:

@@ -17,7 +17,9 @@ def fill(pod: Object, ranges: list[Object]) -> None:
                 _fill_one(one, limit, given)
             prefix = "init container" if kind == "initContainers" else "container"
             notes += [
-                f"{', '.join(sorted(names))} {word} for {prefix} {one['name']}" for word, names in given.items() if names
+                f"{', '.join(sorted(names))} {word} for {prefix} {one['name']}"
+                for word, names in given.items()
+                if names
             ]
     if notes:
         annotations = pod["metadata"].setdefault("annotations", {})

@@ -35,7 +35,9 @@ def partial(obj: Object) -> Object:
     return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
 
 
-def one(request: web.Request, resource: Resource, entry: Entry, status: int = 200, warnings: Iterable[str] = ()) -> web.Response:
+def one(
+    request: web.Request, resource: Resource, entry: Entry, status: int = 200, warnings: Iterable[str] = ()
+) -> web.Response:
     """One object, in the form that the client asked for."""
     form = content_as(request)
     if form == "Table":
@@ -98,7 +100,9 @@ def many(request: web.Request, target: Target, store: Store) -> web.Response:
 def list_body(resource: Resource, meta: Object, entries: Iterable[Entry]) -> bytes:
     """The JSON of a list; its items come without apiVersion and kind."""
     head = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":'
-    return b"".join([head.encode(), dump(meta), b',"items":[', b",".join(b"{" + entry.tail for entry in entries), b"]}"])
+    return b"".join(
+        [head.encode(), dump(meta), b',"items":[', b",".join(b"{" + entry.tail for entry in entries), b"]}"]
+    )
 
 
 def _token(version: int, namespace: str, name: str) -> str:

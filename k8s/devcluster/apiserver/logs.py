@@ -27,7 +27,9 @@ def _container(pod: dict[str, object], asked: str) -> str:
     return asked
 
 
-async def stream(request: web.Request, target: Target, registry: Registry, session: aiohttp.ClientSession) -> web.StreamResponse:
+async def stream(
+    request: web.Request, target: Target, registry: Registry, session: aiohttp.ClientSession
+) -> web.StreamResponse:
     """Pass the kubelet's answer on, as it comes. Raises ApiError."""
     pod = registry.get(target.resource, target.namespace, target.name).obj
     container = _container(pod, request.query.get("container", ""))

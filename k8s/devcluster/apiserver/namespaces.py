@@ -64,7 +64,9 @@ class Namespaces:
                 meta = entry.obj["metadata"]
                 if not meta.get("deletionTimestamp"):
                     with contextlib.suppress(ApiError):
-                        self._registry.delete(resource, name, meta["name"], DeleteOptions(propagation="Background"), _REQUEST)
+                        self._registry.delete(
+                            resource, name, meta["name"], DeleteOptions(propagation="Background"), _REQUEST
+                        )
                 left += self._store.get(resource, name, meta["name"]) is not None
         found = self._store.get(_NAMESPACES, "", name)
         if found is None or left:

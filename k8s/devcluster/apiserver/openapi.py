@@ -12,7 +12,9 @@ Object = dict[str, Any]
 
 _HERE = "#/components/schemas/"
 _PATCHES = (
-    "application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json",
+    "application/apply-patch+yaml",
+    "application/json-patch+json",
+    "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
 
@@ -44,7 +46,10 @@ def _document(group: str) -> bytes:
             waiting += _mentioned(schemas[name])
     paths = {path: item for one in resources for path, item in _paths(one, _definition_of(one))}
     document = {
-        "openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "1.36"}, "paths": paths, "components": {"schemas": schemas},
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": "1.36"},
+        "paths": paths,
+        "components": {"schemas": schemas},
     }
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -52,7 +57,9 @@ def _document(group: str) -> bytes:
 def _definition_of(resource: Resource) -> str:
     wanted = {"group": resource.group, "kind": resource.kind, "version": "v1"}
     return next(
-        name for name, one in schema.definitions().items() if wanted in (one.get("x-kubernetes-group-version-kind") or ())
+        name
+        for name, one in schema.definitions().items()
+        if wanted in (one.get("x-kubernetes-group-version-kind") or ())
     )
 
 
@@ -106,6 +113,12 @@ def _paths(resource: Resource, definition: str) -> Iterator[tuple[str, Object]]:
 
     patch = {"content": {one: {"schema": {"type": "object"}} for one in _PATCHES}}
     yield f"{base}/{resource.plural}", {"get": operation("list"), "post": operation("post", body)}
-    yield f"{base}/{resource.plural}/{{name}}", {
-        "get": operation("get"), "put": operation("put", body), "patch": operation("patch", patch), "delete": operation("delete"),
-    }
+    yield (
+        f"{base}/{resource.plural}/{{name}}",
+        {
+            "get": operation("get"),
+            "put": operation("put", body),
+            "patch": operation("patch", patch),
+            "delete": operation("delete"),
+        },
+    )

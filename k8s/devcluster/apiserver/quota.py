@@ -106,14 +106,22 @@ class Quotas:
         containers = [*(pod["spec"].get("containers") or []), *(pod["spec"].get("initContainers") or [])]
         for name in sorted(set(hard) & set(_STATED)):
             field, _, short = name.rpartition(".")
-            silent = [one["name"] for one in containers if short not in ((one.get("resources") or {}).get(field or "requests") or {})]
+            silent = [
+                one["name"]
+                for one in containers
+                if short not in ((one.get("resources") or {}).get(field or "requests") or {})
+            ]
             if silent:
                 missing.append(f"{name} for: {','.join(silent)}")
         return f"must specify {'; '.join(missing)}" if missing else ""
 
     @staticmethod
     def _exceeded(quota: str, hard: Object, wanted: Amounts, used: Amounts) -> str:
-        over = sorted(name for name, amount in wanted.items() if name in hard and amount > 0 and used[name] + amount > parse(hard[name]))
+        over = sorted(
+            name
+            for name, amount in wanted.items()
+            if name in hard and amount > 0 and used[name] + amount > parse(hard[name])
+        )
         if not over:
             return ""
         requested = ",".join(f"{name}={_show(name, wanted[name])}" for name in over)

@@ -77,18 +77,24 @@ class Registry:
         if checked.unknown and request.field_validation == "Strict":
             unknown = ", ".join(f'unknown field "{path}"' for path in checked.unknown)
             group = resource.api_version.rpartition("/")[2]
-            raise errors.bad_request(f'{kind} in version "{group}" cannot be handled as a {kind}: strict decoding error: {unknown}')
+            raise errors.bad_request(
+                f'{kind} in version "{group}" cannot be handled as a {kind}: strict decoding error: {unknown}'
+            )
         if checked.unknown and request.field_validation == "Warn":
             request.warnings += [f'unknown field "{path}"' for path in checked.unknown]
         meta = taken["metadata"] = _without_empty(taken.get("metadata") or {})
         if resource.namespaced:
             if meta.get("namespace") and meta["namespace"] != namespace:
-                raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+                raise errors.bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the request"
+                )
             meta["namespace"] = namespace
         else:
             meta.pop("namespace", None)
         if name and meta.get("name") and meta["name"] != name:
-            raise errors.bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
+            raise errors.bad_request(
+                f"the name of the object ({meta['name']}) does not match the name on the URL ({name})"
+            )
         return taken
 
     def create(self, resource: Resource, body: Any, namespace: str, request: Request) -> Entry:
@@ -157,9 +163,7 @@ class Registry:
         """Raises ApiError 409 when a write names a uid or version that is not the current one."""
         name = before.obj["metadata"]["name"]
         if meta.get("uid") and meta["uid"] != before.obj["metadata"]["uid"]:
-            why = (
-                f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {before.obj['metadata']['uid']}"
-            )
+            why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {before.obj['metadata']['uid']}"
             raise errors.conflict(resource.plural, name, resource.group, why)
         version = meta.get("resourceVersion")
         if version and version != before.obj["metadata"]["resourceVersion"]:
@@ -204,10 +208,14 @@ class Registry:
         if was.get("deletionTimestamp") and set(meta.get("finalizers") or []) - set(was.get("finalizers") or []):
             fresh = sorted(set(meta["finalizers"]) - set(was.get("finalizers") or []))
             text = f"no new finalizers can be added if the object is being deleted, found new finalizers {fresh}"
-            raise errors.invalid(resource.kind, was["name"], [errors.prohibited("metadata.finalizers", text)], resource.group)
+            raise errors.invalid(
+                resource.kind, was["name"], [errors.prohibited("metadata.finalizers", text)], resource.group
+            )
         obj["metadata"] = _without_empty(meta)
         if request.subresource != "status":
-            for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy") if resource.kind == "Service" else ():
+            for key in (
+                ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy") if resource.kind == "Service" else ()
+            ):
                 if key in old["spec"]:
                     obj["spec"] = {key: old["spec"][key], **(obj.get("spec") or {})}
             obj = copy(obj)
@@ -224,7 +232,9 @@ class Registry:
             return not obj["spec"].get("finalizers")
         return resource.kind != "Pod" or obj["metadata"].get("deletionGracePeriodSeconds") == 0
 
-    def delete(self, resource: Resource, namespace: str, name: str, options: DeleteOptions, request: Request) -> tuple[Entry, bool]:
+    def delete(
+        self, resource: Resource, namespace: str, name: str, options: DeleteOptions, request: Request
+    ) -> tuple[Entry, bool]:
         """(last state, whether it is gone already). A bound pod is only marked; its kubelet ends it. Raises ApiError."""
         before = self.get(resource, namespace, name)
         obj, meta = before.obj, before.obj["metadata"]
@@ -269,9 +279,11 @@ class Registry:
         """Give a pod its node. Raises ApiError 404, 409 when it has one."""
         before = self.get(_PODS, namespace, name)
         if before.obj["metadata"].get("deletionTimestamp"):
-            raise errors.conflict("pods/binding", name, "", f"pod {name} is being deleted, cannot be assigned to a host")
+            raise errors.conflict(
+                "pods/binding", name, "", f"pod {name} is being deleted, cannot be assigned to a host"
+            )
         if before.obj["spec"].get("nodeName"):
-            why = f"pod {name} is already assigned to node \"{before.obj['spec']['nodeName']}\""
+            why = f'pod {name} is already assigned to node "{before.obj["spec"]["nodeName"]}"'
             raise errors.conflict("pods/binding", name, "", why)
         obj = copy(before.obj)
         obj["spec"]["nodeName"] = node

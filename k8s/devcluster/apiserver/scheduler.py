@@ -124,7 +124,9 @@ class Scheduler:
     @staticmethod
     def _fits_empty(pod: Object, node: Object) -> bool:
         free = _allocatable(node)
-        return all(amount <= parse(free.get(name, "110" if name == "pods" else "0")) for name, amount in _wanted(pod).items())
+        return all(
+            amount <= parse(free.get(name, "110" if name == "pods" else "0")) for name, amount in _wanted(pod).items()
+        )
 
     def _refuse(self, pod: Object, message: str) -> None:
         conditions = (pod.get("status") or {}).get("conditions") or []
@@ -135,8 +137,13 @@ class Scheduler:
         obj = copy(current.obj)
         since = known["lastTransitionTime"] if known and known["status"] == "False" else now()
         condition = {
-            "type": "PodScheduled", "observedGeneration": pod["metadata"].get("generation", 1), "status": "False",
-            "lastProbeTime": None, "lastTransitionTime": since, "reason": "Unschedulable", "message": message,
+            "type": "PodScheduled",
+            "observedGeneration": pod["metadata"].get("generation", 1),
+            "status": "False",
+            "lastProbeTime": None,
+            "lastTransitionTime": since,
+            "reason": "Unschedulable",
+            "message": message,
         }
         obj["status"]["conditions"] = [one for one in conditions if one["type"] != "PodScheduled"] + [condition]
         request = Request(manager="kube-scheduler", subresource="status")
@@ -146,13 +153,25 @@ class Scheduler:
     def _event(self, pod: Object, kind: str, reason: str, message: str, action: str) -> None:
         meta = pod["metadata"]
         about = {
-            "kind": "Pod", "namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"], "apiVersion": "v1",
+            "kind": "Pod",
+            "namespace": meta["namespace"],
+            "name": meta["name"],
+            "uid": meta["uid"],
+            "apiVersion": "v1",
             "resourceVersion": meta["resourceVersion"],
         }
         body = {
-            "apiVersion": "v1", "kind": "Event", "involvedObject": about, "reason": reason, "message": message, "type": kind,
+            "apiVersion": "v1",
+            "kind": "Event",
+            "involvedObject": about,
+            "reason": reason,
+            "message": message,
+            "type": kind,
             "metadata": {"name": f"{meta['name']}.{secrets.token_hex(8)}", "namespace": meta["namespace"]},
-            "eventTime": now_micro(), "action": action, "reportingComponent": _NAME, "reportingInstance": f"{_NAME}-devcluster",
+            "eventTime": now_micro(),
+            "action": action,
+            "reportingComponent": _NAME,
+            "reportingInstance": f"{_NAME}-devcluster",
         }
         with contextlib.suppress(ApiError):
             self._registry.create(_EVENTS, body, meta["namespace"], _REQUEST)
@@ -196,7 +215,9 @@ def _selected(pod: Object, node: Object) -> bool:
     labels = node["metadata"].get("labels") or {}
     if any(labels.get(key) != value for key, value in (pod["spec"].get("nodeSelector") or {}).items()):
         return False
-    affinity = ((pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
+    affinity = ((pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
     terms = (affinity or {}).get("nodeSelectorTerms") or []
     return not terms or any(
         all(requirement(one, labels) for one in term.get("matchExpressions") or []) for term in terms
@@ -205,6 +226,7 @@ def _selected(pod: Object, node: Object) -> bool:
 
 def _node_differs(change: Change) -> bool:
     """Whether more than the heartbeat of a node has changed."""
+
     def view(obj: Object) -> Any:
         return _allocatable(obj), _taints(obj), obj.get("spec"), obj["metadata"].get("labels")
 

@@ -40,7 +40,9 @@ class Type:
 def definitions() -> Object:
     """All definitions of the newest schemas, by name."""
     version = latest_version()
-    found: Object = schema_contents(f"kubernetes-json-schema/v{version}-local-strict/_definitions.json", version)["$defs"]
+    found: Object = schema_contents(f"kubernetes-json-schema/v{version}-local-strict/_definitions.json", version)[
+        "$defs"
+    ]
     return found
 
 
@@ -85,8 +87,12 @@ def _compile(node: Object) -> Type:
         strategy = node.get("x-kubernetes-patch-strategy", "")
         keys = tuple(node.get("x-kubernetes-list-map-keys") or ())
         return Type(
-            "list", items=_compile(node["items"]), keys=keys, atomic=not keys and node.get("x-kubernetes-list-type") != "set",
-            merge_key=node.get("x-kubernetes-patch-merge-key", ""), merges="merge" in strategy,
+            "list",
+            items=_compile(node["items"]),
+            keys=keys,
+            atomic=not keys and node.get("x-kubernetes-list-type") != "set",
+            merge_key=node.get("x-kubernetes-patch-merge-key", ""),
+            merges="merge" in strategy,
         )
     if kind == "object" and "additionalProperties" in node and isinstance(node["additionalProperties"], dict):
         return Type("map", items=_compile(node["additionalProperties"]), atomic=atomic)
@@ -215,7 +221,9 @@ def typed_patch(obj: Object, kind: str, api_version: str, where: str) -> None:
     problem = _first_problem(obj, type_of(api_version, kind), "")
     if problem:
         group, _, version = api_version.rpartition("/")
-        raise ApiError(500, "", f"failed to create typed patch object ({where}; {group}/{version}, Kind={kind}): {problem}")
+        raise ApiError(
+            500, "", f"failed to create typed patch object ({where}; {group}/{version}, Kind={kind}): {problem}"
+        )
 
 
 def _first_problem(value: Any, found: Type | None, path: str) -> str:
@@ -263,4 +271,6 @@ def _list_problem(value: Any, found: Type, path: str) -> str:
 
 def item_key(item: Object, keys: tuple[str, ...]) -> tuple[tuple[str, Any], ...]:
     """What identifies an item of a list that merges by key."""
-    return tuple((key, item.get(key, KEY_DEFAULTS.get(key))) for key in sorted(keys) if key in item or key in KEY_DEFAULTS)
+    return tuple(
+        (key, item.get(key, KEY_DEFAULTS.get(key))) for key in sorted(keys) if key in item or key in KEY_DEFAULTS
+    )

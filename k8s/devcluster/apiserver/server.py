@@ -54,7 +54,9 @@ class Server:
         self._handlers = Handlers(self.registry, self.faults, self._session, self._closing)
         app = web.Application(client_max_size=_LARGEST_BODY)
         app.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5, keepalive_timeout=75)
+        self._runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5, keepalive_timeout=75
+        )
         await self._runner.setup()
         memory = self.folder / "port"
         known = int(memory.read_text()) if memory.exists() and memory.read_text().strip().isdigit() else 0
@@ -92,7 +94,9 @@ class Server:
         authority = base64.b64encode(self._authority.encode()).decode()
         cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority-data": authority}
         config = {
-            "apiVersion": "v1", "kind": "Config", "current-context": "devcluster",
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "devcluster",
             "clusters": [{"name": "devcluster", "cluster": cluster}],
             "users": [{"name": "devcluster", "user": {"token": self.token}}],
             "contexts": [{"name": "devcluster", "context": {"cluster": "devcluster", "user": "devcluster"}}],
@@ -111,7 +115,9 @@ class Server:
             return listing.answer(ApiError(problem.status, "", problem.reason).status(), problem.status)
         except Exception:
             log.exception("%s %s", request.method, request.path)
-            return listing.answer(ApiError(500, "InternalError", "an error of the embedded cluster; see its log").status(), 500)
+            return listing.answer(
+                ApiError(500, "InternalError", "an error of the embedded cluster; see its log").status(), 500
+            )
 
     async def _route(self, request: web.Request) -> web.StreamResponse:
         path = request.path
@@ -175,7 +181,11 @@ async def run(options: Any) -> None:
         try:
             port = await server.start(options.port)
         except OSError as problem:
-            text = "is in use by another program" if problem.errno == errno.EADDRINUSE else f"cannot be had: {problem.strerror}"
+            text = (
+                "is in use by another program"
+                if problem.errno == errno.EADDRINUSE
+                else f"cannot be had: {problem.strerror}"
+            )
             sys.stderr.write(f"apiserver: port {options.port} on 127.0.0.1 {text}\n")
             raise SystemExit(2) from None
         log.info("serving on https://127.0.0.1:%s", port)

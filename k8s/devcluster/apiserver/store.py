@@ -86,7 +86,9 @@ class Store:
     def _rewrite(self) -> None:
         everything = {
             (plural, namespace, name): entry.whole(BY_PLURAL[plural])
-            for plural, spaces in self._objects.items() for namespace, names in spaces.items() for name, entry in names.items()
+            for plural, spaces in self._objects.items()
+            for namespace, names in spaces.items()
+            for name, entry in names.items()
         }
         self._journal.start(self.version, everything)
         self._lines = 0
@@ -160,7 +162,7 @@ class Store:
         if version < oldest:
             raise expired(f"too old resource version: {version} ({oldest})")
         history = self._history[resource.plural]
-        return list(history)[bisect.bisect_right(history, version, key=lambda change: change.version):]
+        return list(history)[bisect.bisect_right(history, version, key=lambda change: change.version) :]
 
     def compact(self) -> None:
         """Forget the history, as etcd does every few minutes."""

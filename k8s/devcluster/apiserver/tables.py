@@ -19,13 +19,22 @@ def table(resource: Resource, objects: list[Object], version: str, include: str)
     if resource.kind == "Event":
         columns = [*_COLUMNS["Event"], ("Name", 1, lambda obj: obj["metadata"]["name"])]
     definitions = [
-        {"name": name, "type": "string", "format": "name" if name == "Name" else "", "description": name, "priority": priority}
+        {
+            "name": name,
+            "type": "string",
+            "format": "name" if name == "Name" else "",
+            "description": name,
+            "priority": priority,
+        }
         for name, priority, _ in columns
     ]
     rows = [_row(resource, columns, obj, include) for obj in objects]
     return {
-        "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": version},
-        "columnDefinitions": definitions, "rows": rows,
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"resourceVersion": version},
+        "columnDefinitions": definitions,
+        "rows": rows,
     }
 
 
@@ -170,6 +179,7 @@ def _ingress_address(obj: Object) -> str:
 
 def _used(prefix: str) -> Callable[[Object], str]:
     """The used and hard amounts of a quota: those of limits, or the others."""
+
     def cell(obj: Object) -> str:
         status = obj.get("status") or {}
         hard, used = status.get("hard") or {}, status.get("used") or {}
@@ -181,7 +191,9 @@ def _used(prefix: str) -> Callable[[Object], str]:
 
 def _last_seen(obj: Object) -> str:
     series = obj.get("series") or {}
-    last = series.get("lastObservedTime") or obj.get("lastTimestamp") or obj.get("eventTime") or obj.get("firstTimestamp")
+    last = (
+        series.get("lastObservedTime") or obj.get("lastTimestamp") or obj.get("eventTime") or obj.get("firstTimestamp")
+    )
     first = obj.get("firstTimestamp") or obj.get("eventTime")
     count = series.get("count") or obj.get("count") or 0
     return f"{age(last)} (x{count} over {age(first)})" if count > 1 else age(last)
@@ -204,42 +216,66 @@ def _data(obj: Object) -> int:
 
 _COLUMNS: dict[str, list[Column]] = {
     "Pod": [
-        ("Ready", 0, _ready), ("Status", 0, _pod_status), ("Restarts", 0, _restarts), _AGE,
-        ("IP", 1, _at("status", "podIP")), ("Node", 1, _at("spec", "nodeName")),
-        ("Nominated Node", 1, _at("status", "nominatedNodeName")), ("Readiness Gates", 1, lambda _: _NONE),
+        ("Ready", 0, _ready),
+        ("Status", 0, _pod_status),
+        ("Restarts", 0, _restarts),
+        _AGE,
+        ("IP", 1, _at("status", "podIP")),
+        ("Node", 1, _at("spec", "nodeName")),
+        ("Nominated Node", 1, _at("status", "nominatedNodeName")),
+        ("Readiness Gates", 1, lambda _: _NONE),
     ],
     "Service": [
-        ("Type", 0, _at("spec", "type")), ("Cluster-IP", 0, _at("spec", "clusterIP")), ("External-IP", 0, lambda _: _NONE),
-        ("Port(s)", 0, _ports), _AGE, ("Selector", 1, lambda obj: _pairs(obj["spec"].get("selector"))),
+        ("Type", 0, _at("spec", "type")),
+        ("Cluster-IP", 0, _at("spec", "clusterIP")),
+        ("External-IP", 0, lambda _: _NONE),
+        ("Port(s)", 0, _ports),
+        _AGE,
+        ("Selector", 1, lambda obj: _pairs(obj["spec"].get("selector"))),
     ],
     "Ingress": [
-        ("Class", 0, _at("spec", "ingressClassName")), ("Hosts", 0, _hosts), ("Address", 0, _ingress_address),
-        ("Ports", 0, lambda obj: "80, 443" if obj["spec"].get("tls") else "80"), _AGE,
+        ("Class", 0, _at("spec", "ingressClassName")),
+        ("Hosts", 0, _hosts),
+        ("Address", 0, _ingress_address),
+        ("Ports", 0, lambda obj: "80, 443" if obj["spec"].get("tls") else "80"),
+        _AGE,
     ],
     "Secret": [("Type", 0, _at("type")), ("Data", 0, _data), _AGE],
     "ConfigMap": [("Data", 0, _data), _AGE],
     "Namespace": [("Status", 0, _at("status", "phase")), _AGE],
     "Node": [
-        ("Status", 0, _node_status), ("Roles", 0, lambda _: _NONE), _AGE,
+        ("Status", 0, _node_status),
+        ("Roles", 0, lambda _: _NONE),
+        _AGE,
         ("Version", 0, _at("status", "nodeInfo", "kubeletVersion", default="")),
-        ("Internal-IP", 1, _address("InternalIP")), ("External-IP", 1, _address("ExternalIP")),
+        ("Internal-IP", 1, _address("InternalIP")),
+        ("External-IP", 1, _address("ExternalIP")),
         ("OS-Image", 1, _at("status", "nodeInfo", "osImage", default="<unknown>")),
         ("Kernel-Version", 1, _at("status", "nodeInfo", "kernelVersion", default="<unknown>")),
         ("Container-Runtime", 1, _at("status", "nodeInfo", "containerRuntimeVersion", default="<unknown>")),
     ],
     "Event": [
-        ("Last Seen", 0, _last_seen), ("Type", 0, _at("type", default="")), ("Reason", 0, _at("reason", default="")),
-        ("Object", 0, _object), ("Subobject", 1, _at("involvedObject", "fieldPath", default="")),
-        ("Source", 1, _event_source), ("Message", 0, lambda obj: (obj.get("message") or "").strip()),
+        ("Last Seen", 0, _last_seen),
+        ("Type", 0, _at("type", default="")),
+        ("Reason", 0, _at("reason", default="")),
+        ("Object", 0, _object),
+        ("Subobject", 1, _at("involvedObject", "fieldPath", default="")),
+        ("Source", 1, _event_source),
+        ("Message", 0, lambda obj: (obj.get("message") or "").strip()),
         ("First Seen", 1, lambda obj: age(obj.get("firstTimestamp") or obj.get("eventTime"))),
         ("Count", 1, lambda obj: (obj.get("series") or {}).get("count") or obj.get("count") or 1),
     ],
     "ResourceQuota": [("Request", 0, _used("")), ("Limit", 0, _used("limits.")), _AGE],
     "PersistentVolumeClaim": [
-        ("Status", 0, _at("status", "phase")), ("Volume", 0, _at("spec", "volumeName", default="")),
-        ("StorageClass", 0, _at("spec", "storageClassName", default="")), _AGE,
+        ("Status", 0, _at("status", "phase")),
+        ("Volume", 0, _at("spec", "volumeName", default="")),
+        ("StorageClass", 0, _at("spec", "storageClassName", default="")),
+        _AGE,
     ],
-    "NetworkPolicy": [("Pod-Selector", 0, lambda obj: _pairs((obj["spec"].get("podSelector") or {}).get("matchLabels"))), _AGE],
+    "NetworkPolicy": [
+        ("Pod-Selector", 0, lambda obj: _pairs((obj["spec"].get("podSelector") or {}).get("matchLabels"))),
+        _AGE,
+    ],
     "LimitRange": [("Created At", 0, _at("metadata", "creationTimestamp"))],
     "Lease": [("Holder", 0, _at("spec", "holderIdentity", default="")), _AGE],
 }

@@ -88,7 +88,7 @@ def manager_of(request: web.Request) -> str:
 
 
 def content_as(request: web.Request) -> str:
-    """"Table", "PartialObjectMetadata" or "" : the form that the client wants most."""
+    """ "Table", "PartialObjectMetadata" or "" : the form that the client wants most."""
     for accepted in request.headers.get("Accept", "").split(","):
         options = dict(part.strip().partition("=")[::2] for part in accepted.split(";")[1:])
         wanted = options.get("as", "")

@@ -88,11 +88,15 @@ def _metadata(resource: Resource, meta: Object) -> list[Cause]:
     for key in annotations:
         causes += _key("metadata.annotations", key.lower())
     if sum(len(key) + len(value) for key, value in annotations.items()) > _TOTAL_ANNOTATIONS:
-        causes.append(("FieldValueTooLong", "metadata.annotations", f"Too long: may not be more than {_TOTAL_ANNOTATIONS} bytes"))
+        causes.append(
+            ("FieldValueTooLong", "metadata.annotations", f"Too long: may not be more than {_TOTAL_ANNOTATIONS} bytes")
+        )
     for at, owner in enumerate(meta.get("ownerReferences") or []):
         for field in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(field):
-                causes.append(errors.wrong(f"metadata.ownerReferences[{at}].{field}", owner.get(field, ""), "must not be empty"))
+                causes.append(
+                    errors.wrong(f"metadata.ownerReferences[{at}].{field}", owner.get(field, ""), "must not be empty")
+                )
     return causes
 
 
@@ -125,13 +129,31 @@ def _missing(value: Any, found: Type | None, path: str) -> list[Cause]:
 
 
 _LENIENT = {
-    ("ServicePort", "port"), ("ContainerPort", "containerPort"), ("Taint", "effect"), ("NodeSystemInfo", "machineID"),
-    ("Event", "metadata"), ("Event", "involvedObject"), ("PodSpec", "containers"), ("DaemonEndpoint", "Port"),
-    ("ContainerStatus", "imageID"), ("ContainerStatus", "image"), ("LeaseSpec", "holderIdentity"),
-    *(("NodeSystemInfo", name) for name in (
-        "bootID", "systemUUID", "kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion", "kubeProxyVersion",
-        "operatingSystem", "architecture",
-    )),
+    ("ServicePort", "port"),
+    ("ContainerPort", "containerPort"),
+    ("Taint", "effect"),
+    ("NodeSystemInfo", "machineID"),
+    ("Event", "metadata"),
+    ("Event", "involvedObject"),
+    ("PodSpec", "containers"),
+    ("DaemonEndpoint", "Port"),
+    ("ContainerStatus", "imageID"),
+    ("ContainerStatus", "image"),
+    ("LeaseSpec", "holderIdentity"),
+    *(
+        ("NodeSystemInfo", name)
+        for name in (
+            "bootID",
+            "systemUUID",
+            "kernelVersion",
+            "osImage",
+            "containerRuntimeVersion",
+            "kubeletVersion",
+            "kubeProxyVersion",
+            "operatingSystem",
+            "architecture",
+        )
+    ),
 }
 _WORDS = {("HTTPIngressPath", "pathType"): "pathType must be specified"}
 
@@ -184,7 +206,8 @@ def _config_map(obj: Object) -> list[Cause]:
 def _config_keys(obj: Object, field: str) -> list[Cause]:
     return [
         errors.wrong(f"{field}[{key}]", key, _CONFIG_KEY_TEXT)
-        for key in obj.get(field) or {} if not _CONFIG_KEY.fullmatch(key) or len(key) > 253 or key in (".", "..")
+        for key in obj.get(field) or {}
+        if not _CONFIG_KEY.fullmatch(key) or len(key) > 253 or key in (".", "..")
     ]
 
 
@@ -228,13 +251,19 @@ def _policy(obj: Object) -> list[Cause]:
                         ipaddress.ip_network(cidr)
                     except ValueError:
                         where = f"spec.{direction}[{at}].{peers}[{number}].ipBlock.cidr"
-                        causes.append(errors.wrong(where, cidr, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"))
+                        causes.append(
+                            errors.wrong(where, cidr, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
+                        )
     return causes
 
 
 _KINDS: dict[str, Callable[[Object], list[Cause]]] = {
     "Pod": lambda obj: validation_pod.check(obj["spec"]),
-    "Service": _service, "Secret": _secret, "ConfigMap": _config_map, "Ingress": _ingress, "NetworkPolicy": _policy,
+    "Service": _service,
+    "Secret": _secret,
+    "ConfigMap": _config_map,
+    "Ingress": _ingress,
+    "NetworkPolicy": _policy,
 }
 
 
@@ -244,7 +273,8 @@ def _changes(resource: Resource, before: Object, obj: Object) -> list[Cause]:
     if resource.kind in ("Secret", "ConfigMap") and before.get("immutable"):
         return [
             errors.prohibited(field, "field is immutable when `immutable` is set")
-            for field in ("immutable", "data", "binaryData") if before.get(field) != obj.get(field)
+            for field in ("immutable", "data", "binaryData")
+            if before.get(field) != obj.get(field)
         ]
     if resource.kind == "Secret" and before.get("type") != obj.get("type"):
         return [errors.wrong("type", obj.get("type"), "field is immutable")]

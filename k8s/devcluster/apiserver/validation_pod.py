@@ -44,7 +44,9 @@ def check(spec: Object) -> list[Cause]:
         causes.append(errors.wrong("spec.terminationGracePeriodSeconds", value, "must be greater than or equal to 0"))
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and deadline < 1:
-        causes.append(errors.wrong("spec.activeDeadlineSeconds", deadline, "must be between 1 and 2147483647, inclusive"))
+        causes.append(
+            errors.wrong("spec.activeDeadlineSeconds", deadline, "must be between 1 and 2147483647, inclusive")
+        )
     return causes
 
 
@@ -134,7 +136,9 @@ def _resources(where: str, resources: Object) -> list[Cause]:
         shown = (resources.get("requests") or {})[name]
         field = f"{where}.requests"
         if "/" in name and name not in limits:
-            causes.append(errors.required(f"{where}.limits", f"Limit must be set for non overcommitable resources: {name}"))
+            causes.append(
+                errors.required(f"{where}.limits", f"Limit must be set for non overcommitable resources: {name}")
+            )
         elif "/" in name and amount != limits[name]:
             text = f"must be equal to {name} limit of {resources['limits'][name]}"
             causes.append(errors.wrong(field, shown, text))
@@ -153,7 +157,11 @@ def check_change(before: Object, spec: Object) -> list[Cause]:
         return [errors.prohibited("spec", _UPDATE_TEXT)]
     old, new = before.get("tolerations") or [], spec.get("tolerations") or []
     if any(one not in new for one in old):
-        return [errors.prohibited("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")]
+        return [
+            errors.prohibited(
+                "spec.tolerations", "existing toleration can not be modified except its tolerationSeconds"
+            )
+        ]
     return []
 
 

@@ -10,15 +10,27 @@ from typing import Any
 Object = dict[str, Any]
 #: number of the field -> (name, what it is: a text, a flag, bytes, a map to one of them, or the fields of a message)
 _META = {
-    1: ("name", "text"), 2: ("generateName", "text"), 3: ("namespace", "text"), 11: ("labels", "map-text"),
+    1: ("name", "text"),
+    2: ("generateName", "text"),
+    3: ("namespace", "text"),
+    11: ("labels", "map-text"),
     12: ("annotations", "map-text"),
 }
 _KINDS: dict[str, dict[int, tuple[str, Any]]] = {
     "Namespace": {1: ("metadata", _META)},
     "ServiceAccount": {1: ("metadata", _META)},
-    "ConfigMap": {1: ("metadata", _META), 2: ("data", "map-text"), 3: ("binaryData", "map-bytes"), 4: ("immutable", "flag")},
+    "ConfigMap": {
+        1: ("metadata", _META),
+        2: ("data", "map-text"),
+        3: ("binaryData", "map-bytes"),
+        4: ("immutable", "flag"),
+    },
     "Secret": {
-        1: ("metadata", _META), 2: ("data", "map-bytes"), 3: ("type", "text"), 4: ("stringData", "map-text"), 5: ("immutable", "flag"),
+        1: ("metadata", _META),
+        2: ("data", "map-bytes"),
+        3: ("type", "text"),
+        4: ("stringData", "map-text"),
+        5: ("immutable", "flag"),
     },
     "ResourceQuota": {1: ("metadata", _META), 2: ("spec", {1: ("hard", "map-quantity")})},
 }
@@ -34,7 +46,11 @@ def decode(content: bytes) -> Object:
     name = _bytes(kind).decode()
     if name not in _KINDS:
         raise ValueError(f"{name} is taken as JSON only")
-    return {"apiVersion": _bytes(version).decode(), "kind": name, **_message(_bytes(envelope.get(2, b"")), _KINDS[name])}
+    return {
+        "apiVersion": _bytes(version).decode(),
+        "kind": name,
+        **_message(_bytes(envelope.get(2, b"")), _KINDS[name]),
+    }
 
 
 def _bytes(value: int | bytes) -> bytes:
@@ -53,7 +69,9 @@ def _message(content: bytes, known: dict[int, tuple[str, Any]]) -> Object:
             result[name] = bool(value)
         elif what.startswith("map-"):
             entry = dict(_fields(_bytes(value)))
-            result.setdefault(name, {})[_bytes(entry[1]).decode()] = _value(_bytes(entry.get(2, b"")), what.removeprefix("map-"))
+            result.setdefault(name, {})[_bytes(entry[1]).decode()] = _value(
+                _bytes(entry.get(2, b"")), what.removeprefix("map-")
+            )
         elif what:
             text = _value(_bytes(value), what)
             if text:  # a Go client writes empty fields too

@@ -39,9 +39,15 @@ async def run(options: Any) -> None:
     async with Api.from_kubeconfig(options.kubeconfig, user_agent="devcluster-kubelet") as api:
         resources = capacity(options.capacity)
         context = Context(
-            api=api, events=Events(api, options.node_name), images=Images(Path(options.images_dir)), folder=folder,
-            node=options.node_name, allocatable=resources, hidden=[path for path in (folder, _SITE, Path.home()) if path != Path("/")],
-            namespaces=await _namespaces(options), backoff=float(getattr(options, "backoff", None) or 10.0),
+            api=api,
+            events=Events(api, options.node_name),
+            images=Images(Path(options.images_dir)),
+            folder=folder,
+            node=options.node_name,
+            allocatable=resources,
+            hidden=[path for path in (folder, _SITE, Path.home()) if path != Path("/")],
+            namespaces=await _namespaces(options),
+            backoff=float(getattr(options, "backoff", None) or 10.0),
         )
         if options.hollow:
             node = Node(api, options.node_name, resources, 0, getattr(options, "labels", None) or {})
@@ -94,5 +100,3 @@ async def _namespaces(options: Any) -> bool:
         )
         return tried.returncode == 0
     return False
-
-

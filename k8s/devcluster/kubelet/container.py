@@ -40,7 +40,9 @@ class Container:
         self._context, self._owner = context, owner
         self.spec, self.folder, self.init = spec, folder, init
         self.name: str = spec["name"]
-        self.state: Object = {"waiting": {"reason": "PodInitializing" if not init and self._has_init() else "ContainerCreating"}}
+        self.state: Object = {
+            "waiting": {"reason": "PodInitializing" if not init and self._has_init() else "ContainerCreating"}
+        }
         self.last: Object = {}
         self.ready = self.started = False
         self.attempt = max(self._attempts(), default=-1)
@@ -174,8 +176,12 @@ class Container:
     async def _not_started(self, failure: Object) -> Object:
         message = failure["message"]
         terminated = {
-            "exitCode": 128, "reason": "StartError", "message": message, "startedAt": "1970-01-01T00:00:00Z",
-            "finishedAt": _seconds(failure["finishedAt"]), "containerID": self.container_id,
+            "exitCode": 128,
+            "reason": "StartError",
+            "message": message,
+            "startedAt": "1970-01-01T00:00:00Z",
+            "finishedAt": _seconds(failure["finishedAt"]),
+            "containerID": self.container_id,
         }
         self.last = {"terminated": terminated}
         self.event("Warning", "Failed", f"Error: {message}")
@@ -206,10 +212,13 @@ class Container:
             await probes.watch(self.spec["startupProbe"], target, partial(self._probed, process, "Startup"))
         self.started, self.ready = True, "readinessProbe" not in self.spec
         self._owner.changed()
-        await asyncio.gather(*(
-            probes.watch(self.spec[key], target, partial(self._probed, process, kind))
-            for kind, key in (("Readiness", "readinessProbe"), ("Liveness", "livenessProbe")) if key in self.spec
-        ))
+        await asyncio.gather(
+            *(
+                probes.watch(self.spec[key], target, partial(self._probed, process, kind))
+                for kind, key in (("Readiness", "readinessProbe"), ("Liveness", "livenessProbe"))
+                if key in self.spec
+            )
+        )
 
     async def _probed(self, process: Process, kind: str, verdict: bool | None, text: str) -> bool:
         """Take in a probe's verdict; whether the probing is over."""
@@ -247,8 +256,10 @@ class Container:
         """The `terminated` state of a run that is over."""
         started = process.started or {"startedAt": result["finishedAt"]}
         state = {
-            "exitCode": result["exitCode"], "reason": "Completed" if result["exitCode"] == 0 else "Error",
-            "startedAt": _seconds(started["startedAt"]), "finishedAt": _seconds(result["finishedAt"]),
+            "exitCode": result["exitCode"],
+            "reason": "Completed" if result["exitCode"] == 0 else "Error",
+            "startedAt": _seconds(started["startedAt"]),
+            "finishedAt": _seconds(result["finishedAt"]),
             "containerID": self.container_id,
         }
         if result.get("unknown"):

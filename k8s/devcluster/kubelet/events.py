@@ -37,7 +37,9 @@ class Events:
         self._seen: dict[tuple[str, ...], _Seen] = {}
         self._queue: asyncio.Queue[tuple[_Seen, Object]] = asyncio.Queue(maxsize=2000)
 
-    def pod(self, pod: Object, kind: str, reason: str, message: str, container: str = "", *, init: bool = False) -> None:
+    def pod(
+        self, pod: Object, kind: str, reason: str, message: str, container: str = "", *, init: bool = False
+    ) -> None:
         """Record an event (`kind` Normal or Warning) about a pod or one of its containers."""
         meta = pod["metadata"]
         field = f"spec.{'initContainers' if init else 'containers'}{{{container}}}" if container else ""
@@ -53,15 +55,28 @@ class Events:
                 self._seen.pop(next(iter(self._seen)))
         seen.at = time.monotonic()
         involved = {
-            "apiVersion": "v1", "kind": "Pod", "namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"],
-            "resourceVersion": meta.get("resourceVersion", ""), "fieldPath": field,
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "namespace": meta["namespace"],
+            "name": meta["name"],
+            "uid": meta["uid"],
+            "resourceVersion": meta.get("resourceVersion", ""),
+            "fieldPath": field,
         }
         source = {"component": "kubelet", "host": self._node}
         body = {
-            "apiVersion": "v1", "kind": "Event", "metadata": {"name": seen.name, "namespace": seen.namespace},
-            "involvedObject": {name: value for name, value in involved.items() if value}, "type": kind, "reason": reason,
-            "message": message[:1024], "source": source, "reportingComponent": "kubelet", "reportingInstance": self._node,
-            "firstTimestamp": now(), "lastTimestamp": now(),
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": seen.name, "namespace": seen.namespace},
+            "involvedObject": {name: value for name, value in involved.items() if value},
+            "type": kind,
+            "reason": reason,
+            "message": message[:1024],
+            "source": source,
+            "reportingComponent": "kubelet",
+            "reportingInstance": self._node,
+            "firstTimestamp": now(),
+            "lastTimestamp": now(),
         }
         try:
             self._queue.put_nowait((seen, body))
@@ -85,9 +100,7 @@ class Events:
         count = seen.count
         if seen.written:
             change = {"count": count, "lastTimestamp": body["lastTimestamp"]}
-            await self._api.call(
-                "PATCH", path_of("events", seen.namespace, seen.name), change, content_type=MERGE
-            )
+            await self._api.call("PATCH", path_of("events", seen.namespace, seen.name), change, content_type=MERGE)
         else:
             await self._api.call("POST", path_of("events", seen.namespace), {**body, "count": count})
         seen.written = count

@@ -52,9 +52,14 @@ class Images:
                 if "requires" in entry and not shutil.which(entry["requires"]):
                     return None
                 return Image(
-                    name=name, path=":".join([*entry.get("path", []), _SYSTEM_PATH]), env=entry.get("env", {}),
-                    home=entry.get("home", "/root"), workdir=entry.get("workdir", "/"),
-                    command=tuple(entry.get("command", [])), uid=entry.get("uid", 0), gid=entry.get("gid", 0),
+                    name=name,
+                    path=":".join([*entry.get("path", []), _SYSTEM_PATH]),
+                    env=entry.get("env", {}),
+                    home=entry.get("home", "/root"),
+                    workdir=entry.get("workdir", "/"),
+                    command=tuple(entry.get("command", [])),
+                    uid=entry.get("uid", 0),
+                    gid=entry.get("gid", 0),
                 )
         return None
 

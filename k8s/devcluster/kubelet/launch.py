@@ -12,12 +12,17 @@ from .volumes import Mount, Volumes, fetch, texts
 Object = dict[str, Any]
 
 
-async def describe(context: Context, pod: Object, container: Object, image: Image, *, volumes: Volumes, ip: str) -> Object:
+async def describe(
+    context: Context, pod: Object, container: Object, image: Image, *, volumes: Volumes, ip: str
+) -> Object:
     """The shim's spec of a container. Raises ConfigError (a kubelet's words) and ApiError."""
     found = await fetch(context.api, pod["metadata"]["namespace"], references(container))
     own = environment(pod, container, texts(found), ip=ip, node=context.allocatable)
     base = {
-        "PATH": image.path, "HOME": image.home, "LANG": "C.UTF-8", "TZ": os.environ.get("TZ", "UTC"),
+        "PATH": image.path,
+        "HOME": image.home,
+        "LANG": "C.UTF-8",
+        "TZ": os.environ.get("TZ", "UTC"),
         "HOSTNAME": pod["spec"].get("hostname") or pod["metadata"]["name"],
     }
     env = base | image.env | own
@@ -29,14 +34,20 @@ async def describe(context: Context, pod: Object, container: Object, image: Imag
     cwd = container.get("workingDir") or image.workdir
     mounts = _with_home(volumes, container, image)
     if context.namespaces:
-        return {"argv": argv, "env": env, "cwd": cwd, "namespace": _namespace(context, pod, container, image, volumes, mounts)}
+        return {
+            "argv": argv,
+            "env": env,
+            "cwd": cwd,
+            "namespace": _namespace(context, pod, container, image, volumes, mounts),
+        }
     translate = translator({mount.target: str(mount.source) for mount in mounts})
     env["TMPDIR"] = str(_folder(volumes, "tmp"))
     env = {name: value if name == "PATH" else translate(value) for name, value in env.items()}
     env["HOME"] = translate(env["HOME"]) if Path(translate(env["HOME"])).is_dir() else str(_folder(volumes, "root"))
     cwd = translate(cwd)
     return {
-        "argv": [translate(word) for word in argv], "env": env,
+        "argv": [translate(word) for word in argv],
+        "env": env,
         "cwd": cwd if cwd != "/" and Path(cwd).is_dir() else str(_folder(volumes, "root")),
         "paths": {mount.target: str(mount.source) for mount in mounts},
     }
@@ -68,14 +79,17 @@ def _namespace(
     listed += [[None, str(folder), False] for folder in context.hidden if str(folder) not in taken]
     listed += [[str(folder), str(folder), True] for folder in _covered(context, [str(entry[1]) for entry in listed])]
     return {
-        "uid": security.get("runAsUser", image.uid), "gid": security.get("runAsGroup", image.gid),
-        "root": str(_folder(volumes, "newroot")), "mounts": listed,
+        "uid": security.get("runAsUser", image.uid),
+        "gid": security.get("runAsGroup", image.gid),
+        "root": str(_folder(volumes, "newroot")),
+        "mounts": listed,
     }
 
 
 def _covered(context: Context, targets: list[str]) -> list[Path]:
     """Of the folders that pods need, those that one of the mounts would cover."""
     return [
-        folder for folder in dict.fromkeys(path.resolve() for path in context.images.kept)
+        folder
+        for folder in dict.fromkeys(path.resolve() for path in context.images.kept)
         if any(folder.is_relative_to(target) for target in targets)
     ]

@@ -44,7 +44,9 @@ def wanted(query: dict[str, str]) -> Wanted:
     return Wanted(
         tail=int(query["tailLines"]) if query.get("tailLines") else None,
         limit=int(query["limitBytes"]) if query.get("limitBytes") else None,
-        since=since, stamps=query.get("timestamps") in ("true", "1"), follow=query.get("follow") in ("true", "1"),
+        since=since,
+        stamps=query.get("timestamps") in ("true", "1"),
+        follow=query.get("follow") in ("true", "1"),
     )
 
 
@@ -70,7 +72,7 @@ async def read(process: Process, options: Wanted) -> AsyncIterator[bytes]:
     position = process.log.stat().st_size if process.log.exists() else 0
     inode = process.log.stat().st_ino if process.log.exists() else 0
     shown = [text for line in _stored(process.log) if line.endswith(b"\n") and (text := _show(line, options))]
-    for text in shown if options.tail is None else shown[len(shown) - min(options.tail, len(shown)):]:
+    for text in shown if options.tail is None else shown[len(shown) - min(options.tail, len(shown)) :]:
         piece = text if left < 0 else text[:left]
         left -= len(piece) if left >= 0 else 0
         yield piece
@@ -155,8 +157,13 @@ def _certificate() -> ssl.SSLContext:
     day = datetime.timedelta(days=1)
     today = datetime.datetime.fromtimestamp(seconds(now()), datetime.UTC)
     built = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(x509.random_serial_number()).not_valid_before(today - day).not_valid_after(today + 3650 * day)
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(today - day)
+        .not_valid_after(today + 3650 * day)
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM

@@ -21,8 +21,10 @@ _NOT_READY = "node.kubernetes.io/not-ready"
 def capacity(given: dict[str, str] | None) -> dict[str, str]:
     """What the node has: the machine's CPUs, memory and disk, or what was given, and room for pods."""
     machine = {
-        "cpu": str(os.cpu_count() or 1), "memory": f"{psutil.virtual_memory().total // 1024}Ki",
-        "ephemeral-storage": f"{psutil.disk_usage('/').total // 1024}Ki", "pods": "110",
+        "cpu": str(os.cpu_count() or 1),
+        "memory": f"{psutil.virtual_memory().total // 1024}Ki",
+        "ephemeral-storage": f"{psutil.disk_usage('/').total // 1024}Ki",
+        "pods": "110",
     }
     return machine | (given or {})
 
@@ -35,12 +37,22 @@ class Node:
         machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
         system = platform.system().lower()
         self._labels = {
-            "kubernetes.io/hostname": name, "kubernetes.io/os": system, "kubernetes.io/arch": machine, **labels,
+            "kubernetes.io/hostname": name,
+            "kubernetes.io/os": system,
+            "kubernetes.io/arch": machine,
+            **labels,
         }
         self._info = {
-            "operatingSystem": system, "architecture": machine, "kernelVersion": platform.release(),
-            "osImage": platform.platform(), "kubeletVersion": "v1.36.0-devcluster", "kubeProxyVersion": "",
-            "containerRuntimeVersion": "devcluster://1", "machineID": "", "systemUUID": "", "bootID": "",
+            "operatingSystem": system,
+            "architecture": machine,
+            "kernelVersion": platform.release(),
+            "osImage": platform.platform(),
+            "kubeletVersion": "v1.36.0-devcluster",
+            "kubeProxyVersion": "",
+            "containerRuntimeVersion": "devcluster://1",
+            "machineID": "",
+            "systemUUID": "",
+            "bootID": "",
         }
         self._since = now()
 
@@ -78,12 +90,20 @@ class Node:
 
     def _status(self) -> Object:
         ready = {
-            "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status",
-            "lastHeartbeatTime": now(), "lastTransitionTime": self._since,
+            "type": "Ready",
+            "status": "True",
+            "reason": "KubeletReady",
+            "message": "kubelet is posting ready status",
+            "lastHeartbeatTime": now(),
+            "lastTransitionTime": self._since,
         }
         calm = [
             {
-                "type": name, "status": "False", "reason": reason, "message": message, "lastHeartbeatTime": now(),
+                "type": name,
+                "status": "False",
+                "reason": reason,
+                "message": message,
+                "lastHeartbeatTime": now(),
                 "lastTransitionTime": self._since,
             }
             for name, reason, message in (
@@ -93,7 +113,10 @@ class Node:
             )
         ]
         return {
-            "capacity": self._resources, "allocatable": self._resources, "conditions": [*calm, ready],
+            "capacity": self._resources,
+            "allocatable": self._resources,
+            "conditions": [*calm, ready],
             "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": self._name}],
-            "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}}, "nodeInfo": self._info,
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}},
+            "nodeInfo": self._info,
         }

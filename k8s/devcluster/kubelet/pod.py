@@ -36,15 +36,18 @@ class Pod:
         self.ip = context.addresses.claim(self.uid, kept.get("ip"))
         self._started = obj.get("status", {}).get("startTime") or kept.get("started") or now()
         meta = obj["metadata"]
-        path.write_text(json.dumps(
-            {"ip": self.ip, "started": self._started, "name": meta["name"], "namespace": meta["namespace"]}
-        ))
+        path.write_text(
+            json.dumps({"ip": self.ip, "started": self._started, "name": meta["name"], "namespace": meta["namespace"]})
+        )
         self.volumes = Volumes(context.api, obj, self.folder / "volumes", context.folder / "volumes", self.ip)
         spec = obj["spec"]
         self.init = [self._container(one, init=True) for one in spec.get("initContainers") or []]
         self.main = [self._container(one, init=False) for one in spec["containers"]]
         was = obj.get("status", {})
-        self._final = was.get("phase") in ("Succeeded", "Failed")  # it ended under a kubelet before us: only its log is left
+        self._final = was.get("phase") in (
+            "Succeeded",
+            "Failed",
+        )  # it ended under a kubelet before us: only its log is left
         self._ending: Object | None = None
         self._dirty = asyncio.Event()
         self._terminating: asyncio.Task[None] | None = None
@@ -146,9 +149,7 @@ class Pod:
         return self._final or self._status()["phase"] in ("Succeeded", "Failed")
 
     def _status(self) -> Object:
-        return status.build(
-            self.obj, self.init, self.main, ip=self.ip, started=self._started, ending=self._ending
-        )
+        return status.build(self.obj, self.init, self.main, ip=self.ip, started=self._started, ending=self._ending)
 
     async def _write(self) -> None:
         failures = 0
@@ -238,7 +239,8 @@ class Pod:
             if _usage(self.volumes.path(name)) > quantity(limit):
                 return f'Usage of EmptyDir volume "{name}" exceeds the limit "{limit}". '
         limits = [
-            one["resources"]["limits"]["ephemeral-storage"] for one in self.obj["spec"]["containers"]
+            one["resources"]["limits"]["ephemeral-storage"]
+            for one in self.obj["spec"]["containers"]
             if one.get("resources", {}).get("limits", {}).get("ephemeral-storage")
         ]
         if limits and len(limits) == len(self.main) and _usage(self.folder) > sum(map(quantity, limits)):

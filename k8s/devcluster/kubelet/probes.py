@@ -113,8 +113,12 @@ async def _exec(command: list[str], target: Target, timeout: float) -> str:
     translate = translator(spec.get("paths", {}))
     env = {"SHIM_ARGV": json.dumps([translate(word) for word in command])}
     child = await asyncio.create_subprocess_exec(
-        *shim("exec", str(state["pid"]) if state else "0", str(target.process.folder)), env=env, cwd="/",
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
+        *shim("exec", str(state["pid"]) if state else "0", str(target.process.folder)),
+        env=env,
+        cwd="/",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
     )
     try:
         output, _ = await asyncio.wait_for(child.communicate(), timeout)
@@ -124,4 +128,8 @@ async def _exec(command: list[str], target: Target, timeout: float) -> str:
         if child.returncode is None:
             os.killpg(child.pid, 9)
             await child.wait()
-    return "" if child.returncode == 0 else output[-1024:].decode(errors="replace").strip() or f"exit code {child.returncode}"
+    return (
+        ""
+        if child.returncode == 0
+        else output[-1024:].decode(errors="replace").strip() or f"exit code {child.returncode}"
+    )

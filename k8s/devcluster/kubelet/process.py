@@ -49,8 +49,13 @@ class Process:
         path.write_text(json.dumps({**spec, "log": str(self.log)}))
         with (self.folder / "shim.err").open("wb") as errors:
             child = subprocess.Popen(
-                shim("run", str(self.folder)), env={}, cwd="/", start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+                shim("run", str(self.folder)),
+                env={},
+                cwd="/",
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
             )
         _children.append(child)
         deadline = time.monotonic() + _START
@@ -61,7 +66,9 @@ class Process:
             raise StartError(error["message"])
         if not self._read("state.json"):
             child.kill()
-            raise StartError((self.folder / "shim.err").read_text(errors="replace")[-500:] or "the container did not start")
+            raise StartError(
+                (self.folder / "shim.err").read_text(errors="replace")[-500:] or "the container did not start"
+            )
 
     @property
     def started(self) -> Object | None:

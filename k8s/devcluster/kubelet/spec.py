@@ -10,8 +10,22 @@ Object = dict[str, Any]
 _REFERENCE = re.compile(r"\$(\$|\(([A-Za-z_.][\w.-]*)\))")
 _QUANTITY = re.compile(r"^([+-]?[0-9.]+(?:[eE][+-]?\d+)?)(m|u|n|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
 _UNITS = {
-    None: 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
-    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60,
+    None: 1.0,
+    "n": 1e-9,
+    "u": 1e-6,
+    "m": 1e-3,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "P": 1e15,
+    "E": 1e18,
+    "Ki": 2.0**10,
+    "Mi": 2.0**20,
+    "Gi": 2.0**30,
+    "Ti": 2.0**40,
+    "Pi": 2.0**50,
+    "Ei": 2.0**60,
 }
 
 
@@ -104,7 +118,9 @@ _KEY = (("secret", "secretKeyRef"), ("configmap", "configMapKeyRef"))
 Sources = Mapping[tuple[str, str], Mapping[str, str]]
 
 
-def environment(pod: Object, container: Object, sources: Sources, *, ip: str, node: Mapping[str, str]) -> dict[str, str]:
+def environment(
+    pod: Object, container: Object, sources: Sources, *, ip: str, node: Mapping[str, str]
+) -> dict[str, str]:
     """The variables that the spec sets, expanded in their order. Raises ConfigError in a kubelet's words."""
     env: dict[str, str] = {}
     for entry in container.get("envFrom") or []:
@@ -122,7 +138,13 @@ def environment(pod: Object, container: Object, sources: Sources, *, ip: str, no
 
 
 def _value(
-    pod: Object, container: Object, entry: Object, sources: Sources, env: Mapping[str, str], ip: str, node: Mapping[str, str]
+    pod: Object,
+    container: Object,
+    entry: Object,
+    sources: Sources,
+    env: Mapping[str, str],
+    ip: str,
+    node: Mapping[str, str],
 ) -> str | None:
     source = entry.get("valueFrom")
     if not source:

@@ -77,9 +77,15 @@ def conditions(pod: Object, init: Sequence[Shown], main: Sequence[Shown], phase_
 def shown(container: Shown) -> Object:
     """The entry of a container in containerStatuses."""
     return {
-        "name": container.name, "state": container.state, "lastState": container.last, "ready": container.ready,
-        "started": container.started, "restartCount": container.restarts, "image": container.spec["image"],
-        "imageID": container.spec["image"] if container.container_id else "", "containerID": container.container_id,
+        "name": container.name,
+        "state": container.state,
+        "lastState": container.last,
+        "ready": container.ready,
+        "started": container.started,
+        "restartCount": container.restarts,
+        "image": container.spec["image"],
+        "imageID": container.spec["image"] if container.container_id else "",
+        "containerID": container.container_id,
     }
 
 
@@ -89,9 +95,15 @@ def build(
     """The whole status but for the conditions of others; `ending` is phase, reason and message of an eviction."""
     phase_now = (ending or {}).get("phase") or phase(pod, init, main)
     status = {
-        "phase": phase_now, "hostIP": "127.0.0.1", "hostIPs": [{"ip": "127.0.0.1"}], "podIP": ip, "podIPs": [{"ip": ip}],
-        "startTime": started, "conditions": conditions(pod, init, main, phase_now),
-        "containerStatuses": [shown(one) for one in main], **(ending or {}),
+        "phase": phase_now,
+        "hostIP": "127.0.0.1",
+        "hostIPs": [{"ip": "127.0.0.1"}],
+        "podIP": ip,
+        "podIPs": [{"ip": ip}],
+        "startTime": started,
+        "conditions": conditions(pod, init, main, phase_now),
+        "containerStatuses": [shown(one) for one in main],
+        **(ending or {}),
     }
     if init:
         status["initContainerStatuses"] = [shown(one) for one in init]

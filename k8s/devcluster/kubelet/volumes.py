@@ -64,7 +64,8 @@ class Volumes:
     def limits(self) -> dict[str, str]:
         """The size limits of the pod's empty folders, by volume name."""
         return {
-            name: volume["emptyDir"]["sizeLimit"] for name, volume in self._specs.items()
+            name: volume["emptyDir"]["sizeLimit"]
+            for name, volume in self._specs.items()
             if (volume.get("emptyDir") or {}).get("sizeLimit")
         }
 
@@ -85,7 +86,9 @@ class Volumes:
             source = volume
         else:
             kind = next((key for key in volume if key != "name"), "?")
-            raise ConfigError(f'MountVolume.SetUp failed for volume "{name}" : volumes of type {kind} are not supported here')
+            raise ConfigError(
+                f'MountVolume.SetUp failed for volume "{name}" : volumes of type {kind} are not supported here'
+            )
         default = next(iter(source[key] for key in source if key != "name")).get("defaultMode", 0o644)
         sources = volume["projected"].get("sources") or [] if "projected" in volume else [source]
         try:
@@ -104,8 +107,12 @@ class Volumes:
                 return await self._data(kind, source[key], default)
         if "downwardAPI" in source:
             return {
-                item["path"]: (field_ref(self._pod, item["fieldRef"]["fieldPath"], self._ip).encode(), item.get("mode", default))
-                for item in source["downwardAPI"].get("items") or [] if "fieldRef" in item
+                item["path"]: (
+                    field_ref(self._pod, item["fieldRef"]["fieldPath"], self._ip).encode(),
+                    item.get("mode", default),
+                )
+                for item in source["downwardAPI"].get("items") or []
+                if "fieldRef" in item
             }
         if "serviceAccountToken" in source:
             return {source["serviceAccountToken"]["path"]: (await self._token(source["serviceAccountToken"]), default)}
@@ -128,10 +135,15 @@ class Volumes:
     async def _token(self, source: Object) -> bytes:
         meta, spec = self._pod["metadata"], self._pod["spec"]
         audiences = [source["audience"]] if source.get("audience") else None
-        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {
-            "audiences": audiences, "expirationSeconds": max(24 * 3600, source.get("expirationSeconds", 3600)),
-            "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]},
-        }}
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {
+                "audiences": audiences,
+                "expirationSeconds": max(24 * 3600, source.get("expirationSeconds", 3600)),
+                "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]},
+            },
+        }
         account = spec.get("serviceAccountName") or "default"
         answer = await self._api.call("POST", path_of("serviceaccounts", meta["namespace"], account, "token"), body)
         return str(answer["status"]["token"]).encode()
