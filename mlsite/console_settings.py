@@ -17,7 +17,6 @@ def _icon(request: HttpRequest) -> str:
 
 def _account_links(request: HttpRequest) -> list[dict[str, Any]]:
     return [
-        {"title": "Back to the site", "link": "/"},
         {"title": "Change password", "link": reverse("account_change_password")},
     ]
 

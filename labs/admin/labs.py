@@ -13,7 +13,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
+from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
@@ -33,26 +33,32 @@ from .scoped import ReachableFilter, ScopedAdmin
 LONG = ("log_tail", "cluster_events", "steps", "applied", "parameters", "password_hash")
 
 
+WHICH = {
+    "now": ("There now", ~Q(state=State.ENDED)),
+    "running": ("Running", Q(state=State.RUNNING)),
+    "starting": ("Starting or waiting", Q(state__in=(State.REQUESTED, State.QUEUED, State.STARTING))),
+    "failed": ("Failed", Q(end_reason=EndReason.FAILED)),
+    "ended": ("Ended", Q(state=State.ENDED)),
+    "all": ("All", Q()),
+}
+
+
 class WhichFilter(DropdownFilter):
     """What is there now, unless something else is asked for."""
 
-    title = "which"
+    title = "state"
     parameter_name = "which"
     all_option = None
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("now", "There now"), ("failed", "Failed"), ("ended", "Ended"), ("all", "All")]
+        return [(name, title) for name, (title, _) in WHICH.items()]
 
     def value(self) -> str:
-        return super().value() or "now"
+        asked = super().value()
+        return asked if asked in WHICH else "now"
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
-        rules = {
-            "now": ~Q(state=State.ENDED),
-            "failed": Q(end_reason=EndReason.FAILED),
-            "ended": Q(state=State.ENDED),
-        }
-        return queryset.filter(rules.get(self.value(), Q()))
+        return queryset.filter(WHICH[self.value()][1])
 
 
 @admin.register(Lab)
@@ -71,7 +77,6 @@ class LabAdmin(ScopedAdmin):
     list_select_related = ("owner", "instance", "cluster")
     list_filter = (
         WhichFilter,
-        ("state", ChoicesDropdownFilter),
         ("instance", ReachableFilter),
         ("cluster", ReachableFilter),
     )

@@ -227,4 +227,5 @@ def test_the_policy_of_the_console_is_its_own_and_tight(world: World) -> None:
     assert directives["script-src"] == "'self' 'unsafe-eval'"
     assert directives["style-src"] == "'self'"
     assert directives["frame-ancestors"] == "'none'"
+    assert "unsafe-inline" not in policy
     assert "unsafe-eval" not in client.get("/accounts/login/").headers.get("Content-Security-Policy", "")
