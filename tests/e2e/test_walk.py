@@ -57,7 +57,7 @@ def _approve(browser: Browser, stack: Stack) -> None:
     page.goto(f"{stack.url}/console/")
     row = page.locator("li", has_text="new@example.org")
     row.get_by_role("button", name="Approve").click()
-    expect(page.locator("li.c-requests", has_text="new@example.org")).to_have_count(0)
+    expect(page.locator(".c-requests li", has_text="new@example.org")).to_have_count(0)
     page.context.close()
 
 
