@@ -24,6 +24,8 @@ CSRF_TRUSTED_ORIGINS = [SITE_URL]
 SITE_IDENTITY = env.text("SITE_IDENTITY", "mlsite")
 #: The name in the page head and in mails where no instance gives its own.
 SITE_TITLE = env.text("SITE_TITLE", "Labs")
+#: Whether labs may run on the embedded cluster, as processes of this machine.
+EMBEDDED_CLUSTER = DEBUG
 #: Minutes after which a workload that never answered is given up.
 START_DEADLINE_MINUTES = env.number("START_DEADLINE_MINUTES", 15)
 #: Size of a lab's home folder and of /data, in GiB; both live as long as the lab.

@@ -5,11 +5,16 @@ from __future__ import annotations
 import functools
 import os
 
+from django.conf import settings
+
 from k8s.client import Client
+from k8s.errors import Unavailable
 from labs.models import Cluster
 from labs.models.cluster import Connection
 
 USER_TIMEOUT = 5.0
+#: Part of the version by which the embedded cluster tells what it is.
+EMBEDDED = "devcluster"
 
 
 def client(cluster: Cluster) -> Client:
@@ -30,4 +35,9 @@ def _in_cluster() -> Client:
 
 @functools.lru_cache(maxsize=32)
 def _from_file(path: str, changed: int) -> Client:
-    return Client.from_kubeconfig(path, timeout=USER_TIMEOUT)
+    found = Client.from_kubeconfig(path, timeout=USER_TIMEOUT)
+    if not settings.EMBEDDED_CLUSTER and EMBEDDED in found.version():
+        raise Unavailable(
+            "The embedded cluster is for laptops: it runs labs as processes of this machine. It needs DEBUG."
+        )
+    return found

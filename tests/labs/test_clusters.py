@@ -1,0 +1,34 @@
+"""Connections to clusters."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from k8s.errors import Unavailable
+from labs.models import Cluster
+from labs.services import clusters
+
+pytestmark = pytest.mark.skipif(bool(os.environ.get("TEST_KUBECONFIG")), reason="needs the embedded cluster")
+
+
+def test_the_embedded_cluster_is_refused_outside_of_debug(kubeconfig: str, settings: object) -> None:
+    cluster = Cluster(connection="file", kubeconfig_file=kubeconfig)
+    clusters._from_file.cache_clear()
+    settings.EMBEDDED_CLUSTER = False  # type: ignore[attr-defined]
+    with pytest.raises(Unavailable, match="for laptops"):
+        clusters.client(cluster)
+    settings.EMBEDDED_CLUSTER = True  # type: ignore[attr-defined]
+    assert clusters.client(cluster).version()
+
+
+def test_a_changed_kubeconfig_is_read_again(kubeconfig: str, tmp_path: object, settings: object) -> None:
+    settings.EMBEDDED_CLUSTER = True  # type: ignore[attr-defined]
+    copy = tmp_path / "kubeconfig"  # type: ignore[operator]
+    copy.write_text(open(kubeconfig).read())
+    cluster = Cluster(connection="file", kubeconfig_file=str(copy))
+    first = clusters.client(cluster)
+    assert clusters.client(cluster) is first
+    os.utime(copy, ns=(1, 1))
+    assert clusters.client(cluster) is not first
