@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,7 @@ def test_the_embedded_cluster_is_refused_outside_of_debug(kubeconfig: str, setti
 def test_a_changed_kubeconfig_is_read_again(kubeconfig: str, tmp_path: object, settings: object) -> None:
     settings.EMBEDDED_CLUSTER = True  # type: ignore[attr-defined]
     copy = tmp_path / "kubeconfig"  # type: ignore[operator]
-    copy.write_text(open(kubeconfig).read())
+    copy.write_text(Path(kubeconfig).read_text())
     cluster = Cluster(connection="file", kubeconfig_file=str(copy))
     first = clusters.client(cluster)
     assert clusters.client(cluster) is first
