@@ -9,11 +9,30 @@ from typing import Any
 Object = dict[str, Any]
 
 _BASELINE_CAPABILITIES = {
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID",
-    "SETPCAP", "SETUID", "SYS_CHROOT",
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
 }
 _RESTRICTED_VOLUMES = {
-    "configMap", "downwardAPI", "emptyDir", "projected", "secret", "csi", "ephemeral", "persistentVolumeClaim", "image",
+    "configMap",
+    "downwardAPI",
+    "emptyDir",
+    "projected",
+    "secret",
+    "csi",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "image",
 }
 _LABEL = "pod-security.kubernetes.io/"
 
@@ -33,7 +52,11 @@ def level_of(namespace_labels: dict[str, str], mode: str) -> tuple[str, str]:
 
 
 def _containers(spec: Object) -> list[Object]:
-    return [*(spec.get("initContainers") or []), *(spec.get("containers") or []), *(spec.get("ephemeralContainers") or [])]
+    return [
+        *(spec.get("initContainers") or []),
+        *(spec.get("containers") or []),
+        *(spec.get("ephemeralContainers") or []),
+    ]
 
 
 def _security(one: Object) -> Object:
@@ -111,7 +134,11 @@ def _capabilities(spec: Object) -> str:
 
 
 def _volumes(spec: Object) -> str:
-    bad = [(volume["name"], kind) for volume in spec.get("volumes") or [] for kind in set(volume) - {"name"} - _RESTRICTED_VOLUMES]
+    bad = [
+        (volume["name"], kind)
+        for volume in spec.get("volumes") or []
+        for kind in set(volume) - {"name"} - _RESTRICTED_VOLUMES
+    ]
     if not bad:
         return ""
     kinds = sorted({kind for _, kind in bad})
@@ -163,8 +190,21 @@ def _seccomp(spec: Object) -> str:
 
 _Check = Callable[[Object], str]
 _BASELINE: tuple[_Check, ...] = (
-    _baseline_capabilities, _host_namespaces, _host_path, _host_ports, _privileged, _seccomp_baseline,
+    _baseline_capabilities,
+    _host_namespaces,
+    _host_path,
+    _host_ports,
+    _privileged,
+    _seccomp_baseline,
 )
 _RESTRICTED: tuple[_Check, ...] = (
-    _host_namespaces, _host_ports, _privileged, _escalation, _capabilities, _volumes, _non_root, _user, _seccomp,
+    _host_namespaces,
+    _host_ports,
+    _privileged,
+    _escalation,
+    _capabilities,
+    _volumes,
+    _non_root,
+    _user,
+    _seccomp,
 )
