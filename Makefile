@@ -10,11 +10,12 @@ ARGS ?=
 
 BIN := .venv/bin
 
-.PHONY: help run setup test lint code-check types-check imports-check migrations-check format lock hooks clean
+.PHONY: help run setup test bench lint code-check types-check imports-check migrations-check format lock hooks clean
 
 help:
 	@echo "make run               start the site with a demo: http://localhost:$(PORT)"
 	@echo "make test              all tests; some of them: make test ARGS=\"-k lifetime\""
+	@echo "make bench             how fast labs start and end, and what that costs"
 	@echo "make lint              what CI checks beside the tests"
 	@echo "make format            put the code into its form"
 	@echo "make migrations-check  fail when a migration is missing"
@@ -30,6 +31,9 @@ setup:
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: setup
+	$(BIN)/python -m bench.launches
 
 lint: code-check types-check imports-check migrations-check
 

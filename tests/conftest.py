@@ -40,8 +40,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An API server: that of TEST_KUBECONFIG, or an embedded one without a node."""
-    if given := os.environ.get("TEST_KUBECONFIG"):
+    """An API server: that of MLSITE_TEST_KUBECONFIG, or an embedded one without a node."""
+    if given := os.environ.get("MLSITE_TEST_KUBECONFIG"):
         yield given
         return
     from tests.support.devcluster import DevCluster

@@ -11,7 +11,7 @@ from k8s.errors import Unavailable
 from labs.models import Cluster
 from labs.services import clusters
 
-pytestmark = pytest.mark.skipif(bool(os.environ.get("TEST_KUBECONFIG")), reason="needs the embedded cluster")
+pytestmark = pytest.mark.skipif(bool(os.environ.get("MLSITE_TEST_KUBECONFIG")), reason="needs the embedded cluster")
 
 
 def test_the_embedded_cluster_is_refused_outside_of_debug(kubeconfig: str, settings: object) -> None:

@@ -1,4 +1,4 @@
-"""The reconciler, the observation and the sweep against a real API (the embedded one, or the one of TEST_KUBECONFIG)."""
+"""The reconciler, the observation and the sweep against a real API (the embedded one, or the one of MLSITE_TEST_KUBECONFIG)."""
 
 from __future__ import annotations
 
