@@ -179,6 +179,20 @@ class Client:
             raise
         return True
 
+    def delete_all(self, kind: str, namespace: str, *, labels: str, propagation: str = "Background") -> None:
+        """Asks for the removal of every object of a kind in a namespace that matches a label selector, in one call."""
+        if not labels:
+            raise ValueError("Without a selector everything would go.")
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        self._body(
+            "delete",
+            "DELETE",
+            path(kind, namespace),
+            query={"labelSelector": labels},
+            headers={"Content-Type": "application/json"},
+            body=options,
+        )
+
     def watch(
         self,
         kind: str,

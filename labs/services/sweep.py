@@ -13,26 +13,24 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
-from django_q.models import OrmQ
 
 from k8s import labels
 from k8s.client import Client
 from k8s.errors import Error
 from labs.models import Cluster, EndReason, Instance, State, Workload
+from labs.models.reconciled import changed, due
 from labs.models.workload import WANTED_STATES
 
 from . import clusters
-from .claims import free
 from .instances import end_what_is_over
-from .queue import enqueue
+from .queue import MOST_QUEUED, enqueue, remind, ring
 from .reconcile import finish, forget_applied
 from .rendering import WORKLOAD_KINDS
-from .stopping import end, fail
+from .stopping import end_many, fail
 from .waiting import promote_queued
 
 log = logging.getLogger(__name__)
-#: While a cluster is silent, its work is sent again every minute; the queue must not grow with that.
-MOST_QUEUED = 1000
+SETTLED = Q(observed_generation__gte=F("generation"))
 #: What one workload has on the cluster: kind → its metadata.
 Found = dict[str, dict[str, Any]]
 
@@ -57,9 +55,8 @@ def sweep(now: datetime.datetime) -> None:
 
 def end_due(now: datetime.datetime) -> int:
     """End what has expired, and give up what has not answered before its start deadline."""
-    ended = 0
-    for row in Workload.objects.expired(now).select_related("instance", "owner"):
-        ended += end(row, EndReason.EXPIRED, now=now)
+    expired = Workload.objects.expired(now).select_related("instance", "owner")
+    ended = len(end_many(expired, EndReason.EXPIRED, now=now)) if expired else 0
     for row in Workload.objects.overdue(now).select_related("instance", "owner"):
         ended += fail(row, row.diagnosis or TOO_SLOW, now=now)
     return ended
@@ -83,23 +80,15 @@ def promote_all(now: datetime.datetime) -> None:
 
 def send_again(now: datetime.datetime) -> None:
     """Queue the work on rows whose newest generation is not done and which nobody is at."""
-    room = max(0, MOST_QUEUED - OrmQ.objects.count())
-    unsettled = free(now) & ~_settled()
-    rows = Workload.objects.live().exclude(state=State.QUEUED).filter(unsettled).order_by("created_at")
-    for pk in rows.values_list("pk", flat=True)[:room]:
-        enqueue("reconcile_workload", pk)
-    for pk in Instance.objects.filter(unsettled).values_list("pk", flat=True)[:room]:
+    remind(now)
+    for pk in Instance.objects.filter(due(now)).values_list("pk", flat=True)[:MOST_QUEUED]:
         enqueue("reconcile_instance", pk)
-
-
-def _settled() -> Q:
-    return Q(observed_generation__gte=F("generation"))
 
 
 def compare(cluster: Cluster) -> None:
     """Hold what is on the cluster against the rows. Raises k8s.errors.Error when it does not answer."""
     # Rows that were settled before the lists must be in them; rows are read again after, so that what is listed has its row by then.
-    settled = set(Workload.objects.live().filter(_settled(), cluster=cluster, claim=None).values_list("pk", flat=True))
+    settled = set(Workload.objects.live().filter(SETTLED, cluster=cluster, claim=None).values_list("pk", flat=True))
     client = clusters.client(cluster)
     found = list_ours(client)
     rows = {row.pk: row for row in Workload.objects.live().filter(cluster=cluster).select_related("instance", "owner")}
@@ -114,15 +103,15 @@ def compare(cluster: Cluster) -> None:
 def _compare_one(client: Client, row: Workload, objects: Found) -> None:
     if row.state == State.STOPPING:
         if not objects:
-            finish(row)
+            finish([row])
         elif "Secret" in objects:
-            Workload.objects.filter(pk=row.pk).update(generation=F("generation") + 1)
-            enqueue("reconcile_workload", row.pk)
+            Workload.objects.filter(pk=row.pk).update(**changed())
+            ring([row.pk])
         elif all("deletionTimestamp" not in item for item in objects.values()):
             remove_orphan(client, objects)  # Its owner is gone, and yet it stays: no garbage collector took it.
     elif row.state in WANTED_STATES and set(objects) != set(WORKLOAD_KINDS):
         forget_applied(row)
-        enqueue("reconcile_workload", row.pk)
+        ring([row.pk])
 
 
 def list_ours(client: Client) -> dict[UUID, Found]:
