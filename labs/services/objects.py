@@ -69,7 +69,7 @@ def remove_many(client: Client, workloads: Sequence[Workload]) -> Sent:
     keys = ",".join(str(workload.pk) for workload in workloads)
     try:
         for kind in ("Pod", "Service", "Ingress", "Secret"):
-            client.delete_all(
+            client.delete_selected(
                 kind, namespace, labels=f"{labels.MANAGED_BY}={labels.MANAGER},{labels.WORKLOAD} in ({keys})"
             )
     except Error as problem:
