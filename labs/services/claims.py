@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -30,11 +31,12 @@ class Claim:
         """Those that are held."""
         return self._model.objects.filter(claim=self.token)
 
+    @transaction.atomic
     def take(self, candidates: QuerySet[Any]) -> int:
         """Claim those of the candidates at which nobody is. A slice of them is taken as it is. Returns how many."""
         now = timezone.now()
         # Workers at the same moment do not wait for each other, nor get the same rows. (SQLite writes one at a time anyway.)
-        chosen = candidates.select_for_update(skip_locked=True, of=("self",)).values("pk")
+        chosen = candidates.select_for_update(skip_locked=True, of=("self",), no_key=True).values("pk")
         free = self._model.objects.filter(unclaimed(now), pk__in=chosen)
         return int(free.update(claim=self.token, claimed_until=now + CLAIM))
 

@@ -37,7 +37,7 @@ def extend(workload: Workload, *, actor: User, minutes: int, now: datetime.datet
     if minutes < 1:
         raise Refusal("At least one minute more.", code="invalid", errors={"minutes": "At least one minute more."})
     with transaction.atomic():
-        Instance.objects.select_for_update().get(pk=workload.instance_id)
+        Instance.objects.select_for_update(no_key=True).get(pk=workload.instance_id)
         row = Workload.objects.select_related("instance", "owner", "template").get(pk=workload.pk)
         if row.state != State.RUNNING or row.expires_at is None or row.expires_at <= now:
             raise Refusal("Only a running lab can be extended.", code="not-running")

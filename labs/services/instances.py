@@ -75,7 +75,7 @@ def touch(instance_pk: Any) -> None:
 @transaction.atomic
 def save_instance(instance: Instance, *, actor: User, now: datetime.datetime) -> Instance:
     """Write a new or changed instance with its Event. Only site administrators make one, or change slug and cluster. Raises Refusal."""
-    old = Instance.objects.select_for_update().filter(pk=instance.pk).first() if instance.pk else None
+    old = Instance.objects.select_for_update(no_key=True).filter(pk=instance.pk).first() if instance.pk else None
     allowed = authority.can_change_instance(actor, instance) if old else actor.is_superuser
     if old and not actor.is_superuser and (old.slug, old.cluster_id) != (instance.slug, instance.cluster_id):
         allowed = False

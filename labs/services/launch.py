@@ -51,7 +51,11 @@ def launch(
     password_hash = hash_password(answers.password) if answers.password else ""
     try:
         with transaction.atomic():
-            locked = Instance.objects.select_for_update(of=("self",)).select_related("cluster").get(pk=instance.pk)
+            locked = (
+                Instance.objects.select_for_update(of=("self",), no_key=True)
+                .select_related("cluster")
+                .get(pk=instance.pk)
+            )
             _check_open(actor, locked, template, now)
             limits = limits_of(locked, actor)
             lifetime = _check_lifetime(limits, answers.lifetime_minutes)

@@ -61,7 +61,9 @@ def move_many(
     """
     allowed = [state for state, following in TRANSITIONS.items() if to in following]
     # Locked in one order everywhere, so that two of these never wait for each other.
-    rows = Workload.objects.select_for_update().filter(pk__in=[row.pk for row in workloads], state__in=allowed)
+    rows = Workload.objects.select_for_update(no_key=True).filter(
+        pk__in=[row.pk for row in workloads], state__in=allowed
+    )
     before = dict(rows.order_by("pk").values_list("pk", "state"))
     if not before:
         return set()

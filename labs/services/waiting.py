@@ -19,7 +19,7 @@ def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
     """Accept what waits, in its order, as far as there is room; returns how many. The first that does not fit holds its place."""
     promoted = 0
     with transaction.atomic():
-        instance = Instance.objects.select_for_update().filter(pk=instance_pk).first()
+        instance = Instance.objects.select_for_update(no_key=True).filter(pk=instance_pk).first()
         rows = (
             Workload.objects.filter(instance=instance, state=State.QUEUED)
             .select_related("instance", "owner")
