@@ -182,9 +182,8 @@ def test_long_list_comes_in_pages_and_only_what_is_wanted_of_it_is_kept() -> Non
     heard = Heard()
     heard.on_sync = told.append  # type: ignore[assignment]
     script = Script([first, last], [Answer(lines=[change("ADDED", "foreign", 8), change("ADDED", "c", 9)])])
-    with serving(script) as server:
-        with watching(server, heard, keep=lambda obj: obj["metadata"]["name"] != "foreign"):
-            wait_for(lambda: bool(heard.events))
+    with serving(script) as server, watching(server, heard, keep=lambda obj: obj["metadata"]["name"] != "foreign"):
+        wait_for(lambda: bool(heard.events))
     assert [item["metadata"] for item in told[0]] == [pod("a", 7)["metadata"], pod("b", 7)["metadata"]]
     assert heard.events[0] == ("ADDED", "c")
     assert [("continue=there" in request.path) for request in script.listed[:2]] == [False, True]
