@@ -153,15 +153,9 @@ class Client:
         return self._write("replace", "PUT", obj)
 
     def _write(self, verb: str, method: str, obj: dict[str, Any]) -> dict[str, Any]:
-        metadata = obj["metadata"]
-        written: dict[str, Any] = self._json(
-            verb,
-            method,
-            path(obj["kind"], metadata.get("namespace"), metadata["name"] if method == "PUT" else ""),
-            headers={"Content-Type": "application/json"},
-            body=obj,
-            about=obj["kind"],
-        )
+        where = obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"] if method == "PUT" else ""
+        headers = {"Content-Type": "application/json"}
+        written: dict[str, Any] = self._json(verb, method, path(*where), headers=headers, body=obj, about=obj["kind"])
         return written
 
     def apply(self, obj: dict[str, Any], *, manager: str = "mlsite", force: bool = True) -> dict[str, Any]:

@@ -149,10 +149,8 @@ class Election:
 
     def _look_again(self) -> None:
         """What was known was old: the watch has not told yet, or cannot."""
-        try:
-            self._note(self._client.get("Lease", self._name, self._namespace))
-        except NotFound:
-            self._note(None)
+        found = self._client.list("Lease", self._namespace, fields=f"metadata.name={self._name}").items
+        self._note(found[0] if found else None)
 
     def _hold(self, stop: threading.Event) -> None:
         """Renew until stopped, or until it is another's or has run out."""
