@@ -195,7 +195,7 @@ class Election:
 def _with(lease: Object, **changes: Any) -> Object:
     """The lease with these terms (None: without), for a compare-and-swap: it names the version that was seen."""
     spec = {**(lease.get("spec") or {}), **changes}
-    metadata = {key: lease["metadata"][key] for key in ("name", "namespace", "resourceVersion")}
+    metadata = {key: lease["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
