@@ -4,6 +4,7 @@ Only the transport of the official client is used (connection, credentials, TLS)
 they do not know and cost half a second to import.
 """
 
+import copy
 import json
 import random
 import re
@@ -32,6 +33,8 @@ __all__ = ["KINDS", "Client", "Conflict", "Error", "Gone", "Listing", "NotFound"
 
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 3.0
+#: Objects a page of a long list, as with client-go: the server need not hold the whole of a list in memory.
+PAGE_SIZE = 500
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Listing:
 
     items: list[dict[str, Any]]
     resource_version: str
+    #: Names the next page of a list that was asked for with a limit; empty on the last.
+    next_page: str = ""
 
 
 class Client:
@@ -98,6 +103,12 @@ class Client:
         """Drops the pooled connections; the client can still be used."""
         self._api.rest_client.close()
 
+    def impatient(self, timeout: float) -> Self:
+        """The same connections with another time-out (seconds) and no second try: for what soon loses its sense."""
+        other = copy.copy(self)
+        other._timeout, other._retries = timeout, 0
+        return other
+
     def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any]:
         """One object. Raises NotFound."""
         found: dict[str, Any] = self._json("get", "GET", path(kind, namespace, name))
@@ -111,12 +122,15 @@ class Client:
         labels: str = "",
         fields: str = "",
         metadata_only: bool = False,
+        limit: int = 0,
+        page: str = "",
     ) -> Listing:
         """All objects of a kind, in one namespace or in all, that match a label and a field selector.
 
-        With `metadata_only` the server sends no spec and no status.
+        With `metadata_only` the server sends no spec and no status. With `limit` at most so many, and `page` goes on
+        where the last page ended. Raises Gone when a page has been waited with for too long (minutes).
         """
-        query = {"labelSelector": labels, "fieldSelector": fields}
+        query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(limit or ""), "continue": page}
         headers = {"Accept": _METADATA_LIST} if metadata_only else {}
         found = self._json("list", "GET", path(kind, namespace), query=query, headers=headers)
         items = found.get("items") or []
@@ -124,7 +138,25 @@ class Client:
             for item in items:  # the items of a list come without them
                 item.setdefault("apiVersion", KINDS[kind].api_version)
                 item.setdefault("kind", kind)
-        return Listing(items, str(found.get("metadata", {}).get("resourceVersion", "")))
+        metadata = found.get("metadata", {})
+        return Listing(items, str(metadata.get("resourceVersion", "")), str(metadata.get("continue") or ""))
+
+    def create(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """A new object. Raises Conflict when there is one of the name, NotFound (no such namespace), Refused."""
+        return self._write("create", "POST", obj)
+
+    def replace(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """The object as a whole, only if it is still at the resourceVersion that it names (compare-and-swap).
+
+        Raises Conflict when it is not, NotFound, Refused.
+        """
+        return self._write("replace", "PUT", obj)
+
+    def _write(self, verb: str, method: str, obj: dict[str, Any]) -> dict[str, Any]:
+        where = obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"] if method == "PUT" else ""
+        headers = {"Content-Type": "application/json"}
+        written: dict[str, Any] = self._json(verb, method, path(*where), headers=headers, body=obj, about=obj["kind"])
+        return written
 
     def apply(self, obj: dict[str, Any], *, manager: str = "mlsite", force: bool = True) -> dict[str, Any]:
         """Makes the object so, whether it exists or not (server-side apply), in one call. Returns the whole object.

@@ -76,8 +76,7 @@ class Inbox:
             about = event.get("involvedObject", {})
             pk = self._workload_of.get(about.get("uid", ""))
             if pk is None:
-                if str(about.get("namespace", "")).startswith(NAMESPACE_PREFIX):
-                    self._early.append(event)
+                self._early.append(event)
                 return
             told = self._told.setdefault(pk, Told(pod=self._waiting.get(pk)))
             told.events.append(event)
@@ -124,6 +123,11 @@ def _key(metadata: dict[str, Any]) -> UUID | None:
         return None  # Somebody's hand-made label: not ours.
 
 
+def _of_an_instance(event: dict[str, Any]) -> bool:
+    """No selector can say that a namespace is one of ours: what is said of other pods is dropped as it comes."""
+    return str(event["metadata"].get("namespace", "")).startswith(NAMESPACE_PREFIX)
+
+
 class ClusterWatch:
     """The watches of one cluster and the writer of what they tell, each in a thread of its own until `stop` is set."""
 
@@ -140,7 +144,7 @@ class ClusterWatch:
             relist_seconds=RELIST_SECONDS,
         )  # fmt: skip
         events = Watcher(
-            client, "Event", fields="involvedObject.kind=Pod", on_sync=self._events, on_event=self._event,
+            client, "Event", fields="involvedObject.kind=Pod", keep=_of_an_instance, on_sync=self._events, on_event=self._event,
             relist_seconds=RELIST_SECONDS,
         )  # fmt: skip
         self._thread("pods", lambda: pods.run(self.stop))
