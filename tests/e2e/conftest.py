@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.controlplane import ControlPlane
 from tests.support.stack import NO_IMAGES, Stack
 
 
@@ -23,7 +24,7 @@ def hollow_stack(tmp_path: Path) -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    """A site that runs real labs."""
+    """A site that runs real labs on the embedded cluster."""
     if NO_IMAGES:
         pytest.skip(NO_IMAGES)
     stack = Stack(tmp_path / "stack")
@@ -32,3 +33,26 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield stack
     finally:
         stack.stop()
+
+
+@pytest.fixture
+def real_stack(tmp_path: Path, control_plane: ControlPlane, site_account: Path) -> Iterator[Stack]:
+    """A site that runs real labs on a real control plane, with no more than its own rights."""
+    if NO_IMAGES:
+        pytest.skip(NO_IMAGES)
+    stack = Stack(tmp_path / "stack", plane=control_plane, account=site_account)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+        client = control_plane.client()
+        for slug in ("physics-250", "jet-workshop"):
+            client.delete("Namespace", f"ml-{slug}")
+
+
+@pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.k8s)])
+def any_stack(request: pytest.FixtureRequest) -> Stack:
+    """A site that runs real labs, once on the embedded cluster and once on a real control plane."""
+    found: Stack = request.getfixturevalue("stack" if request.param == "embedded" else "real_stack")
+    return found

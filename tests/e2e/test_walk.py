@@ -30,7 +30,8 @@ def kubectl(stack: Stack) -> str:
     return done.stdout.strip()
 
 
-def test_a_member_gets_a_private_jupyterlab_and_it_is_gone_afterwards(stack: Stack) -> None:
+def test_a_member_gets_a_private_jupyterlab_and_it_is_gone_afterwards(any_stack: Stack) -> None:
+    stack = any_stack
     with chromium() as browser:
         member = browser.new_page()
         _ask_for_access(member, stack)

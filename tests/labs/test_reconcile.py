@@ -1,4 +1,4 @@
-"""The reconciler, the observation and the sweep against a real API (the embedded one, or the one of MLSITE_TEST_KUBECONFIG)."""
+"""The reconciler, the observation and the sweep against living API servers: the embedded one and a real one."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def running(world: SimpleNamespace, kubeconfig: str) -> Iterator[SimpleNamespace]:
-    """The world on a cluster, in a namespace of its own."""
+def running(world: SimpleNamespace, kubeconfig: str, site_kubeconfig: str) -> Iterator[SimpleNamespace]:
+    """The world on a cluster, in a namespace of its own. `client` is the site's, `operator` may do everything."""
     cluster = world.instance.cluster
-    cluster.connection, cluster.kubeconfig_file = "file", kubeconfig
+    cluster.connection, cluster.kubeconfig_file = "file", site_kubeconfig
     cluster.save()
     world.instance.slug = f"test-{uuid4().hex[:8]}"
     world.instance.save()
     provision(world.instance)
     world.client = clusters.client(cluster)
+    world.operator = Client.from_kubeconfig(kubeconfig)
     yield world
-    world.client.delete("Namespace", world.instance.namespace)
+    world.operator.delete("Namespace", world.instance.namespace)
 
 
 def launched(world: SimpleNamespace, **values: Any) -> Lab:
@@ -52,7 +53,7 @@ def launched(world: SimpleNamespace, **values: Any) -> Lab:
 
 def objects_of(world: SimpleNamespace, lab: Lab) -> dict[str, dict[str, Any]]:
     listed = {
-        kind: world.client.list(kind, world.instance.namespace, labels=f"{labels.WORKLOAD}={lab.pk}").items
+        kind: world.operator.list(kind, world.instance.namespace, labels=f"{labels.WORKLOAD}={lab.pk}").items
         for kind in WORKLOAD_KINDS
     }
     return {kind: items[0] for kind, items in listed.items() if items}
@@ -88,9 +89,8 @@ def test_a_launch_takes_at_most_5_calls_and_a_stop_one(running: SimpleNamespace)
     before = calls(running.client)
     reconcile(lab.pk)
     observe.pod_changed(ready(objects_of(running, lab)["Pod"]), now=timezone.now())
-    lists = Counter(list=len(WORKLOAD_KINDS))  # those of the test itself
     reconcile(lab.pk)
-    assert (calls(running.client) - before - lists).total() == 5
+    assert (calls(running.client) - before).total() == 5
     lab = load(lab.pk)
     assert lab.state == State.RUNNING
     stop(lab, actor=running.member, now=timezone.now())
@@ -198,29 +198,65 @@ def test_a_silent_cluster_leaves_the_row_to_be_tried_again(world: SimpleNamespac
 def test_the_sweep_makes_again_what_went_without_our_doing(running: SimpleNamespace) -> None:
     lab = launched(running)
     reconcile(lab.pk)
-    running.client.delete("Ingress", name_of(lab), running.instance.namespace)
+    running.operator.delete("Ingress", name_of(lab), running.instance.namespace)
     sweep.compare(lab.cluster)
     reconcile(lab.pk)
     assert set(objects_of(running, lab)) == set(WORKLOAD_KINDS)
 
 
-def test_the_sweep_removes_what_has_no_row_and_nothing_that_is_not_ours(running: SimpleNamespace) -> None:
-    def secret(name: str, **more: str) -> dict[str, Any]:
-        ours = {labels.MANAGED_BY: labels.MANAGER, labels.SITE: settings.SITE_IDENTITY, labels.WORKLOAD: str(uuid4())}
-        metadata = {"name": name, "namespace": running.instance.namespace, "labels": ours | more}
-        return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+def ours(world: SimpleNamespace, kind: str, name: str, **more: str) -> dict[str, Any]:
+    """An object that looks like a workload's, which has no row."""
+    marks = {
+        labels.MANAGED_BY: labels.MANAGER,
+        labels.SITE: settings.SITE_IDENTITY,
+        labels.WORKLOAD: str(uuid4()),
+        **more,
+    }
+    metadata = {"name": name, "namespace": world.instance.namespace, "labels": marks}
+    spec = {"spec": {"ports": [{"port": 80}]}} if kind == "Service" else {}
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **spec}
 
+
+def names(world: SimpleNamespace, kind: str) -> set[str]:
+    return {item["metadata"]["name"] for item in world.operator.list(kind, world.instance.namespace).items}
+
+
+def test_the_sweep_removes_what_has_no_row_and_nothing_that_is_not_ours(running: SimpleNamespace) -> None:
     foreign = [
-        secret("other-site", **{labels.SITE: "another"}),
-        secret("not-managed", **{labels.MANAGED_BY: "helm"}),
-        secret("by-hand", **{labels.WORKLOAD: "mine"}),
+        ours(running, "Service", "other-site", **{labels.SITE: "another"}),
+        ours(running, "Service", "not-managed", **{labels.MANAGED_BY: "helm"}),
+        ours(running, "Service", "by-hand", **{labels.WORKLOAD: "mine"}),
     ]
-    for manifest in [*foreign, secret("orphan")]:
-        running.client.apply(manifest)
+    for manifest in [*foreign, ours(running, "Service", "orphan")]:
+        running.operator.apply(manifest)
     sweep.compare(running.instance.cluster)
-    names = {item["metadata"]["name"] for item in running.client.list("Secret", running.instance.namespace).items}
-    assert "orphan" not in names
-    assert {manifest["metadata"]["name"] for manifest in foreign} <= names
+    assert names(running, "Service") == {"other-site", "not-managed", "by-hand"}
+
+
+def test_the_sweep_removes_the_secret_of_an_orphan_and_all_that_it_owns(running: SimpleNamespace) -> None:
+    lab = launched(running)
+    reconcile(lab.pk)
+    Workload.objects.filter(pk=lab.pk).update(state=State.ENDED, end_reason=EndReason.USER, ended_at=timezone.now())
+    sweep.compare(lab.cluster)
+    until(lambda: not objects_of(running, lab), 20, "nothing is left on the cluster")
+
+
+def test_a_secret_made_after_the_end_is_removed_and_no_other(running: SimpleNamespace) -> None:
+    alive, over = launched(running), launched(running)
+    for lab in (alive, over):
+        reconcile(lab.pk)
+    stop(over, actor=running.member, now=timezone.now())
+    reconcile(over.pk)
+    until(lambda: not objects_of(running, over), 20, "nothing is left on the cluster")
+    sweep.compare(over.cluster)
+    late = ours(running, "Secret", name_of(over), **{labels.WORKLOAD: str(over.pk)})
+    foreign = ours(running, "Secret", "foreign", **{labels.WORKLOAD: str(over.pk), labels.SITE: "another"})
+    for secret in (late, foreign):
+        running.operator.apply(secret)
+    sweep.remove_late(over.cluster, timezone.now())
+    left = names(running, "Secret")
+    assert name_of(over) not in left
+    assert {name_of(alive), "foreign"} <= left
 
 
 def test_a_refusal_by_the_namespaces_quota_is_explained_in_plain_words(running: SimpleNamespace) -> None:
@@ -240,7 +276,7 @@ def test_a_pod_that_went_while_it_should_run_is_made_again(running: SimpleNamesp
     lab = launched(running)
     reconcile(lab.pk)
     pod = objects_of(running, lab)["Pod"]
-    running.client.delete("Pod", name_of(lab), running.instance.namespace, grace_seconds=0)
+    running.operator.delete("Pod", name_of(lab), running.instance.namespace, grace_seconds=0)
     observe.pod_gone(pod, now=timezone.now())
     reconcile(lab.pk)
     assert objects_of(running, lab)["Pod"]["metadata"]["uid"] != pod["metadata"]["uid"]
