@@ -45,6 +45,14 @@ class Listing:
     resource_version: str
 
 
+@dataclass(frozen=True)
+class Greeting:
+    """What an API server says of itself; its clock to the second, None when it does not tell."""
+
+    version: str
+    clock: datetime.datetime | None
+
+
 class Client:
     """Speaks to one API server. Thread-safe; its connections are pooled and reused."""
 
@@ -244,12 +252,15 @@ class Client:
         """The version of the API server, such as "v1.36.3"."""
         return str(self._json("version", "GET", "/version").get("gitVersion", ""))
 
-    def clock(self) -> datetime.datetime | None:
-        """What time it is there, to the second; None when it does not say. One try: what is repeated is late."""
+    def greet(self) -> Greeting:
+        """Version and clock of the API server. One try: a clock that is asked again is late. Raises Unavailable."""
         response = self._send("version", "GET", "/version")
-        _read(response)
-        date = response.headers.get("Date", "")
-        return parsedate_to_datetime(date) if date else None
+        content, date = _read(response), response.headers.get("Date", "")
+        try:
+            version = str(json.loads(content).get("gitVersion", ""))
+        except (ValueError, AttributeError):
+            raise Unavailable("The cluster sent something else than its version.") from None
+        return Greeting(version, parsedate_to_datetime(date) if date else None)
 
     def may(self, verb: str, group: str, resource: str, subresource: str = "", namespace: str = "") -> bool:
         """Whether this account may do that, in the namespace or, without one, in all of them."""

@@ -24,7 +24,9 @@ def read(text: str) -> dict[str, Any]:
     if not str(cluster.get("server", "")).startswith("https://"):
         raise ValueError("Its server must be an address that starts with https://.")
     if cluster.get("insecure-skip-tls-verify"):
-        raise ValueError("It does not check who answers. Give the authority's certificate (certificate-authority-data).")
+        raise ValueError(
+            "It does not check who answers. Give the authority's certificate (certificate-authority-data)."
+        )
     if not (user.get("token") or (user.get("client-certificate-data") and user.get("client-key-data"))):
         raise ValueError("Its user has neither a token nor a certificate with its key.")
     return config

@@ -81,7 +81,15 @@ def check(
     persistent volume claims that may be mounted beside those named after the workload.
     """
     checker = _Checker(
-        namespace, name, labels, set(allowed_kinds), service_account, set(images), host, dict(gateway or {}), set(claims)
+        namespace,
+        name,
+        labels,
+        set(allowed_kinds),
+        service_account,
+        set(images),
+        host,
+        dict(gateway or {}),
+        set(claims),
     )
     violations = []
     for obj in objects:

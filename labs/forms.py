@@ -18,6 +18,7 @@ from labs.models import Instance, Lab, ServiceTemplate
 from labs.services.admission import Ask, number, quotas_of
 from labs.services.launch import duration
 from labs.services.overview import free_gpus
+from labs.services.placement import clusters_of
 
 PLAIN = re.compile(r"\d{1,9}(\.\d{1,6})?")
 #: Minutes of each unit that a length of time is given in.
@@ -71,7 +72,8 @@ class LaunchForm:
         self.typed = dict(typed or {})
         self.errors: dict[str, str] = {}
         self.limits = [row for row in quotas_of(instance, user) if row]
-        self.gpus = free_gpus(instance.cluster)
+        self.clusters = clusters_of(instance)
+        self.gpus = free_gpus(cluster for cluster in self.clusters if cluster.is_open)
 
     @property
     def units(self) -> list[str]:

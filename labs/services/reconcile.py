@@ -22,7 +22,7 @@ from labs.models.workload import WANTED_STATES
 
 from . import clusters
 from .claims import Claim, run_claimed
-from .instances import provision
+from .instances import provision_on
 from .rendering import name_of, render
 from .stopping import fail
 from .transition import move
@@ -42,14 +42,14 @@ def reconcile(pk: Any) -> bool:
 
 def load(pk: Any) -> Lab:
     """The row with all that rendering needs, in one query."""
-    return Lab.objects.select_related("instance__cluster", "cluster", "template", "owner").get(pk=pk)
+    return Lab.objects.select_related("instance", "cluster", "template", "owner").get(pk=pk)
 
 
 def _make_so(lab: Lab, claim: Claim) -> None:
     if lab.state == State.REQUESTED:
         move(lab, State.STARTING, now=timezone.now())
         lab.refresh_from_db(fields=["state"])
-    client = clusters.client(lab.cluster)
+    client = clusters.working_client(lab.cluster)
     if lab.state in WANTED_STATES:
         try:
             _apply(lab, claim, client)
@@ -84,7 +84,7 @@ def _apply_one(lab: Lab, manifest: dict[str, Any], client: Client) -> dict[str, 
     try:
         return client.apply(manifest)
     except NotFound:
-        provision(lab.instance)
+        provision_on(lab.instance, lab.cluster)
         return client.apply(manifest)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -12,13 +13,18 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from k8s import labels
+from k8s.errors import Unavailable
 from k8s.watch import Watcher
 from labs.models import Cluster
 
-from . import clusters, observe
+from . import clusters, hearing, observe
 
 log = logging.getLogger(__name__)
 RELIST_SECONDS = 300
+#: Between two looks at whether the cluster answers. They cost it nothing: what is looked at is the watch.
+LOOK_SECONDS = 2.0
+#: Between two tries to reach a cluster that was lost.
+LONGEST_DELAY = 10.0
 #: Pods whose events are remembered: more than any cluster of ours runs at once.
 KNOWN_PODS = 20_000
 
@@ -33,20 +39,34 @@ class ClusterWatch:
         self.workload_of: dict[str, str] = {}
 
     def start(self) -> None:
-        """Begin; returns at once."""
-        client = clusters.client(self.cluster)
+        """Begin; returns at once. Raises k8s.errors.Unavailable when the connection cannot even be made."""
+        try:
+            client = clusters.client(self.cluster)
+        except Unavailable as error:
+            hearing.silent(self.cluster.pk, error.message)
+            raise
         pods = Watcher(
             client, "Pod", labels=labels.selector(settings.SITE_IDENTITY), on_sync=self._each(self.pod), on_event=self.pod_event,
-            relist_seconds=RELIST_SECONDS,
+            relist_seconds=RELIST_SECONDS, longest_delay=LONGEST_DELAY,
         )  # fmt: skip
         events = Watcher(
             client, "Event", fields="involvedObject.kind=Pod", on_sync=self._each(self.event), on_event=self.event_event,
-            relist_seconds=RELIST_SECONDS,
+            relist_seconds=RELIST_SECONDS, longest_delay=LONGEST_DELAY,
         )  # fmt: skip
-        for kind, watcher in (("pods", pods), ("events", events)):
-            threading.Thread(
-                target=watcher.run, args=(self.stop,), name=f"{self.cluster.slug}-{kind}", daemon=True
-            ).start()
+        for name, run in (("pods", pods.run), ("events", events.run), ("hearing", partial(self._hear, pods))):
+            threading.Thread(target=run, args=(self.stop,), name=f"{self.cluster.slug}-{name}", daemon=True).start()
+
+    def _hear(self, pods: Watcher, stop: threading.Event) -> None:
+        """Note for as long as it is watched whether the cluster answers."""
+        while not stop.wait(LOOK_SECONDS):
+            try:
+                close_old_connections()
+                if pods.answers:
+                    hearing.heard(self.cluster.pk, now=timezone.now())
+                elif pods.problem:
+                    hearing.silent(self.cluster.pk, pods.problem)
+            except Exception:
+                log.exception("watch: whether %s answers", self.cluster)
 
     def _each(self, handle: Callable[[dict[str, Any]], None]) -> Callable[[list[dict[str, Any]]], None]:
         """A handler of a whole list from a handler of one: an odd item does not keep the others from theirs."""
