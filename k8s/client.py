@@ -259,7 +259,9 @@ class Client:
         try:
             version = str(json.loads(content).get("gitVersion", ""))
         except (ValueError, AttributeError):
-            raise Unavailable("The cluster sent something else than its version.") from None
+            raise Unavailable(
+                "The cluster sent something else than its version; is this address an API server?"
+            ) from None
         return Greeting(version, parsedate_to_datetime(date) if date else None)
 
     def may(self, verb: str, group: str, resource: str, subresource: str = "", namespace: str = "") -> bool:

@@ -77,7 +77,8 @@ def check(
     """Raises PolicyError with every violation in what a template rendered.
 
     `labels`: every object must carry all of these. `name`: that of all objects, or the start of it before a hyphen.
-    `images`: complete image names. `host`: of the ingress. `gateway`: the one parent that a route may have. `secrets`: values that may stand in a Secret only. `claims`:
+    `images`: complete image names. `host`: of the ingress. `gateway`: the one parent that a
+    route may have. `secrets`: values that may stand in a Secret only. `claims`:
     persistent volume claims that may be mounted beside those named after the workload.
     """
     checker = _Checker(

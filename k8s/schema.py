@@ -39,7 +39,7 @@ def _strict(node: Any) -> Any:
 
 
 def _httproute_schema() -> dict[str, Any]:
-    metadata = "_definitions.json#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+    metadata = "https://kubernetes.io/api/_definitions.json#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
     properties = {"apiVersion": {}, "kind": {}, "metadata": {"$ref": metadata}, "spec": _strict(httproute_spec())}
     return {"type": "object", "required": ["spec"], "additionalProperties": False, "properties": properties}
 
@@ -48,8 +48,7 @@ def _httproute_schema() -> dict[str, Any]:
 def _validator(kind: str, api_version: str) -> jsonschema.protocols.Validator:
     version, registry = _registry()
     if kind == "HTTPRoute":
-        schema = referencing.jsonschema.DRAFT202012.create_resource(_httproute_schema())
-        return jsonschema.Draft202012Validator(schema.contents, registry=schema @ registry)
+        return jsonschema.Draft202012Validator(_httproute_schema(), registry=registry)
     group, _, number = api_version.rpartition("/")
     short = f"{group.split('.')[0]}-{number}" if group else number
     schema = schema_contents(f"kubernetes-json-schema/v{version}-local-strict/{kind.lower()}-{short}.json", version)
