@@ -95,7 +95,7 @@ class ClusterForm(forms.ModelForm):
 @admin.register(Cluster)
 class ClusterAdmin(AdministratorsOnly):
     form = ClusterForm
-    list_display = ("title", "health", "heard", "version", "is_open", "lab_domain", "instances_there", "labs_there")
+    list_display = ("title", "health", "heard", "version", "is_open", "lab_domain", "labs_there")
     search_fields = ("title", "slug", "lab_domain")
     ordering = ("rank", "title")
     readonly_fields = ("health", "version", "heard", "problem")
@@ -117,8 +117,7 @@ class ClusterAdmin(AdministratorsOnly):
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> Rows:
-        live = Count("workloads", filter=~Q(workloads__state=State.ENDED), distinct=True)
-        return super().get_queryset(request).annotate(using=Count("instances", distinct=True), live=live)
+        return super().get_queryset(request).annotate(live=Count("workloads", filter=~Q(workloads__state=State.ENDED)))
 
     @admin.display(description="Health")
     def health(self, row: Cluster) -> SafeString:
@@ -131,10 +130,6 @@ class ClusterAdmin(AdministratorsOnly):
     @admin.display(description="Last heard of", ordering="last_seen_at", empty_value="never")
     def heard(self, row: Cluster) -> SafeString | None:
         return when(row.last_seen_at) if row.last_seen_at else None
-
-    @admin.display(description="Instances", ordering="using")
-    def instances_there(self, row: Any) -> int:
-        return int(row.using)
 
     @admin.display(description="Labs now", ordering="live")
     def labs_there(self, row: Any) -> int:

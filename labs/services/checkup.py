@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from contextlib import suppress
 
 from accounts.models import User
 from k8s import certificate
@@ -30,7 +31,8 @@ def check(cluster: Cluster, *, actor: User, now: datetime.datetime) -> list[Find
     if found[0].tone == "bad":
         hearing.silent(cluster.pk, found[0].text)
         return found
-    hearing.heard(cluster.pk, now=now)
+    with suppress(Error):
+        hearing.heard(cluster.pk, now=now, version=client.version())
     if cluster.lab_scheme == "https":
         found.append(certificate.look(cluster.host(PROBE), cluster.lab_port or 443, now=now))
     return found

@@ -103,3 +103,14 @@ def test_ready_pods_take_turns_and_a_change_counts_at_once() -> None:
     made.change("ingresses", "DELETED", ingress("a.localhost", ALL))
     with pytest.raises(NoRoute):
         made.find("a.localhost", "/")
+
+
+def test_a_route_of_a_gateway_leads_as_an_ingress_does() -> None:
+    rule = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [{"name": "lab", "port": 80}]}
+    route = {"metadata": {"namespace": "ns", "name": "r"}, "spec": {"hostnames": ["a.localhost"], "rules": [rule]}}
+    made = table([], [service("lab")], [pod("lab", "127.1.1.1")])
+    made.replace("httproutes", [route])
+    assert made.find("a.localhost", "/x") == ("127.1.1.1", 8888)
+    made.change("httproutes", "DELETED", route)
+    with pytest.raises(NoRoute):
+        made.find("a.localhost", "/x")

@@ -1,0 +1,19 @@
+"""After a change of SECRET_KEY: what is kept encrypted comes under the new key, and the old one can go."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from labs.services.clusters import reseal_all
+from labs.services.vault import CannotOpen
+
+
+class Command(BaseCommand):
+    help = "Encrypt kept kubeconfigs with the current SECRET_KEY; the former must still stand in SECRET_KEY_FALLBACKS."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            count = reseal_all()
+        except CannotOpen as problem:
+            raise CommandError(str(problem)) from None
+        self.stdout.write(f"{count} kubeconfig{'' if count == 1 else 's'} under the current key.")

@@ -1,0 +1,175 @@
+"""Clusters in the console: connected and tested by site administrators; a kubeconfig goes in and never comes out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.urls import reverse
+from django_q.models import OrmQ
+
+from labs.models import Cluster, Event, Verb
+from labs.services import clusters, vault
+from tests.factories import ClusterFactory
+
+from .conftest import World, form_data
+
+ADD = reverse("admin:labs_cluster_add")
+BASE = {
+    "title": "Cloud", "slug": "cloud", "rank": "10", "is_open": "on", "connection": "stored", "lab_domain": "cloud.example.org",
+    "lab_scheme": "https", "ingress_controller": "ingress-nginx", "ingress_annotations": "{}", "gpu_models": "[]",
+    "storage_classes": "fast, slow",
+}  # fmt: skip
+TOKEN = "a-token-that-nobody-may-see"
+
+
+def pasted(**user: Any) -> str:
+    return json.dumps(
+        {
+            "current-context": "x",
+            "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+            "clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1:1"}}],
+            "users": [{"name": "x", "user": user or {"token": TOKEN}}],
+        }
+    )
+
+
+def page(cluster: Cluster, name: str = "change") -> str:
+    return reverse(f"admin:labs_cluster_{name}", args=[cluster.pk])
+
+
+def test_a_pasted_kubeconfig_is_kept_encrypted_and_shown_nowhere(
+    world: World, django_capture_on_commit_callbacks: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = world.client("administrator")
+    with django_capture_on_commit_callbacks(execute=True):
+        assert client.post(ADD, BASE | {"kubeconfig": pasted()}).status_code == 302
+    row = Cluster.objects.get(slug="cloud")
+    assert TOKEN in vault.open(row.kubeconfig_sealed)
+    assert row.storage_classes == ["fast", "slow"]
+    event = Event.objects.get(verb=Verb.CLUSTER_CHANGED)
+    assert event.after["kubeconfig"] == "another one"
+    texts = [str(vars(item)) for item in [*Event.objects.all(), *LogEntry.objects.all()]]
+    texts += [str(task.task) for task in OrmQ.objects.all()] + [caplog.text]
+    texts += [
+        client.get(url).content.decode() for url in (page(row), page(row, "history"), page(row, "test_connection"))
+    ]
+    assert not [text for text in texts if TOKEN in text or row.kubeconfig_sealed in text]
+    assert TOKEN not in str(vars(row))
+    assert "One is kept" in client.get(page(row)).content.decode()
+
+
+def test_saving_without_a_paste_keeps_the_one_that_is_there(world: World) -> None:
+    client = world.client("administrator")
+    client.post(ADD, BASE | {"kubeconfig": pasted()})
+    row = Cluster.objects.get(slug="cloud")
+    assert client.post(page(row), form_data(client, page(row)) | {"title": "Renamed"}).status_code == 302
+    again = Cluster.objects.get(slug="cloud")
+    assert (again.title, again.kubeconfig_sealed) == ("Renamed", row.kubeconfig_sealed)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (pasted(exec={"command": "/bin/sh"}), "Not allowed here: exec"),
+        (pasted(tokenFile="/etc/passwd"), "Not allowed here: tokenFile"),
+        (pasted(**{"client-key": "/etc/passwd", "client-certificate": "/x"}), "Not allowed here: client-certificate"),
+        (pasted(username="x"), "neither a token nor a certificate"),
+        (pasted().replace("https://", "http://"), "starts with https://"),
+        (pasted().replace('"current-context": "x"', '"current-context": "y"'), "leads to nothing"),
+        ("[1, 2", "not YAML"),
+        ("just a text", "no kubeconfig"),
+        ("users: {a: 1}", "malformed"),
+    ],
+)
+def test_a_kubeconfig_that_is_not_complete_in_itself_is_refused_and_not_sent_back(
+    world: World, text: str, sentence: str
+) -> None:
+    answer = world.client("administrator").post(ADD, BASE | {"kubeconfig": text})
+    shown = answer.content.decode()
+    assert sentence in shown
+    assert TOKEN not in shown
+    assert "/etc/passwd" not in shown
+    assert not Cluster.objects.filter(slug="cloud").exists()
+
+
+def test_a_connection_of_the_third_kind_needs_a_kubeconfig(world: World) -> None:
+    assert "Paste one, please" in world.client("administrator").post(ADD, BASE).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"gateway": "labs"}, "Namespace and name"),
+        ({"gateway": "gateways/labs", "tls_secret": "wildcard"}, "leave Secret and issuer empty"),
+        ({"tls_secret": "wildcard", "cluster_issuer": "letsencrypt"}, "not both"),
+        ({"ingress_controller": "contour"}, "no default certificate"),
+        ({"gpu_models": '[{"title": "A100"}]'}, "needs a &quot;name&quot;"),
+        ({"gpu_models": '{"name": "A100"}'}, "A list of models"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(world: World, more: dict[str, str], sentence: str) -> None:
+    answer = world.client("administrator").post(ADD, BASE | {"kubeconfig": pasted()} | more)
+    assert sentence in answer.content.decode()
+    assert not Cluster.objects.filter(slug="cloud").exists()
+
+
+@pytest.mark.parametrize("role", ["member", "staff", "owner"])
+def test_clusters_are_for_site_administrators(world: World, role: str) -> None:
+    row, client = ClusterFactory(), world.client(role)
+    for url in (ADD, page(row), page(row, "test_connection"), reverse("admin:labs_cluster_changelist")):
+        assert client.get(url).status_code in (403, 404), url
+    assert client.post(page(row, "test_connection")).status_code in (403, 404)
+
+
+def test_a_test_of_the_connection_asks_first_and_then_tells_what_is_missing(
+    world: World, embedded_kubeconfig: str
+) -> None:
+    row = ClusterFactory(
+        connection="file", kubeconfig_file=embedded_kubeconfig, ingress_class="nginx", gpu_models=[{"name": "a100", "count": 2}],
+        storage_classes=["fast"], lab_scheme="http",
+    )  # fmt: skip
+    client = world.client("administrator")
+    assert "Nothing is changed" in client.get(page(row, "test_connection")).content.decode()
+    row.refresh_from_db()
+    assert row.last_seen_at is None
+    shown = client.post(page(row, "test_connection")).content.decode()
+    for sentence in (
+        "It answers: Kubernetes", "Its clock agrees", "every right that it needs", "There is no ingress class “nginx”",
+        "There is no storage class “fast”", "0 GPUs of a100 on 0 machines", "It has 0 machines",
+    ):  # fmt: skip
+        assert sentence in shown, sentence
+    row.refresh_from_db()
+    assert row.last_seen_at
+    assert not row.problem
+
+
+def test_a_cluster_that_does_not_answer_is_said_to_be_silent(world: World) -> None:
+    row = ClusterFactory(connection="stored", kubeconfig_sealed=vault.seal(pasted()))
+    shown = world.client("administrator").post(page(row, "test_connection")).content.decode()
+    assert "It does not answer" in shown
+    assert TOKEN not in shown
+    row.refresh_from_db()
+    assert row.problem
+    listed = world.client("administrator").get(reverse("admin:labs_cluster_changelist")).content.decode()
+    assert "Does not answer" in listed
+
+
+def test_a_kept_kubeconfig_is_what_the_site_connects_with(embedded_kubeconfig: str, db: None, settings: Any) -> None:
+    settings.EMBEDDED_CLUSTER = True
+    row = ClusterFactory(connection="stored", kubeconfig_sealed=vault.seal(Path(embedded_kubeconfig).read_text()))
+    assert clusters.client(row).version()
+    assert clusters.client(row) is clusters.client(row)
+
+
+def test_a_kubeconfig_under_a_former_key_is_brought_under_the_current_one(db: None, settings: Any) -> None:
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "old", []
+    row = ClusterFactory(connection="stored", kubeconfig_sealed=vault.seal(pasted()))
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["old"]
+    assert clusters.reseal_all() == 1
+    settings.SECRET_KEY_FALLBACKS = []
+    row.refresh_from_db()
+    assert TOKEN in vault.open(row.kubeconfig_sealed)

@@ -1,0 +1,128 @@
+"""A cluster looked at once, against a living API server."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k8s import rights
+from k8s.checkup import Expected, Finding, examine
+from k8s.client import Client
+
+
+def told(found: list[Finding]) -> dict[str, str]:
+    return {finding.title: finding.tone for finding in found}
+
+
+def ingress_class(name: str, controller: str, **annotations: str) -> dict[str, Any]:
+    metadata = {"name": name, "annotations": annotations}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "IngressClass",
+        "metadata": metadata,
+        "spec": {"controller": controller},
+    }
+
+
+def examined(kubeconfig: str | Path, **expected: Any) -> dict[str, str]:
+    now = datetime.datetime.now(datetime.UTC)
+    return told(examine(Client.from_kubeconfig(kubeconfig), Expected(**expected), now=now))
+
+
+def test_all_that_is_there_is_found(kubeconfig: str) -> None:
+    client = Client.from_kubeconfig(kubeconfig)
+    client.apply(ingress_class("check-nginx", "k8s.io/ingress-nginx"))
+    client.apply(
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": "check-fast"},
+            "provisioner": "x/y",
+        }
+    )
+    try:
+        found = examined(
+            kubeconfig, ingress_class="check-nginx", controller="ingress-nginx", storage_classes=["check-fast"]
+        )
+        assert found["The site has every right that it needs."] == "ok"
+        assert found["The ingress class “check-nginx” is there."] == "ok"
+        assert found["The storage classes are there: check-fast."] == "ok"
+        assert found["Its clock agrees with the site's."] == "ok"
+        assert examined(kubeconfig, ingress_class="check-nginx", controller="traefik")[
+            "The ingress class “check-nginx” belongs to another controller."
+        ] == "wait"  # fmt: skip
+    finally:
+        client.delete("IngressClass", "check-nginx")
+        client.delete("StorageClass", "check-fast")
+
+
+def test_all_that_is_missing_is_named(kubeconfig: str) -> None:
+    found = examined(kubeconfig, ingress_class="absent", cluster_issuer="letsencrypt", storage_classes=["absent-1"])
+    assert found["There is no ingress class “absent”."] == "bad"
+    assert found["There is no ClusterIssuer “letsencrypt”."] == "bad"
+    assert found["There is no storage class “absent-1”."] == "bad"
+    assert examined(kubeconfig, gateway="gateways/labs")["There is no Gateway gateways/labs."] == "bad"
+
+
+def test_gpus_are_counted_by_their_labels(embedded_kubeconfig: str) -> None:
+    client = Client.from_kubeconfig(embedded_kubeconfig)
+    for name, product, gpus in (("gpu-1", "A100", "4"), ("gpu-2", "A100", "4"), ("gpu-3", "T4", "1")):
+        node = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": name, "labels": {"nvidia.com/gpu.product": product}},
+        }
+        client.apply(node | {"status": {"allocatable": {"nvidia.com/gpu": gpus}}})
+        status = {"status": {"allocatable": {"nvidia.com/gpu": gpus}, "capacity": {"nvidia.com/gpu": gpus}}}
+        client._json("patch", "PATCH", f"/api/v1/nodes/{name}/status", body=status,
+                     headers={"Content-Type": "application/merge-patch+json"})  # fmt: skip
+    try:
+        model = {"name": "a100", "title": "A100 80 GB", "count": 8, "node_labels": {"nvidia.com/gpu.product": "A100"}}
+        now = datetime.datetime.now(datetime.UTC)
+        found = examine(client, Expected(gpu_models=[model]), now=now)
+        assert told(found)["8 GPUs of A100 80 GB on 2 machines."] == "ok"
+        other = next(item for item in found if item.title == "There are GPUs that no model here names.")
+        assert other.text == "nvidia.com/gpu.product=T4: 1 GPU."
+        fewer = examine(client, Expected(gpu_models=[{**model, "count": 16}]), now=now)
+        assert next(item.text for item in fewer if item.title.startswith("8 GPUs")) == "Here 16 are offered."
+    finally:
+        for name in ("gpu-1", "gpu-2", "gpu-3"):
+            client.delete("Node", name)
+
+
+def test_a_clock_that_is_off_is_told(embedded_kubeconfig: str) -> None:
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=90)
+    found = examine(Client.from_kubeconfig(embedded_kubeconfig), Expected(), now=later)
+    clock = next(item for item in found if "clock" in item.title)
+    assert clock.title.endswith("s behind the site's.")
+    assert clock.tone == "wait"
+
+
+def test_a_cluster_that_does_not_answer_is_asked_nothing_more() -> None:
+    config = {
+        "current-context": "x",
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "x", "user": {"token": "t"}}],
+    }
+    found = examine(Client.from_kubeconfig(config), Expected(), now=datetime.datetime.now(datetime.UTC))
+    assert told(found) == {"It does not answer.": "bad"}
+
+
+def test_the_rights_are_those_of_the_file() -> None:
+    plain, routed = set(rights.needed()), set(rights.needed(with_gateway=True))
+    assert rights.Right("list", "networking.k8s.io", "ingresses", "") in plain - routed
+    assert rights.Right("patch", "gateway.networking.k8s.io", "httproutes", "") in routed - plain
+    assert rights.Right("get", "", "pods", "log") in plain & routed
+
+
+@pytest.mark.k8s
+def test_rights_that_are_missing_are_named(real_kubeconfig: str, site_account: Path) -> None:
+    assert examined(site_account)["The site has every right that it needs."] == "ok"
+    now = datetime.datetime.now(datetime.UTC)
+    found = examine(Client.from_kubeconfig(site_account), Expected(gateway="gateways/labs"), now=now)
+    missing = next(item for item in found if item.title == "The site may not do all that it has to.")
+    assert missing.text.startswith("Missing: httproutes: create, patch, delete, list.")

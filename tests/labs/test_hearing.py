@@ -1,0 +1,192 @@
+"""What is known of a cluster: that it answers, or since when not; and what follows for what runs there."""
+
+from __future__ import annotations
+
+import datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.test import Client as Browser
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from k8s import labels
+from k8s.errors import Unavailable
+from labs.models import Cluster, Lab, MachineSnapshot, State
+from labs.models.cluster import SILENT
+from labs.services import clusters, hearing, sweep
+from labs.services.instances import provision, reconcile_instance
+from labs.services.launch import launch
+from labs.services.reconcile import load, reconcile
+from labs.services.rendering import kinds_of
+from tests.factories import ClusterFactory, LabFactory
+from tests.support.stack import until
+
+pytestmark = pytest.mark.django_db
+DEAD = "/nowhere/kubeconfig"
+
+
+@pytest.fixture
+def cluster(world: SimpleNamespace, embedded_kubeconfig: str) -> Cluster:
+    """The world's own, on an embedded API server."""
+    Cluster.objects.update(connection="file", kubeconfig_file=embedded_kubeconfig, lab_scheme="http")
+    found: Cluster = world.instance.clusters.get()
+    return found
+
+
+def queued() -> list[tuple[str, tuple[str, ...]]]:
+    return [(item.task["func"].rpartition(".")[2], item.task["args"]) for item in OrmQ.objects.all()]
+
+
+def test_the_sweep_notes_version_time_and_machines(cluster: Cluster) -> None:
+    sweep.visit(cluster, timezone.now())
+    cluster.refresh_from_db()
+    assert cluster.version.startswith("v1.")
+    assert not cluster.is_silent(timezone.now())
+    assert cluster.snapshot.machines == []
+
+
+def test_a_cluster_that_fails_is_silent_since_it_was_last_heard_of(world: SimpleNamespace) -> None:
+    seen = timezone.now() - datetime.timedelta(minutes=1)
+    row = ClusterFactory(connection="file", kubeconfig_file=DEAD, last_seen_at=seen)
+    with pytest.raises(Unavailable):
+        sweep.visit(row, timezone.now())
+    row.refresh_from_db()
+    assert (bool(row.problem), row.last_seen_at) == (True, seen)
+    assert row.is_silent(timezone.now())
+
+
+def test_nobody_having_asked_for_a_while_is_silence_too() -> None:
+    now = timezone.now()
+    assert Cluster(last_seen_at=now - SILENT - datetime.timedelta(seconds=1)).is_silent(now)
+    assert not Cluster(last_seen_at=now - SILENT).is_silent(now)
+    assert not Cluster().is_silent(now), "nobody has asked it yet"
+
+
+def test_what_waits_for_a_silent_cluster_is_neither_tried_nor_given_up(world: SimpleNamespace) -> None:
+    late = timezone.now() - datetime.timedelta(hours=1)
+    lab = LabFactory(instance=world.instance, state=State.STARTING, start_deadline=late)
+    hearing.silent(lab.cluster_id, "The cluster does not answer.")
+    sweep.end_due(timezone.now())
+    sweep.send_again(timezone.now())
+    with pytest.raises(Unavailable):
+        reconcile(lab.pk)
+    lab.refresh_from_db()
+    assert (lab.state, lab.start_deadline) == (State.STARTING, late)
+
+
+def test_when_it_is_back_what_waited_is_sent_with_its_time_anew(
+    world: SimpleNamespace, django_capture_on_commit_callbacks: Any
+) -> None:
+    late = timezone.now() - datetime.timedelta(hours=1)
+    lab = LabFactory(instance=world.instance, state=State.STARTING, start_deadline=late)
+    hearing.silent(lab.cluster_id, "The cluster does not answer.")
+    with django_capture_on_commit_callbacks(execute=True):
+        hearing.heard(lab.cluster_id, now=timezone.now())
+        hearing.heard(lab.cluster_id, now=timezone.now())
+    lab.refresh_from_db()
+    assert lab.start_deadline > timezone.now()
+    assert [task for task in queued() if task[0] == "cluster_back"] == [("cluster_back", (str(lab.cluster_id),))]
+    assert not lab.cluster.is_silent(timezone.now())
+
+
+def test_a_heartbeat_writes_seldom(world: SimpleNamespace, django_assert_num_queries: Any) -> None:
+    pk, now = world.instance.clusters.get().pk, timezone.now()
+    hearing.heard(pk, now=now, version="v1.36.3")
+    hearing.heard(pk, now=now + datetime.timedelta(seconds=2))
+    assert Cluster.objects.get(pk=pk).last_seen_at == now
+    hearing.heard(pk, now=now + datetime.timedelta(seconds=11))
+    row = Cluster.objects.get(pk=pk)
+    assert (row.last_seen_at, row.version) == (now + datetime.timedelta(seconds=11), "v1.36.3")
+
+
+def test_one_silent_cluster_does_not_keep_an_instance_from_the_other(world: SimpleNamespace, cluster: Cluster) -> None:
+    world.instance.places.create(cluster=ClusterFactory(connection="file", kubeconfig_file=DEAD), rank=0)
+    with pytest.raises(Unavailable):
+        reconcile_instance(world.instance.pk)
+    assert clusters.client(cluster).list("ResourceQuota", world.instance.namespace).items
+    world.instance.refresh_from_db()
+    assert not world.instance.is_settled, "it is tried again"
+
+
+def test_the_machines_are_kept_with_what_is_ours_on_them(cluster: Cluster) -> None:
+    client = clusters.client(cluster)
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "kept-1", "labels": {"gpu": "a100", "odd": "x"}}}
+    client.apply(node)
+    status = {
+        "status": {
+            "allocatable": {"cpu": "8", "memory": "16Gi", "pods": "10"},
+            "conditions": [{"type": "Ready", "status": "True"}],
+        }
+    }
+    client._json("patch", "PATCH", "/api/v1/nodes/kept-1/status", body=status,
+                 headers={"Content-Type": "application/merge-patch+json"})  # fmt: skip
+    cluster.gpu_models = [{"name": "a100", "node_labels": {"gpu": "a100"}}]
+    try:
+        for name, site in (("ours", "mlsite"), ("theirs", "another")):
+            requests = {"cpu": "1", "memory": "1Gi"}
+            pod = {
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": name, "namespace": "default", "labels": {labels.SITE: site, labels.WORKLOAD: "x"}},
+                "spec": {"nodeName": "kept-1", "containers": [
+                    {"name": "c", "image": "x", "resources": {"requests": requests, "limits": requests}}]},
+            }  # fmt: skip
+            client.apply(pod)
+        hearing.look(cluster, client)
+        machine = MachineSnapshot.objects.get(cluster=cluster).machines[0]
+        assert machine["labels"] == {"gpu": "a100"}
+        assert (machine["requested"]["cpu"], machine["ours"]["cpu"]) == (2000, 1000)
+    finally:
+        for name in ("ours", "theirs"):
+            client.delete("Pod", name, "default", grace_seconds=0)
+        client.delete("Node", "kept-1")
+
+
+def test_a_lab_behind_a_gateway_has_a_route_that_goes_with_it(world: SimpleNamespace, cluster: Cluster) -> None:
+    Cluster.objects.update(gateway="gateways/labs")
+    cluster.refresh_from_db()
+    provision(world.instance)
+    values = {"name": "routed", "cpu": "1", "memory": "1024", "lifetime": "60"}
+    lab: Lab = launch(
+        actor=world.member, instance=world.instance, template=world.template, values=values, now=timezone.now()
+    )
+    reconcile(lab.pk)
+    client = clusters.client(cluster)
+    route = client.list("HTTPRoute", world.instance.namespace).items[0]
+    assert route["spec"]["hostnames"] == [lab.host]
+    assert kinds_of(cluster) == ("Secret", "Pod", "Service", "HTTPRoute")
+    client.delete("HTTPRoute", route["metadata"]["name"], world.instance.namespace)
+    sweep.compare(cluster)
+    reconcile(lab.pk)
+    assert client.list("HTTPRoute", world.instance.namespace).items, "the sweep makes it again"
+    Lab.objects.filter(pk=lab.pk).update(state=State.ENDED, end_reason="user", ended_at=timezone.now())
+    sweep.compare(cluster)
+    until(lambda: not client.list("HTTPRoute", world.instance.namespace).items, 20, "the route goes with its lab")
+    assert load(lab.pk).state == State.ENDED
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        (State.RUNNING, "the lab may well be running"),
+        (State.STARTING, "it goes on by itself"),
+        (State.STOPPING, "It is removed as soon as"),
+    ],
+)
+def test_a_lab_on_a_silent_cluster_is_unknown_on_its_page(world: SimpleNamespace, state: State, sentence: str) -> None:
+    lab = LabFactory(instance=world.instance, owner=world.member, state=state)
+    browser = Browser()
+    browser.force_login(world.member, backend="allauth.account.auth_backends.AuthenticationBackend")
+    before = browser.get(lab.get_absolute_url()).text
+    assert "Unknown" not in before
+    Cluster.objects.update(
+        problem="The cluster does not answer (connect timeout).", last_seen_at="2026-01-01T14:05:00Z"
+    )
+    for url in (lab.get_absolute_url(), "/labs/"):
+        page = browser.get(url).text
+        assert ">Unknown<" in page
+        assert "has not answered since" in page
+        assert "14:05" in page
+        assert sentence in page
+        assert "connect timeout" not in page, "for the staff"
