@@ -233,7 +233,7 @@ def _delete_options(request: web.Request, body: Any) -> DeleteOptions:
 
 
 def _propagation(text: str) -> str:
-    allowed = ("Orphan", "Background", "Foreground")
+    allowed = ("Foreground", "Background", "Orphan")
     if text and text not in allowed:
         cause = errors.unsupported("propagationPolicy", text, (*allowed, "nil"))
         raise errors.invalid("DeleteOptions.meta.k8s.io", "", [cause])
