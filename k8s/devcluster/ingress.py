@@ -104,7 +104,9 @@ async def _listen(proxy: "Proxy", folder: Path, wanted: int | None) -> web.AppRu
                 await runner.cleanup()
                 raise SystemExit(2) from None
     folder.mkdir(parents=True, exist_ok=True)
-    memory.write_text(str(runner.addresses[0][1]))
+    fresh = memory.with_name("ingress-port.new")
+    fresh.write_text(str(runner.addresses[0][1]))
+    fresh.replace(memory)  # whoever waits for the file finds the port in it
     log.info("ingress on http://127.0.0.1:%s", runner.addresses[0][1])
     return runner
 

@@ -16,12 +16,12 @@ from django_q.models import OrmQ
 
 from k8s import labels
 from k8s.client import Client
-from k8s.errors import Unavailable
+from k8s.errors import NotFound, Unavailable
 from labs.models import EndReason, Lab, Quota, Scope, State, Workload
-from labs.services import clusters, queue, sweep
+from labs.services import clusters, logs, queue, sweep
 from labs.services import reconcile as reconcile_module
 from labs.services.claims import Claim
-from labs.services.instances import provision
+from labs.services.instances import archive, provision, reconcile_instance
 from labs.services.launch import launch
 from labs.services.observe import Told, observe
 from labs.services.reconcile import load, reconcile, reconcile_due
@@ -289,6 +289,33 @@ def test_a_pod_that_went_while_it_should_run_is_made_again(running: SimpleNamesp
     tell(pod, gone=True)
     reconcile(lab.pk)
     assert objects_of(running, lab)["Pod"]["metadata"]["uid"] != pod["metadata"]["uid"]
+
+
+def test_the_log_of_a_pod_that_has_not_started_is_empty(running: SimpleNamespace) -> None:
+    lab = launched(running)
+    reconcile(lab.pk)
+    assert logs.tail(load(lab.pk)) == ""
+
+
+def test_an_archived_instance_takes_its_namespace_along_when_all_has_ended(running: SimpleNamespace) -> None:
+    def removed() -> bool:
+        try:
+            found = running.operator.get("Namespace", running.instance.namespace)
+        except NotFound:
+            return True
+        return "deletionTimestamp" in found["metadata"]
+
+    lab = launched(running)
+    reconcile(lab.pk)
+    assert archive(running.instance, actor=running.owner, now=timezone.now())
+    reconcile_instance(running.instance.pk)
+    assert not removed()
+    reconcile(lab.pk)
+    until(lambda: not objects_of(running, lab), 20, "nothing is left on the cluster")
+    sweep.compare(lab.cluster)
+    assert load(lab.pk).state == State.ENDED
+    reconcile_instance(running.instance.pk)
+    assert removed()
 
 
 def test_a_template_that_asks_for_more_than_it_may_starts_nothing(running: SimpleNamespace) -> None:

@@ -162,7 +162,7 @@ class Handlers:
         meta = body.setdefault("metadata", {})
         if meta.get("managedFields"):
             raise errors.bad_request("metadata.managedFields must be nil")
-        schema.typed_patch(body, resource.kind, resource.api_version, f"{namespace}/{target.name}")
+        schema.typed_patch(body, resource.kind, resource.api_version, f"{meta.get('namespace', '')}/{target.name}")
         obj = self._registry.take(resource, body, namespace, target.name, asked)
         obj["metadata"]["name"] = target.name
         if resource.status and target.subresource != "status":
@@ -233,7 +233,7 @@ def _delete_options(request: web.Request, body: Any) -> DeleteOptions:
 
 
 def _propagation(text: str) -> str:
-    allowed = ("Orphan", "Background", "Foreground")
+    allowed = ("Foreground", "Background", "Orphan")
     if text and text not in allowed:
         cause = errors.unsupported("propagationPolicy", text, (*allowed, "nil"))
         raise errors.invalid("DeleteOptions.meta.k8s.io", "", [cause])

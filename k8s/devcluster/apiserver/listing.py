@@ -68,7 +68,8 @@ def selection(request: web.Request, target: Target) -> Match | None:
 def many(request: web.Request, target: Target, store: Store) -> web.Response:
     """A list."""
     resource, match = target.resource, selection(request, target)
-    limit, start, version = number(request, "limit") or 0, ("", ""), store.version
+    check_version(request)
+    limit, start, version = max(number(request, "limit") or 0, 0), ("", ""), store.version
     if request.query.get("continue"):
         version, start = _read_token(request.query["continue"])
     entries: list[Entry] = []
@@ -97,6 +98,29 @@ def many(request: web.Request, target: Target, store: Store) -> web.Response:
     return raw(list_body(resource, meta, entries))
 
 
+def check_version(request: web.Request) -> None:
+    """Raises ApiError for a resourceVersion, and a resourceVersionMatch, that make no sense."""
+    version, match = request.query.get("resourceVersion", ""), request.query.get("resourceVersionMatch", "")
+    if flag(request, "sendInitialEvents") and match != "NotOlderThan":
+        cause = errors.prohibited(
+            "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        )
+    elif match and not version and not flag(request, "sendInitialEvents"):
+        cause = errors.prohibited(
+            "resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        )
+    elif match not in ("", "Exact", "NotOlderThan"):
+        cause = errors.unsupported("resourceVersionMatch", match, ("Exact", "NotOlderThan", ""))
+    elif version and not version.isdigit():
+        text = f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
+        if wants_watch(request):
+            raise errors.ApiError(500, "", f"resourceVersion: {text}")
+        raise errors.bad_request(f"invalid resource version: resourceVersion: {text}")
+    else:
+        return
+    raise errors.invalid("ListOptions.meta.k8s.io", "", [cause])
+
+
 def list_body(resource: Resource, meta: Object, entries: Iterable[Entry]) -> bytes:
     """The JSON of a list; its items come without apiVersion and kind."""
     head = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":'
@@ -114,7 +138,7 @@ def _read_token(text: str) -> tuple[int, tuple[str, str]]:
         version, namespace, name = json.loads(base64.urlsafe_b64decode(text))
         return int(version), (str(namespace), str(name))
     except (ValueError, TypeError):
-        raise errors.bad_request(f"invalid continue token: {text[:40]}") from None
+        raise errors.bad_request("invalid continue token: continue key is not valid") from None
 
 
 def wants_watch(request: web.Request) -> bool:

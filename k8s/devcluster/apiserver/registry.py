@@ -10,7 +10,7 @@ from . import admission, apply, defaults, errors, schema, validation
 from .apply import Manager
 from .meta import copy, generated, later, new_uid, now
 from .quota import Quotas
-from .resources import BY_PLURAL, Resource
+from .resources import BY_KIND, BY_PLURAL, Resource
 from .store import Entry, Store
 
 Object = dict[str, Any]
@@ -68,10 +68,10 @@ class Registry:
         version, kind = obj.get("apiVersion") or resource.api_version, obj.get("kind") or resource.kind
         if (version, kind) != (resource.api_version, resource.kind):
             short = f"{version.rpartition('/')[2]}.{kind}"
-            raise errors.bad_request(
-                f'{kind} in version "{version}" cannot be handled as a {resource.kind}: converting ({short}) to '
-                f"({resource.group or 'core'}.{resource.kind}): unknown conversion"
-            )
+            why = f"converting ({short}) to ({resource.group or 'core'}.{resource.kind}): unknown conversion"
+            if (version, kind) not in BY_KIND:
+                why = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
+            raise errors.bad_request(f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}')
         checked = schema.check(obj, resource.kind, resource.api_version)
         taken = {"apiVersion": resource.api_version, "kind": resource.kind, **checked.obj}
         if checked.unknown and request.field_validation == "Strict":
@@ -195,8 +195,10 @@ class Registry:
         obj = dict(obj)
         meta, was = dict(obj["metadata"]), old["metadata"]
         if request.subresource == "status":
+            # Labels and annotations can be written this way too; a pod's owners cannot.
             obj = {**old, **({"status": obj["status"]} if "status" in obj else {})}
-            meta = {**was, **({"managedFields": meta["managedFields"]} if "managedFields" in meta else {})}
+            if resource.kind == "Pod":
+                meta["ownerReferences"] = was.get("ownerReferences")
         elif resource.status:
             obj.pop("status", None)
             if "status" in old:
@@ -325,4 +327,6 @@ def _grace(obj: Object, asked: int | None) -> int:
     spec = obj["spec"]
     if not spec.get("nodeName") or obj.get("status", {}).get("phase") in ("Succeeded", "Failed"):
         return 0
-    return int(spec.get("terminationGracePeriodSeconds", 30) if asked is None else max(asked, 0))
+    own = int(spec.get("terminationGracePeriodSeconds", 30))
+    # One that is negative counts as 1.
+    return (own if own >= 0 else 1) if asked is None else max(asked, 0)

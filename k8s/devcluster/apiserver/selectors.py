@@ -78,6 +78,10 @@ def _label_test(part: str) -> Callable[[dict[str, str]], bool]:
     if found := _EXISTS.match(part):
         absent, key = found.groups()
         return lambda labels: (key in labels) != bool(absent)
+    if found := re.match(r"^\s*[^\s!=,()]+\s+(?:in|notin)\s+([^\s(]\S*)", part):
+        raise bad_request(f"unable to parse requirement: found '{found[1]}' expected: '('")
+    if re.match(r"^\s*[^\s!=,()]+\s*!?==?\s*\(", part):
+        raise bad_request("unable to parse requirement: found '(', expected: identifier")
     words = part.split()
     strange = words[1] if len(words) > 1 else part
     raise bad_request(f"unable to parse requirement: found '{strange}', expected: in, notin, =, ==, !=, gt, lt")
@@ -93,7 +97,10 @@ def by_fields(resource: Resource, text: str) -> Match | None:
         key, operator, value = found.groups()
         known = ("metadata.name", "metadata.namespace", *_FIELDS.get(resource.plural, ()))
         if key not in known:
-            raise bad_request(f"field label not supported: {key}")
+            if resource.plural in _FIELDS:
+                raise bad_request(f"field label not supported: {key}")
+            text = 'is not a known field selector: only "metadata.name", "metadata.namespace"'
+            raise bad_request(f'"{key}" {text}')
         tests.append((key, operator != "!=", value))
     if not tests:
         return None

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from . import errors, validation_pod
+from . import errors, validation_pod, validation_rules
 from .errors import Cause
 from .resources import Resource
 from .schema import Type, type_of
@@ -58,7 +58,7 @@ def check(resource: Resource, obj: Object, before: Object | None = None) -> None
     causes = _metadata(resource, obj["metadata"])
     causes += _missing(obj, type_of(resource.api_version, resource.kind), "")
     causes += (_KINDS.get(resource.kind) or (lambda _: []))(obj)
-    if before is not None and not causes:
+    if before is not None and (not causes or resource.kind == "Pod"):
         causes += _changes(resource, before, obj)
     if causes:
         unique = list(dict.fromkeys(causes))
@@ -70,6 +70,7 @@ def _metadata(resource: Resource, meta: Object) -> list[Cause]:
     if resource.plural in _LABEL_NAMES:
         if not is_label(name):
             text = LABEL_TEXT if len(name) <= 63 else "must be no more than 63 characters"
+            text = "must not contain dots" if "." in name else text
             causes.append(errors.wrong("metadata.name", name, text))
     elif resource.plural in _PATH_NAMES:
         if name in (".", "..") or "/" in name or "%" in name:
@@ -111,6 +112,10 @@ def _key(field: str, key: str) -> list[Cause]:
     return []
 
 
+def _node_selector(spec: Object) -> list[Cause]:
+    return [cause for key in spec.get("nodeSelector") or {} for cause in _key("spec.nodeSelector", key)]
+
+
 def _missing(value: Any, found: Type | None, path: str) -> list[Cause]:
     """Fields that the schema requires; those that the server's own rules name in other words are left to them."""
     if found is None or not isinstance(value, dict | list):
@@ -140,6 +145,8 @@ _LENIENT = {
     ("ContainerStatus", "imageID"),
     ("ContainerStatus", "image"),
     ("LeaseSpec", "holderIdentity"),
+    ("HTTPIngressPath", "backend"),
+    ("PolicyRule", "verbs"),
     *(
         ("NodeSystemInfo", name)
         for name in (
@@ -166,8 +173,14 @@ def _service(obj: Object) -> list[Cause]:
     if not spec.get("ports") and kind != "ExternalName" and spec.get("clusterIP") != "None":
         causes.append(errors.required("spec.ports"))
     names: set[str] = set()
+    numbers: set[tuple[Any, Any]] = set()
     for at, port in enumerate(spec.get("ports") or []):
         where = f"spec.ports[{at}]"
+        number_of = (port.get("protocol"), port.get("port"))
+        if number_of in numbers:
+            causes.append(("FieldValueDuplicate", where, f"Duplicate value: {port}"))
+        numbers.add(number_of)
+        causes += _port_name(f"{where}.targetPort", port.get("targetPort"))
         for field in ("port", "targetPort"):
             number = port.get(field, 0)
             if isinstance(number, int) and not 0 < number < 65536:
@@ -185,15 +198,32 @@ def _service(obj: Object) -> list[Cause]:
     return causes
 
 
+def _port_name(where: str, name: Any) -> list[Cause]:
+    if not isinstance(name, str) or (_LABEL.fullmatch(name) and re.search("[a-z]", name)):
+        return []
+    texts = ["must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"] * (not _LABEL.fullmatch(name))
+    texts += ["must contain at least one letter (a-z)"] * (re.search("[a-z]", name) is None)
+    return [errors.wrong(where, name, text) for text in texts]
+
+
+#: What Secrets of these types must hold.
+_SECRET_KEYS = {"kubernetes.io/tls": ("tls.crt", "tls.key"), "kubernetes.io/dockerconfigjson": (".dockerconfigjson",)}
+
+
 def _secret(obj: Object) -> list[Cause]:
     causes = _config_keys(obj, "data")
+    causes += [
+        errors.required(f"data[{key}]")
+        for key in _SECRET_KEYS.get(obj.get("type", ""), ())
+        if key not in (obj.get("data") or {})
+    ]
     for key, value in (obj.get("data") or {}).items():
         try:
             base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError):
-            raise errors.bad_request(
-                'Secret in version "v1" cannot be handled as a Secret: illegal base64 data at input byte 0'
-            ) from None
+            strange = re.search("[^A-Za-z0-9+/]", value)
+            text = f"illegal base64 data at input byte {strange.start() if strange else len(value)}"
+            raise errors.bad_request(f'Secret in version "v1" cannot be handled as a Secret: {text}') from None
         if key and len(value) > _LARGEST_CONTENT * 4 // 3 + 4:
             causes.append(("FieldValueTooLong", "data", f"Too long: may not be more than {_LARGEST_CONTENT} bytes"))
     return causes
@@ -221,6 +251,10 @@ def _ingress(obj: Object) -> list[Cause]:
             causes.append(errors.wrong(f"{where}.host", host, _SUBDOMAIN_TEXT))
         for number, path in enumerate((rule.get("http") or {}).get("paths") or []):
             causes += _ingress_path(f"{where}.http.paths[{number}]", path)
+    for at, tls in enumerate(spec.get("tls") or []):
+        for number, host in enumerate(tls.get("hosts") or []):
+            if not _SUBDOMAIN.fullmatch(host.removeprefix("*.")):
+                causes.append(errors.wrong(f"spec.tls[{at}].hosts[{number}]", host, _SUBDOMAIN_TEXT))
     return causes
 
 
@@ -231,24 +265,31 @@ def _ingress_path(where: str, path: Object) -> list[Cause]:
         causes.append(errors.unsupported(f"{where}.pathType", kind, ("Exact", "ImplementationSpecific", "Prefix")))
     elif kind != "ImplementationSpecific" and not path.get("path", "").startswith("/"):
         causes.append(errors.wrong(f"{where}.path", path.get("path", ""), "must be an absolute path"))
-    service = (path.get("backend") or {}).get("service")
+    backend = path.get("backend") or {}
+    service = backend.get("service")
+    if service is None and not backend.get("resource"):
+        causes.append(errors.wrong(f"{where}.backend", "", "resource or service backend is required"))
     if service is not None:
         port = service.get("port") or {}
         if not port.get("number") and not port.get("name"):
-            causes.append(errors.required(f"{where}.backend.service.port.number", "port name or number is required"))
+            causes.append(errors.required(f"{where}.backend", "port name or number is required"))
     return causes
 
 
 def _policy(obj: Object) -> list[Cause]:
-    causes = []
     spec = obj.get("spec") or {}
+    causes = [
+        errors.unsupported(f"spec.policyTypes[{at}]", kind, ("Ingress", "Egress"))
+        for at, kind in enumerate(spec.get("policyTypes") or [])
+        if kind not in ("Ingress", "Egress")
+    ]
     for direction, peers in (("ingress", "from"), ("egress", "to")):
         for at, rule in enumerate(spec.get(direction) or []):
             for number, peer in enumerate(rule.get(peers) or []):
                 block = peer.get("ipBlock")
                 for cidr in [block.get("cidr", ""), *(block.get("except") or [])] if block else []:
                     try:
-                        ipaddress.ip_network(cidr)
+                        ipaddress.ip_network(cidr if "/" in cidr else "")
                     except ValueError:
                         where = f"spec.{direction}[{at}].{peers}[{number}].ipBlock.cidr"
                         causes.append(
@@ -258,12 +299,17 @@ def _policy(obj: Object) -> list[Cause]:
 
 
 _KINDS: dict[str, Callable[[Object], list[Cause]]] = {
-    "Pod": lambda obj: validation_pod.check(obj["spec"]),
+    "Pod": lambda obj: validation_pod.check(obj["spec"]) + _node_selector(obj["spec"]),
     "Service": _service,
     "Secret": _secret,
     "ConfigMap": _config_map,
     "Ingress": _ingress,
     "NetworkPolicy": _policy,
+    "ResourceQuota": validation_rules.quota,
+    "LimitRange": validation_rules.limit_range,
+    "Role": validation_rules.role,
+    "ClusterRole": validation_rules.role,
+    "Lease": validation_rules.lease,
 }
 
 

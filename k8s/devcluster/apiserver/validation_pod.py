@@ -39,15 +39,20 @@ def check(spec: Object) -> list[Cause]:
             causes += _container(f"spec.{kind}[{at}]", one, names, volumes)
     if spec["restartPolicy"] not in _POLICIES:
         causes.append(errors.unsupported("spec.restartPolicy", spec["restartPolicy"], _POLICIES))
-    if spec["terminationGracePeriodSeconds"] < 0:
-        value = spec["terminationGracePeriodSeconds"]
-        causes.append(errors.wrong("spec.terminationGracePeriodSeconds", value, "must be greater than or equal to 0"))
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and deadline < 1:
         causes.append(
             errors.wrong("spec.activeDeadlineSeconds", deadline, "must be between 1 and 2147483647, inclusive")
         )
-    return causes
+    return causes + _users("spec.securityContext", spec.get("securityContext") or {})
+
+
+def _users(where: str, context: Object) -> list[Cause]:
+    return [
+        errors.wrong(f"{where}.{field}", context[field], "must be between 0 and 2147483647, inclusive")
+        for field in ("runAsUser", "runAsGroup", "fsGroup")
+        if not 0 <= (context.get(field) or 0) <= 2147483647
+    ]
 
 
 def _volume(where: str, volume: Object, names: set[str]) -> list[Cause]:
@@ -94,6 +99,7 @@ def _container(where: str, one: Object, names: set[str], volumes: set[str]) -> l
         if path in paths:
             causes.append(errors.wrong(f"{where}.volumeMounts[{at}].mountPath", path, "must be unique"))
         paths.add(path)
+    causes += _users(f"{where}.securityContext", one.get("securityContext") or {})
     return causes + _probes(where, one) + _resources(f"{where}.resources", one.get("resources") or {})
 
 
@@ -128,6 +134,7 @@ def _resources(where: str, resources: Object) -> list[Cause]:
             if amount < 0:
                 causes.append(errors.wrong(field, value, "must be greater than or equal to 0"))
             elif "/" not in name and name not in _SMALL_RESOURCES and not name.startswith("hugepages-"):
+                causes.append(errors.wrong(field, name, "must be a standard resource type or fully qualified"))
                 causes.append(errors.wrong(field, name, "must be a standard resource for containers"))
             elif "/" in name and amount != amount.to_integral_value():
                 causes.append(errors.wrong(field, value, "must be an integer"))
@@ -136,9 +143,7 @@ def _resources(where: str, resources: Object) -> list[Cause]:
         shown = (resources.get("requests") or {})[name]
         field = f"{where}.requests"
         if "/" in name and name not in limits:
-            causes.append(
-                errors.required(f"{where}.limits", f"Limit must be set for non overcommitable resources: {name}")
-            )
+            causes.append(errors.required(f"{where}.limits", "Limit must be set for non overcommitable resources"))
         elif "/" in name and amount != limits[name]:
             text = f"must be equal to {name} limit of {resources['limits'][name]}"
             causes.append(errors.wrong(field, shown, text))

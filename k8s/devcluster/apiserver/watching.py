@@ -10,7 +10,7 @@ from aiohttp import web
 from . import tables
 from .errors import ApiError
 from .faults import Faults
-from .listing import include, partial, selection
+from .listing import check_version, include, partial, selection
 from .selectors import Match
 from .store import Change, Entry, Store, dump
 from .target import Target, content_as, flag, number
@@ -30,6 +30,7 @@ class Watch:
         """Raises ApiError 400 for a selector that cannot be read."""
         self._request, self._resource, self._namespace, self._store = request, target.resource, target.namespace, store
         self._match: Match | None = selection(request, target)
+        check_version(request)
         self._form = content_as(request)
         self._first_row = True
         self._queue: asyncio.Queue[Change | None] = asyncio.Queue()
@@ -50,9 +51,6 @@ class Watch:
             if initial:
                 yield self._bookmark({_INITIAL_END: "true"})
             return
-        if not text.isdigit():
-            message = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-            raise ApiError(500, "", message)
         try:
             for change in self._store.since(self._resource, int(text)):
                 yield from self._lines(change)
