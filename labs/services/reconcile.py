@@ -140,8 +140,12 @@ def finish(workload: Workload) -> bool:
     return move(workload, State.ENDED, now=now, ended_at=now, is_ready=False, applied={}, owner_uid="")
 
 
-def forget_applied(workload: Workload) -> None:
-    """Its objects have gone without our doing: the next reconcile makes them again."""
+def forget_applied(workload: Workload, *, pod_is_gone: bool = True) -> None:
+    """Its objects have gone or changed without our doing: the next reconcile makes them again.
+
+    A pod that is still there stays ready: it does not change, and nothing would say so again.
+    """
+    news = {"is_ready": False} if pod_is_gone else {}
     Workload.objects.filter(pk=workload.pk, state__in=WANTED_STATES).update(
-        applied={}, owner_uid="", is_ready=False, generation=F("generation") + 1
+        applied={}, owner_uid="", generation=F("generation") + 1, **news
     )
