@@ -89,7 +89,13 @@ def _apply_one(lab: Lab, manifest: dict[str, Any], client: Client) -> dict[str, 
 
 
 def _refused(lab: Lab, error: Exception) -> None:
-    """The cluster, or our own check, says no: that does not get better by waiting."""
+    """The cluster, or our own check, says no: that does not get better by waiting. Raises Unavailable where it does.
+
+    A site without a right is no fault of the workload: somebody gives it the right, or an API server that has just started
+    has not read the roles yet and refuses everybody.
+    """
+    if isinstance(error, Refused) and error.kind == "forbidden":
+        raise Unavailable(error.message, code=error.code, reason=error.reason, passing=False)
     log.warning("workload %s refused: %s", lab.pk, error)
     if isinstance(error, Refused):
         found = diagnosis.diagnose(None, [], refusal=error, now=timezone.now())
