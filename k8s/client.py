@@ -5,6 +5,7 @@ they do not know and cost half a second to import.
 """
 
 import copy
+import datetime
 import json
 import random
 import re
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from os import PathLike
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -27,6 +29,7 @@ from kubernetes.config import ConfigException, load_incluster_config, load_kube_
 
 from k8s.errors import Conflict, Error, Gone, NotFound, Refused, Unavailable, from_status
 from k8s.kinds import KINDS, path
+from k8s.kubeconfig import require_self_contained
 
 __all__ = ["KINDS", "Client", "Conflict", "Error", "Gone", "Listing", "NotFound", "Refused", "Unavailable", "Watch"]
 
@@ -45,6 +48,14 @@ class Listing:
     resource_version: str
     #: Names the next page of a list that was asked for with a limit; empty on the last.
     next_page: str = ""
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """What an API server says of itself; its clock to the second, None when it does not tell."""
+
+    version: str
+    clock: datetime.datetime | None
 
 
 class Client:
@@ -78,7 +89,7 @@ class Client:
         configuration = Configuration()
         try:
             if isinstance(path_or_dict, dict):
-                _require_self_contained(path_or_dict)
+                require_self_contained(path_or_dict)
                 load_kube_config_from_dict(path_or_dict, client_configuration=configuration, persist_config=False)
             else:
                 load_kube_config(str(path_or_dict), client_configuration=configuration, persist_config=False)
@@ -273,6 +284,37 @@ class Client:
         """The version of the API server, such as "v1.36.3"."""
         return str(self._json("version", "GET", "/version").get("gitVersion", ""))
 
+    def greet(self) -> Greeting:
+        """Version and clock of the API server. One try: a clock that is asked again is late. Raises Unavailable."""
+        response = self._send("version", "GET", "/version")
+        content, date = _read(response), response.headers.get("Date", "")
+        try:
+            version = str(json.loads(content).get("gitVersion", ""))
+        except (ValueError, AttributeError):
+            raise Unavailable(
+                "The cluster sent something else than its version; is this address an API server?"
+            ) from None
+        return Greeting(version, parsedate_to_datetime(date) if date else None)
+
+    def may(self, verb: str, group: str, resource: str, subresource: str = "", namespace: str = "") -> bool:
+        """Whether this account may do that, in the namespace or, without one, in all of them."""
+        attributes = {
+            "verb": verb, "group": group, "resource": resource, "subresource": subresource, "namespace": namespace,
+        }  # fmt: skip
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = self._json(
+            "review",
+            "POST",
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            headers={"Content-Type": "application/json"},
+            body=review,
+        )
+        return bool(answer.get("status", {}).get("allowed"))
+
     def _json(self, verb: str, method: str, url_path: str, **options: Any) -> Any:
         content = self._body(verb, method, url_path, **options)
         try:
@@ -384,16 +426,3 @@ def _is_loopback(host: str) -> bool:
     """A proxy is never asked for this machine itself, as with kubectl."""
     name = urlsplit(host).hostname or ""
     return name == "localhost" or name == "::1" or name.startswith("127.")
-
-
-def _require_self_contained(config: dict[str, Any]) -> None:
-    """Raises ValueError when a kubeconfig names a program or a file."""
-    for user in config.get("users") or []:
-        refused = {"exec", "auth-provider", "tokenFile", "client-certificate", "client-key"} & set(
-            user.get("user") or {}
-        )
-        if refused:
-            raise ValueError(f"not allowed in a stored kubeconfig: {', '.join(sorted(refused))}")
-    for cluster in config.get("clusters") or []:
-        if "certificate-authority" in (cluster.get("cluster") or {}):
-            raise ValueError("not allowed in a stored kubeconfig: certificate-authority")

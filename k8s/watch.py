@@ -45,7 +45,7 @@ class Watcher:
         fields: str = "",
         keep: Callable[[Object], bool] = lambda obj: True,
         relist_seconds: float = 600.0,
-        watch_seconds: int = 180,
+        watch_seconds: int = 300,
         first_delay: float = 0.5,
         longest_delay: float = 30.0,
     ) -> None:
@@ -72,6 +72,13 @@ class Watcher:
         self.last_contact: float | None = None
         #: The last fault, in a sentence; empty while all is well.
         self.problem = ""
+        #: time.monotonic() of the last fault.
+        self.last_failure: float | None = None
+
+    @property
+    def answers(self) -> bool:
+        """Whether the server's last word came after the last fault."""
+        return self.last_contact is not None and (self.last_failure is None or self.last_contact > self.last_failure)
 
     def run(self, stop: threading.Event) -> None:
         """Watches until `stop` is set, which ends a quiet watch at once (a call that hangs ends by its time-out)."""
@@ -175,7 +182,7 @@ class Watcher:
     def _failed(self, problem: str, stop: threading.Event) -> None:
         delay = min(self._first_delay * 2**self._failures, self._longest_delay)
         self._failures = min(self._failures + 1, 16)
-        self.problem = problem
+        self.problem, self.last_failure = problem, time.monotonic()
         if problem:
             log.warning("watch of %s, next try within %.0f s: %s", self._kind, delay, problem)
         stop.wait(random.uniform(delay / 2, delay))  # noqa: S311

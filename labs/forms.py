@@ -15,9 +15,10 @@ from typing import Any
 from accounts.models import User
 from labs.errors import Refusal
 from labs.models import Instance, Lab, ServiceTemplate
-from labs.services.admission import Ask, number, quotas_of
+from labs.services.admission import Ask, limits_of, number
 from labs.services.launch import duration
 from labs.services.overview import free_gpus
+from labs.services.placement import clusters_of
 
 PLAIN = re.compile(r"\d{1,9}(\.\d{1,6})?")
 #: Minutes of each unit that a length of time is given in.
@@ -70,8 +71,10 @@ class LaunchForm:
         self.template, self.instance, self.user = template, instance, user
         self.typed = dict(typed or {})
         self.errors: dict[str, str] = {}
-        self.limits = [row for row in quotas_of(instance, user) if row]
-        self.gpus = free_gpus(instance.cluster)
+        self.room = limits_of(instance, user)
+        self.limits = [row for row in (self.room.whole, self.room.personal) if row]
+        self.clusters = clusters_of(instance)
+        self.gpus = free_gpus(cluster for cluster in self.clusters if cluster.is_open)
 
     @property
     def units(self) -> list[str]:

@@ -8,10 +8,11 @@ from typing import Any
 from django.db import transaction
 
 from labs.errors import Refusal
-from labs.models import Instance, State, Workload
+from labs.models import Cluster, Instance, State, Workload
 
-from .admission import Ask, check_room
+from .admission import Ask, limits_of
 from .launch import start_deadline
+from .placement import place
 from .transition import move
 
 
@@ -19,7 +20,7 @@ def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
     """Accept what waits, in its order, as far as there is room; returns how many. The first that does not fit holds its place."""
     promoted = 0
     with transaction.atomic():
-        instance = Instance.objects.select_for_update().filter(pk=instance_pk).first()
+        instance = Instance.objects.select_for_update(no_key=True).filter(pk=instance_pk).first()
         rows = (
             Workload.objects.filter(instance=instance, state=State.QUEUED)
             .select_related("instance", "owner")
@@ -30,15 +31,25 @@ def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
             if row.owner_id in full_for:
                 continue
             try:
-                check_room(row.instance, row.owner, Ask(row.cpu_millis, row.memory_mib, row.gpus))
+                ask = Ask(row.cpu_millis, row.memory_mib, row.gpus)
+                limits_of(row.instance, row.owner).check_room(ask)
+                cluster = _place(row, ask, now)
             except Refusal as refusal:
                 if refusal.code == "over-own-limit":
                     # Their own limit holds them back, not the instance's: those behind need not wait for it.
                     full_for.add(row.owner_id)
                     continue
                 break
-            promoted += move(row, State.REQUESTED, now=now, reconcile=True, start_deadline=start_deadline(now))
+            deadline = start_deadline(now)
+            promoted += move(row, State.REQUESTED, now=now, reconcile=True, cluster=cluster, start_deadline=deadline)
     return promoted
+
+
+def _place(row: Workload, ask: Ask, now: datetime.datetime) -> Cluster:
+    """Its own cluster or another with room, on which its name is free. Raises Refusal."""
+    others = Workload.objects.live().filter(name=row.name).exclude(pk=row.pk)
+    taken = set(others.values_list("cluster", flat=True))
+    return place(row.instance, ask, now=now, gpu_model=row.gpu_model, without=taken)
 
 
 def position(workload: Workload) -> int:

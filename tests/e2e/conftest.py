@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from tests.support.controlplane import ControlPlane
+from tests.support.postgres import Postgres
 from tests.support.stack import NO_IMAGES, Stack
 
 
 @pytest.fixture
-def hollow_stack(tmp_path: Path) -> Iterator[Stack]:
-    """A site whose node only pretends to run pods: for many of them."""
-    stack = Stack(tmp_path / "stack", hollow=True, capacity={"cpu": "400", "memory": "800Gi", "pods": "1000"})
+def hollow_stack(tmp_path: Path, postgres: Postgres) -> Iterator[Stack]:
+    """A site whose node only pretends to run pods, for many of them; on PostgreSQL, as in production."""
+    stack = Stack(
+        tmp_path / "stack",
+        database_url=postgres.url(f"site_{uuid4().hex[:8]}"),
+        hollow=True,
+        capacity={"cpu": "400", "memory": "800Gi", "pods": "1000"},
+    )
     try:
         stack.start()
         yield stack

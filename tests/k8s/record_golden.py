@@ -23,7 +23,7 @@ CAPACITY = {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "10
 
 def pod(name: str, **changes: Any) -> dict[str, Any]:
     made: dict[str, Any] = manifests.render(
-        manifests.builtin("jupyterlab"), examples.context(**{"secret_uid": "", "cpu_limit_millis": 64000, **changes})
+        manifests.builtin("jupyterlab"), examples.context(**{"cpu_limit_millis": 64000, **changes})
     )[1]
     made["metadata"]["name"] = name
     return made

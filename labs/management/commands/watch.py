@@ -13,6 +13,7 @@ from django.utils import timezone
 from k8s.errors import Error
 from labs.models import Cluster
 from labs.services.leading import LedWatch, connection, new_identity
+from labs.services.queue import remind
 from labs.services.sweep import end_due
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Command(BaseCommand):
             try:
                 self.watch_clusters(watched)
                 end_due(timezone.now())
+                remind(timezone.now())
             except (DatabaseError, Error) as error:
                 log.warning("watch: %s; trying again", error)
             except Exception:
