@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 
 #: Seconds. A leader that is lost is followed after DURATION and two calls, which must be within 15 s; a renewal that fails can be
-#: tried again for 3 s. Renewals are 6 of the 12 calls a minute that the site may make in the background.
-DURATION, RENEW_EVERY = 13.0, 10.0
+#: tried again for 2.5 s. Renewals are 5.5 of the 12 calls a minute that the site may make in the background.
+DURATION, RENEW_EVERY = 13.5, 11.0
 #: Seconds for one call: one that takes longer than what is left of the lease is of no use.
-CALL_TIMEOUT = 3.0
+CALL_TIMEOUT = 2.5
 #: Seconds between looks at the clock; the cluster is not asked.
 TICK = 0.2
 #: Seconds, more or less, between tries to take a lease or to renew it while the cluster does not answer.

@@ -45,7 +45,7 @@ class Watcher:
         fields: str = "",
         keep: Callable[[Object], bool] = lambda obj: True,
         relist_seconds: float = 600.0,
-        watch_seconds: int = 180,
+        watch_seconds: int = 300,
         first_delay: float = 0.5,
         longest_delay: float = 30.0,
     ) -> None:

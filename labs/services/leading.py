@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.db import close_old_connections
 
 from k8s.errors import Error
 from k8s.lease import Election
@@ -19,6 +20,7 @@ from k8s.names import object_name
 from labs.models import Cluster
 
 from . import clusters
+from .queue import enqueue
 from .watching import ClusterWatch
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,9 @@ class LedWatch:
     def _watch(self) -> None:
         self._watch_over = threading.Event()
         ClusterWatch(self.cluster, self._watch_over).start()
+        # What nobody watched meanwhile, or a cluster that was set back: the rows are held against it now, not in a minute.
+        close_old_connections()
+        enqueue("run_sweep")
 
     def _let_go(self) -> None:
         self._watch_over.set()

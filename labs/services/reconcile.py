@@ -182,7 +182,11 @@ def _run(jobs: Sequence[Job]) -> list[tuple[Sequence[Lab], Sent]]:
 def _note(claim: Claim, row: Lab, sent: Sent, provisioned: set[tuple[int, int]]) -> Exception | None:
     """Write what has been done, and let go of the row if that was all. Returns why it is to be tried again later, if so."""
     error = sent.error
-    if isinstance(error, Refused):
+    if isinstance(error, Refused) and error.kind == "forbidden":
+        # No fault of the workload: somebody gives the site the right, or an API server that has just started has not read the
+        # roles yet and refuses everybody.
+        error = Unavailable(error.message, code=error.code, reason=error.reason, passing=False)
+    elif isinstance(error, Refused):
         _refused(row, error)
         error = None
     elif isinstance(error, NotFound) and (row.instance_id, row.cluster_id) not in provisioned:
@@ -235,8 +239,12 @@ def finish(workloads: Sequence[Workload]) -> set[Any]:
     return move_many(workloads, State.ENDED, now=now, ended_at=now, is_ready=False, applied={}, owner_uid="")
 
 
-def forget_applied(workload: Workload) -> None:
-    """Its objects have gone without our doing: the next reconcile makes them again."""
+def forget_applied(workload: Workload, *, pod_is_gone: bool = True) -> None:
+    """Its objects have gone or changed without our doing: the next reconcile makes them again.
+
+    A pod that is still there stays ready: it does not change, and nothing would say so again.
+    """
+    news = {"is_ready": False} if pod_is_gone else {}
     Workload.objects.filter(pk=workload.pk, state__in=WANTED_STATES).update(
-        applied={}, owner_uid="", is_ready=False, **changed()
+        applied={}, owner_uid="", **changed(), **news
     )

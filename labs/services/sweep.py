@@ -131,9 +131,16 @@ def _compare_one(client: Client, row: Workload, objects: Found, seen: tuple[str,
             finish([row])
         elif left:
             remove(client, left)  # Made after its Secret was deleted, or no garbage collector took it.
-    elif row.state in WANTED_STATES and set(objects) != set(seen):
-        forget_applied(row)
+    elif row.state in WANTED_STATES and (set(objects) != set(seen) or _is_of_the_past(row, objects)):
+        forget_applied(row, pod_is_gone="Pod" not in objects)
         ring([row.pk])
+
+
+def _is_of_the_past(row: Workload, objects: Found) -> bool:
+    """Whether this is not what was last made for the row: the cluster was set back to a backup of before that."""
+    owners = {owner["uid"] for item in objects.values() for owner in item.get("ownerReferences", [])}
+    expires = str(int(row.expires_at.timestamp())) if row.expires_at else None
+    return owners != {row.owner_uid} or expires not in (None, objects["Pod"]["labels"].get(labels.EXPIRES))
 
 
 def seen_kinds(cluster: Cluster) -> tuple[str, ...]:

@@ -63,16 +63,21 @@ class Postgres:
             "UTF8",
             "--no-sync",
         )
+        self.server = self.start()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """The server (again), on its port and data, when it answers."""
         self.server = subprocess.Popen(
-            [programs / "postgres", "-D", folder / "data", "-p", str(self.port), "-c", "listen_addresses=127.0.0.1",
+            [self.programs / "postgres", "-D", self.folder / "data", "-p", str(self.port), "-c", "listen_addresses=127.0.0.1",
              "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=200"],
-            user=self.user, cwd="/", stdout=subprocess.DEVNULL, stderr=(folder / "log").open("w"), start_new_session=True,
+            user=self.user, cwd="/", stdout=subprocess.DEVNULL, stderr=(self.folder / "log").open("w"), start_new_session=True,
         )  # fmt: skip
         try:
             self._wait()
         except BaseException:
             self.stop()
             raise
+        return self.server
 
     @staticmethod
     def _unprivileged() -> str | None:

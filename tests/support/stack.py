@@ -112,13 +112,18 @@ class Stack:
         return self.plane.ingress_port(INGRESS) if self.plane else self._cluster.ingress_port
 
     def start_one(self, name: str) -> None:
-        """One program (again): "web", "worker", "watcher" or "cluster"."""
+        """One program (again): "web", "worker", "watcher" or "cluster"; "watcher-2" is another one of the kind."""
         if name == "cluster":
             self._cluster.restart()
             return
         log = (self.folder / f"{name}.log").open("ab")
         self.running[name] = subprocess.Popen(
-            self.commands[name], env=self.env, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            self.commands[name.partition("-")[0]],
+            env=self.env,
+            cwd=ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         if name == "web":
             until(self._web_answers, 30, "the site answers")
@@ -132,18 +137,20 @@ class Stack:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def stop_one(self, name: str) -> None:
+        """The orderly end of one program (SIGTERM)."""
+        process = self.running.pop(name)
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
     def stop(self) -> None:
         """The orderly end of all, the cluster last."""
-        for name in ("watcher", "worker", "web"):
-            process = self.running.pop(name, None)
-            if process is None:
-                continue
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        for name in reversed(list(self.running)):
+            self.stop_one(name)
         if self.cluster:
             self.cluster.stop()
         if self.plane:
