@@ -10,11 +10,12 @@ ARGS ?=
 
 BIN := .venv/bin
 
-.PHONY: help run setup test bench lint code-check types-check imports-check migrations-check format lock hooks clean
+.PHONY: help run setup test test-k8s bench lint code-check types-check imports-check migrations-check format lock hooks clean
 
 help:
 	@echo "make run               start the site with a demo: http://localhost:$(PORT)"
 	@echo "make test              all tests; some of them: make test ARGS=\"-k lifetime\""
+	@echo "make test-k8s          tests against a real Kubernetes: that of KUBECONFIG, or a control plane built and started here"
 	@echo "make bench             how fast labs start and end, and what that costs"
 	@echo "make lint              what CI checks beside the tests"
 	@echo "make format            put the code into its form"
@@ -31,6 +32,11 @@ setup:
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
+
+# Built beforehand, so that a test's time-out does not count it.
+test-k8s: setup
+	$(if $(KUBECONFIG),,$(BIN)/python -m tests.controlplane build)
+	$(BIN)/python -m pytest --k8s -m k8s $(ARGS)
 
 bench: setup
 	$(BIN)/python -m bench.launches

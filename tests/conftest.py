@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from k8s.client import Client
+from tests.controlplane import programs
+from tests.support.controlplane import ControlPlane
+from tests.support.devcluster import DevCluster
 from tests.support.postgres import Postgres, binaries
 
 
@@ -38,16 +42,55 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(server.url(f"test_{os.getpid()}_{abs(hash(request.node.name)) % 10**8}"))
 
 
-@pytest.fixture(scope="session")
-def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An API server: that of MLSITE_TEST_KUBECONFIG, or an embedded one without a node."""
-    if given := os.environ.get("MLSITE_TEST_KUBECONFIG"):
-        yield given
-        return
-    from tests.support.devcluster import DevCluster
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--k8s", action="store_true", help="run the tests that need a real Kubernetes, too (make test-k8s)"
+    )
 
-    cluster = DevCluster.start(tmp_path_factory.mktemp("apiserver"))
-    try:
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of a real Kubernetes run when they are asked for: they take minutes, and Go for the first time."""
+    if not config.getoption("--k8s"):
+        for item in items:
+            if item.get_closest_marker("k8s"):
+                item.add_marker(pytest.mark.skip(reason="needs a real Kubernetes: make test-k8s"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if version := config.stash.get(_VERSION, ""):
+        terminalreporter.write_line(f"Kubernetes of these tests: {version}")
+
+
+_VERSION = pytest.StashKey[str]()
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """The session's own control plane, without nodes. Not to be broken or wiped: for that, a test starts one of its own."""
+    if os.environ.get("KUBECONFIG"):
+        pytest.skip("needs a control plane of the tests' own, and KUBECONFIG names another")
+    if why := programs.missing():
+        pytest.skip(why)
+    with ControlPlane.start(tmp_path_factory.mktemp("controlplane")) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def real_kubeconfig(request: pytest.FixtureRequest) -> str:
+    """An administrator's kubeconfig of a real Kubernetes: that of KUBECONFIG, or the session's own control plane."""
+    path = os.environ.get("KUBECONFIG") or str(request.getfixturevalue("control_plane").kubeconfig)
+    request.config.stash[_VERSION] = Client.from_kubeconfig(path).version()
+    return path
+
+
+@pytest.fixture(scope="session")
+def embedded_kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The kubeconfig of an embedded API server without a node."""
+    with DevCluster.start(tmp_path_factory.mktemp("apiserver")) as cluster:
         yield str(cluster.kubeconfig)
-    finally:
-        cluster.stop()
+
+
+@pytest.fixture(scope="session", params=["embedded", pytest.param("real", marks=pytest.mark.k8s)])
+def kubeconfig(request: pytest.FixtureRequest) -> str:
+    """An administrator's kubeconfig of an API server, once the embedded one and once a real one."""
+    return str(request.getfixturevalue(f"{request.param}_kubeconfig"))

@@ -14,16 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
-
 from k8s.devcluster.kubeapi import Api, ApiError, path_of
 
 Object = dict[str, Any]
 Value = TypeVar("Value")
 ROOT = Path(__file__).resolve().parents[2]
-IMAGES = Path(os.environ.get("MLSITE_IMAGES_DIR") or ROOT / ".run" / "images")
-#: A kubeconfig of another API server to test against, e.g. a real control plane.
-OTHER = os.environ.get("MLSITE_TEST_KUBECONFIG")
+IMAGES = Path(os.environ.get("DEVCLUSTER_IMAGES") or ROOT / ".run" / "images")
 
 _PROGRAM = """
 import asyncio, json, signal, sys, types
@@ -178,12 +174,7 @@ def ready(pod: Object) -> bool:
 
 
 def api_server(folder: Path) -> Iterator[Path]:
-    """The kubeconfig of an API server: another one if named, or the embedded one, started here."""
-    if OTHER:
-        yield Path(OTHER)
-        return
-    if not (ROOT / "k8s" / "devcluster" / "__main__.py").exists():
-        pytest.skip("no API server: set MLSITE_TEST_KUBECONFIG")
+    """The kubeconfig of an embedded API server, started here."""
     command = [sys.executable, "-m", "k8s.devcluster", "apiserver", "--dir", str(folder)]
     server = subprocess.Popen(command, cwd=ROOT)
     try:

@@ -1,8 +1,6 @@
-"""The client, the watcher and the lab's objects against living API servers: the embedded one, and a real one where
-MLSITE_TEST_KUBECONFIG names its kubeconfig (an administrator's)."""
+"""The client, the watcher and the lab's objects against living API servers: the embedded one and a real one."""
 
 import copy
-import os
 import threading
 import time
 import uuid
@@ -22,18 +20,6 @@ from tests.k8s import examples
 from tests.support.devcluster import DevCluster, wait_for
 
 KINDS = ("Secret", "Pod", "Service", "Ingress")
-
-
-@pytest.fixture(scope="module", params=["embedded", "real"])
-def kubeconfig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if request.param == "real":
-        path = os.environ.get("MLSITE_TEST_KUBECONFIG")
-        if not path:
-            pytest.skip("MLSITE_TEST_KUBECONFIG names no kubeconfig of a real cluster")
-        yield path
-    else:
-        with DevCluster.start(tmp_path_factory.mktemp("cluster")) as cluster:
-            yield str(cluster.kubeconfig)
 
 
 @pytest.fixture

@@ -11,11 +11,9 @@ from k8s.errors import Unavailable
 from labs.models import Cluster
 from labs.services import clusters
 
-pytestmark = pytest.mark.skipif(bool(os.environ.get("MLSITE_TEST_KUBECONFIG")), reason="needs the embedded cluster")
 
-
-def test_the_embedded_cluster_is_refused_outside_of_debug(kubeconfig: str, settings: object) -> None:
-    cluster = Cluster(connection="file", kubeconfig_file=kubeconfig)
+def test_the_embedded_cluster_is_refused_outside_of_debug(embedded_kubeconfig: str, settings: object) -> None:
+    cluster = Cluster(connection="file", kubeconfig_file=embedded_kubeconfig)
     clusters._from_file.cache_clear()
     settings.EMBEDDED_CLUSTER = False  # type: ignore[attr-defined]
     with pytest.raises(Unavailable, match="for laptops"):
@@ -24,10 +22,10 @@ def test_the_embedded_cluster_is_refused_outside_of_debug(kubeconfig: str, setti
     assert clusters.client(cluster).version()
 
 
-def test_a_changed_kubeconfig_is_read_again(kubeconfig: str, tmp_path: object, settings: object) -> None:
+def test_a_changed_kubeconfig_is_read_again(embedded_kubeconfig: str, tmp_path: object, settings: object) -> None:
     settings.EMBEDDED_CLUSTER = True  # type: ignore[attr-defined]
     copy = tmp_path / "kubeconfig"  # type: ignore[operator]
-    copy.write_text(Path(kubeconfig).read_text())
+    copy.write_text(Path(embedded_kubeconfig).read_text())
     cluster = Cluster(connection="file", kubeconfig_file=str(copy))
     first = clusters.client(cluster)
     assert clusters.client(cluster) is first

@@ -1,4 +1,4 @@
-"""The reconciler, the observation and the sweep against a real API (the embedded one, or the one of MLSITE_TEST_KUBECONFIG)."""
+"""The reconciler, the observation and the sweep against living API servers: the embedded one and a real one."""
 
 from __future__ import annotations
 

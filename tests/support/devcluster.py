@@ -1,37 +1,23 @@
 """An embedded cluster of a test's own, in a process that can be stopped, killed and started again."""
 
-import base64
 import contextlib
-import json
 import os
 import signal
-import ssl
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from k8s.client import Client
+from tests.support.cluster import DEADLINE, Cluster, is_ready, wait_for
+
+__all__ = ["DevCluster", "wait_for"]
 
 _ROOT = Path(__file__).resolve().parents[2]
-_DEADLINE = 30.0  # seconds
 
 
-def wait_for(what: str, condition: Callable[[], Any], seconds: float = _DEADLINE) -> Any:
-    """The first true answer of `condition`. Raises AssertionError, with `what`, when there is none in time."""
-    end = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
-
-
-class DevCluster:
+class DevCluster(Cluster):
     """A cluster whose state is in one folder. Use as a context manager, or stop it."""
 
     def __init__(self) -> None:
@@ -85,38 +71,13 @@ class DevCluster:
                 pass
             if self._arguments[0] != "up":
                 return True
-            nodes = self.client().list("Node").items
-            ready = any(
-                one["type"] == "Ready" and one["status"] == "True"
-                for node in nodes
-                for one in node.get("status", {}).get("conditions", [])
-            )
-            return ready and (self.dir / "ingress-port").exists()
+            return any(map(is_ready, self.client().list("Node").items)) and (self.dir / "ingress-port").exists()
         return False
 
     @property
     def kubeconfig(self) -> Path:
         """The file by which clients find the cluster."""
         return self.dir / "kubeconfig"
-
-    def _config(self) -> dict[str, Any]:
-        config: dict[str, Any] = json.loads(self.kubeconfig.read_text())
-        return config
-
-    @property
-    def api_url(self) -> str:
-        """The address of the API server."""
-        return str(self._config()["clusters"][0]["cluster"]["server"])
-
-    def tls(self) -> ssl.SSLContext:
-        """By which a client trusts the API server."""
-        authority = self._config()["clusters"][0]["cluster"]["certificate-authority-data"]
-        return ssl.create_default_context(cadata=base64.b64decode(authority).decode())
-
-    @property
-    def token(self) -> str:
-        """The bearer token of the one user."""
-        return str(self._config()["users"][0]["user"]["token"])
 
     @property
     def ingress_port(self) -> int:
@@ -133,10 +94,6 @@ class DevCluster:
         """What the process has written."""
         return (self.dir / "log").read_text(errors="replace")
 
-    def client(self) -> Client:
-        """A client of the site's own kind."""
-        return Client.from_kubeconfig(self.kubeconfig)
-
     def stop(self) -> None:
         """End it as a supervisor does (SIGTERM), and wait."""
         self._end(signal.SIGTERM)
@@ -149,24 +106,16 @@ class DevCluster:
         if self._process and self._process.poll() is None:
             self._process.send_signal(sign)
             try:
-                self._process.wait(_DEADLINE)
+                self._process.wait(DEADLINE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-                raise AssertionError(f"the cluster did not end within {_DEADLINE} s: {self.log()[-2000:]}") from None
+                raise AssertionError(f"the cluster did not end within {DEADLINE} s: {self.log()[-2000:]}") from None
 
     def restart(self) -> None:
         """Start it again on the same folder and port; it is stopped before if it runs."""
         self.stop()
         self._launch()
-
-    def request(self, method: str, path: str, body: Any = None) -> Any:
-        """One call outside the site's client; the decoded answer. Raises urllib.error.HTTPError."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", "User-Agent": "tests"}
-        call = urllib.request.Request(self.api_url + path, data=data, headers=headers, method=method)
-        with urllib.request.urlopen(call, timeout=10, context=self.tls()) as response:
-            return json.load(response)
 
     def faults(self, **settings: Any) -> dict[str, Any]:
         """Make calls fail: error_rate, codes, latency_seconds, drop_watches_after_seconds, only, except_user_agent.

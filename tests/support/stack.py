@@ -17,7 +17,7 @@ from tests.support.devcluster import DevCluster
 from tests.support.postgres import free_port
 from tests.support.site import ROOT, environment, manage, prepare
 
-IMAGES = ROOT / ".run" / "images"
+IMAGES = Path(os.environ.get("DEVCLUSTER_IMAGES") or ROOT / ".run" / "images")
 #: Why a test that runs real labs cannot run here; empty when it can.
 NO_IMAGES = (
     "" if (IMAGES / "jupyterlab" / "bin" / "jupyter").exists() else "the lab image is not installed (make setup)"
