@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from k8s.pod_facts import Container, Facts, parse_time
-from k8s.words import Diagnosis
+from k8s.diagnosis.facts import Container, Facts, parse_time
+from k8s.diagnosis.says import Diagnosis
 
 
 @dataclass(frozen=True)
