@@ -179,6 +179,17 @@ class Client:
             raise
         return True
 
+    def delete_selected(self, kind: str, namespace: str, *, labels: str) -> None:
+        """Asks for the removal of all objects of a kind in one namespace that match a label selector, unseen."""
+        if not labels or not namespace:
+            raise ValueError("Which ones? Without a selector and a namespace it would be all.")
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        # The answer would bring their content along.
+        headers = {"Content-Type": "application/json", "Accept": _METADATA_LIST}
+        self._body(
+            "delete", "DELETE", path(kind, namespace), query={"labelSelector": labels}, headers=headers, body=options
+        )
+
     def watch(
         self,
         kind: str,

@@ -4,11 +4,8 @@ import json
 import re
 from typing import Any
 
-#: 403 and 409 that pass by themselves: the namespace is new, or on its way out and then made again, or two requests changed
-#: its quota at the same moment.
-_PASSING = re.compile(
-    r"status unknown for quota|error looking up service account|try again later|because it is being terminated", re.I
-)
+#: 403 and 409 that pass by themselves: the namespace is new, or two requests changed its quota at the same moment.
+_PASSING = re.compile(r"status unknown for quota|error looking up service account|try again later", re.I)
 _QUOTA = re.compile(r"exceeded quota|failed quota", re.I)
 #: Server-side apply answers 500 to a body that does not fit its schema.
 _MALFORMED = re.compile(r"failed to create typed patch object|failed to convert new object|cannot unmarshal", re.I)
@@ -16,6 +13,8 @@ _MALFORMED = re.compile(r"failed to create typed patch object|failed to convert 
 _WEBHOOK_AWAY = re.compile(r"failed calling webhook")
 _POLICY = re.compile(r"admission webhook|ValidatingAdmissionPolicy")
 _RBAC = re.compile(r'User "[^"]*" cannot |is not allowed to ', re.I)
+#: The namespace is on its way out; it can be made again when it is gone.
+_TERMINATING = re.compile(r"because it is being terminated|namespace \S+ is being terminated", re.I)
 
 
 class Error(Exception):
@@ -63,6 +62,10 @@ class Unavailable(Error):
         self.retry_after = retry_after
 
 
+class NamespaceTerminating(Unavailable):
+    """Nothing can be made in the namespace, which is being removed. It passes, but not within the tries of one call."""
+
+
 def from_status(code: int, content: bytes, retry_after: str, *, about: str = "") -> Error:
     """The error for an HTTP status and the Status object that came with it.
 
@@ -89,6 +92,8 @@ def from_status(code: int, content: bytes, retry_after: str, *, about: str = "")
         return NotFound(message, code=code, reason=reason)
     if code == 410:
         return Gone(message, code=code, reason=reason)
+    if code in (403, 409) and _TERMINATING.search(message):
+        return NamespaceTerminating(message, code=code, reason=reason, passing=False)
     if code in (403, 409) and (_PASSING.search(message) or (code == 409 and details.get("kind") == "resourcequotas")):
         return Unavailable(message, code=code, reason=reason)
     if code == 409:

@@ -5,6 +5,7 @@ Templates are json-e (https://json-e.js.org): JSON that stays JSON, so that no v
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,18 @@ def render(template: dict[str, Any], context: dict[str, Any]) -> list[dict[str, 
         if not isinstance(obj.get("metadata"), dict) or not obj["metadata"].get("name"):
             raise ManifestError(f"{title}: objects[{number}] ({obj['kind']}) has no name")
     return objects
+
+
+def owned(objects: Iterable[dict[str, Any]], owner: dict[str, Any], uid: str) -> Iterator[dict[str, Any]]:
+    """The objects, as owned by another: they go when it goes (https://kubernetes.io/docs/concepts/architecture/garbage-collection/)."""
+    reference = {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": uid,
+    }
+    for obj in objects:
+        yield {**obj, "metadata": {**obj["metadata"], "ownerReferences": [reference]}}
 
 
 def digest(obj: Any) -> str:

@@ -23,7 +23,7 @@ _FIELDS = {
     "ConfigMap": _TOP | {"data", "binaryData", "immutable"},
     "PersistentVolumeClaim": _TOP | {"spec"},
 }
-_METADATA = {"name", "namespace", "labels", "annotations", "ownerReferences"}
+_METADATA = {"name", "namespace", "labels", "annotations"}
 _POD = {
     "restartPolicy", "terminationGracePeriodSeconds", "activeDeadlineSeconds", "serviceAccountName",
     "automountServiceAccountToken", "enableServiceLinks", "securityContext", "nodeSelector", "tolerations",
@@ -147,9 +147,6 @@ class _Checker:
         for key in metadata.get("annotations") or {}:
             if _INGRESS_ANNOTATION.search(key) if kind == "Ingress" else not key.startswith("mlsite/"):
                 yield f"the annotation {key} is not allowed"
-        for owner in metadata.get("ownerReferences") or []:
-            if owner.get("kind") != "Secret" or not self._ours(owner.get("name")):
-                yield "only its own Secret may be its owner"
 
     def _pod(self, spec: dict[str, Any]) -> Iterator[str]:
         yield from _unknown(spec, _POD, "spec.")

@@ -3,30 +3,28 @@
 from functools import cache
 from typing import Any
 
-import jsonschema
-import referencing
+import jsonschema_rs
 from kubernetes_validate.utils import latest_version, schema_contents
 
 from k8s.kinds import KINDS
 
 
 @cache
-def _registry() -> tuple[str, referencing.Registry[Any]]:
-    """Every definition, read once for all kinds: 20 ms and 5 MB, then 1 ms an object. kubernetes_validate reads them each time."""
+def _registry() -> tuple[str, jsonschema_rs.Registry]:
+    """Every definition, read once for all kinds. kubernetes_validate reads them each time."""
     version = latest_version()
     folder = f"kubernetes-json-schema/v{version}-local-strict"
-    definitions = referencing.Resource.from_contents(schema_contents(f"{folder}/_definitions.json", version))
-    return version, definitions @ referencing.Registry()
+    definitions = schema_contents(f"{folder}/_definitions.json", version)
+    return version, jsonschema_rs.Registry([(definitions["$id"], definitions)])
 
 
 @cache
-def _validator(kind: str, api_version: str) -> jsonschema.protocols.Validator:
+def _validator(kind: str, api_version: str) -> jsonschema_rs.Draft202012Validator:
     version, registry = _registry()
     group, _, number = api_version.rpartition("/")
     short = f"{group.split('.')[0]}-{number}" if group else number
     schema = schema_contents(f"kubernetes-json-schema/v{version}-local-strict/{kind.lower()}-{short}.json", version)
-    resource = referencing.Resource.from_contents(schema)
-    return jsonschema.Draft202012Validator(schema, registry=resource @ registry)
+    return jsonschema_rs.Draft202012Validator(schema, registry=registry)
 
 
 def check_schema(obj: dict[str, Any]) -> list[str]:
@@ -39,6 +37,6 @@ def check_schema(obj: dict[str, Any]) -> list[str]:
         return [f"{obj.get('apiVersion')} {kind}: not a kind of object that the site uses"]
     problems = []
     for error in _validator(kind, obj["apiVersion"]).iter_errors(obj):
-        where = ".".join(str(part) for part in error.absolute_path) or "the object"
+        where = ".".join(str(part) for part in error.instance_path) or "the object"
         problems.append(f"{where}: {'malformed' if kind == 'Secret' else error.message[:200]}")
     return sorted(problems)

@@ -15,7 +15,7 @@ from typing import Any
 from accounts.models import User
 from labs.errors import Refusal
 from labs.models import Instance, Lab, ServiceTemplate
-from labs.services.admission import Ask, number, quotas_of
+from labs.services.admission import Ask, limits_of, number
 from labs.services.launch import duration
 from labs.services.overview import free_gpus
 
@@ -70,7 +70,8 @@ class LaunchForm:
         self.template, self.instance, self.user = template, instance, user
         self.typed = dict(typed or {})
         self.errors: dict[str, str] = {}
-        self.limits = [row for row in quotas_of(instance, user) if row]
+        self.room = limits_of(instance, user)
+        self.limits = [row for row in (self.room.whole, self.room.personal) if row]
         self.gpus = free_gpus(instance.cluster)
 
     @property

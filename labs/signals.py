@@ -11,10 +11,10 @@ from .models import Instance, Lab, Quota, Scope
 
 
 def workload_saved(sender: Any, instance: Lab, **kwargs: Any) -> None:
-    from .services.queue import enqueue
+    from .services.queue import ring
 
     if not instance.is_settled:
-        enqueue("reconcile_workload", instance.pk)
+        ring([instance.pk])
 
 
 def instance_saved(sender: Any, instance: Instance, **kwargs: Any) -> None:

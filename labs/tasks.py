@@ -11,13 +11,9 @@ from .services import instances, reconcile, sweep, waiting
 log = logging.getLogger(__name__)
 
 
-def reconcile_workload(pk: str) -> bool:
-    """Make the cluster agree with a workload; a cluster that does not answer is tried again by the sweep."""
-    try:
-        return reconcile.reconcile(pk)
-    except Error as error:
-        log.warning("workload %s waits for its cluster: %s", pk, error)
-        return False
+def reconcile_workloads() -> int:
+    """Make the clusters agree with all workloads that are due; what a cluster does not answer is tried again later."""
+    return reconcile.reconcile_due()
 
 
 def reconcile_instance(pk: str) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from k8s.client import Client
 from tests.controlplane import programs
+from tests.support import site_account as site_account_of
 from tests.support.controlplane import ControlPlane
 from tests.support.devcluster import DevCluster
 from tests.support.postgres import Postgres, binaries
@@ -48,8 +49,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of a real Kubernetes run when they are asked for: they take minutes, and Go for the first time."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
     if not config.getoption("--k8s"):
         for item in items:
             if item.get_closest_marker("k8s"):
@@ -94,3 +97,17 @@ def embedded_kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 def kubeconfig(request: pytest.FixtureRequest) -> str:
     """An administrator's kubeconfig of an API server, once the embedded one and once a real one."""
     return str(request.getfixturevalue(f"{request.param}_kubeconfig"))
+
+
+@pytest.fixture(scope="session")
+def site_account(real_kubeconfig: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The kubeconfig of the site's own account on the real Kubernetes, with the rights of k8s/site/rbac.yaml."""
+    return site_account_of.make(real_kubeconfig, tmp_path_factory.mktemp("site-account"))
+
+
+@pytest.fixture(scope="session")
+def site_kubeconfig(request: pytest.FixtureRequest, kubeconfig: str) -> str:
+    """How the site comes to the cluster of `kubeconfig`: on a real one with no more than its own rights."""
+    if "devcluster" in Client.from_kubeconfig(kubeconfig).version():
+        return kubeconfig  # The embedded API server knows one user only.
+    return str(request.getfixturevalue("site_account"))

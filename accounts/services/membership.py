@@ -20,7 +20,7 @@ def request_access(*, user: User, instance: Instance, reason: str, now: datetime
 
     Raises Refusal where nobody can ask, or where the person was denied or suspended.
     """
-    locked = Instance.objects.select_for_update().get(pk=instance.pk)
+    locked = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
     existing = Membership.objects.filter(user=user, instance=locked).first()
     if existing:
         if existing.status in (Status.REQUESTED, Status.APPROVED):
@@ -77,7 +77,7 @@ def change_role(membership: Membership, role: Role, *, actor: User, now: datetim
     """Owners give roles, never to themselves; the last owner stays. Raises Refusal."""
     if not authority.can_change_role(actor, membership):
         raise Refusal("Only an owner gives roles, and nobody to themselves.", code="forbidden")
-    Instance.objects.select_for_update().get(pk=membership.instance_id)
+    Instance.objects.select_for_update(no_key=True).get(pk=membership.instance_id)
     before = Membership.objects.get(pk=membership.pk)
     if before.role == role:
         return False
@@ -130,7 +130,7 @@ def _decide(
 ) -> bool:
     if not authority.can_decide_membership(actor, membership):
         raise Refusal("This is for the owners of the instance to decide, and never for oneself.", code="forbidden")
-    Instance.objects.select_for_update().get(pk=membership.instance_id)
+    Instance.objects.select_for_update(no_key=True).get(pk=membership.instance_id)
     before = Membership.objects.get(pk=membership.pk)
     if to == Status.SUSPENDED and before.role == Role.OWNER:
         _keep_one_owner(before)

@@ -6,16 +6,16 @@ a recording for each cause.
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from k8s.diagnosis import answers, fetching, placing, running, starting
 from k8s.diagnosis.facts import Facts, facts
-from k8s.diagnosis.says import LONGEST_LINE, Diagnosis, Rule
+from k8s.diagnosis.says import LONGEST_LINE, Diagnosis, Rule, unknown
 from k8s.diagnosis.starting import Step
 from k8s.errors import Error
 
-__all__ = ["RULES", "Diagnosis", "Rule", "Step", "diagnose", "steps"]
+__all__ = ["RULES", "Diagnosis", "Rule", "Step", "diagnose", "explain", "steps"]
 
 RULES: tuple[Rule, ...] = (
     *running.RULES,
@@ -38,7 +38,6 @@ def diagnose(
     pod: dict[str, Any] | None,
     events: list[dict[str, Any]],
     *,
-    refusal: Error | None = None,
     now: datetime,
     was_ready: bool | None = None,
     machines: list[dict[str, Any]] | None = None,
@@ -46,13 +45,16 @@ def diagnose(
     """What is wrong with a workload; None if nothing is.
 
     `events`: of the API, or lines {"at", "type", "reason", "message"} kept of them; those of the pod's claims may be among
-    them. `refusal`: what the cluster answered when the pod was sent; it is all that is looked at then. `was_ready`: whether
-    it has ever answered; None: seen from the pod. `machines`: a snapshot by `k8s.capacity.machines`, to say what is free.
+    them. `was_ready`: whether it has ever answered; None: seen from the pod. `machines`: a snapshot
+    by `k8s.capacity.machines`, to say what is free.
     Diagnosis.fatal means that waiting will not help.
     """
-    if refusal is not None:
-        return _first(facts(None, [], now, error=refusal))
     return None if pod is None else _first(facts(pod, events, now, was_ready, machines=machines))
+
+
+def explain(error: Error) -> Diagnosis:
+    """What it means that the cluster did not take what was sent. Every answer has a meaning, if only "unknown"."""
+    return _first(facts(None, [], datetime.min.replace(tzinfo=UTC), error=error)) or unknown(error.message, fatal=False)
 
 
 def _first(known: Facts) -> Diagnosis | None:

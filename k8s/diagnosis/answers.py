@@ -70,6 +70,12 @@ def shortages(message: str) -> list[Shortage]:
     return [Shortage(name, requested[name], used[name], limited[name]) for name in sorted(known, key=_ORDER.index)]
 
 
+def never_fits(message: str) -> bool:
+    """Whether a refusal by a quota is of something that would be refused in an empty namespace too."""
+    found = shortages(message)
+    return not found or any(item.requested > item.limited for item in found)
+
+
 _ORDER = ["cpu", "memory", "gpus", "labs", "storage", "places"]
 
 

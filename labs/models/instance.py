@@ -25,6 +25,10 @@ SLUG = RegexValidator(
 )
 
 
+#: Keeps a slug from meeting a namespace of somebody else.
+NAMESPACE_PREFIX = "ml-"
+
+
 class Kind(models.TextChoices):
     COURSE = "course", "Course"
     WORKSHOP = "workshop", "Workshop"
@@ -125,8 +129,8 @@ class Instance(Reconciled):
 
     @property
     def namespace(self) -> str:
-        """Its namespace on every cluster. The prefix keeps a slug from meeting a namespace of somebody else."""
-        return f"ml-{self.slug}"
+        """Its namespace on every cluster."""
+        return f"{NAMESPACE_PREFIX}{self.slug}"
 
     def is_running(self, today: datetime.date) -> bool:
         """Whether things may be launched on this day."""

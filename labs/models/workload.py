@@ -11,7 +11,7 @@ from django.db.models import Count, Q, Sum
 from django.urls import reverse
 from django.utils import timezone
 
-from .reconciled import Reconciled
+from .reconciled import Reconciled, due
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -66,6 +66,10 @@ class WorkloadQuerySet(models.QuerySet["Any"]):
         """Those that count against the limits."""
         return self.filter(state__in=USING_STATES)
 
+    def due(self, now: datetime.datetime) -> WorkloadQuerySet:
+        """Those with work for a worker; see `labs.models.reconciled.due`. What waits in the queue of an instance has none yet."""
+        return self.filter(due(now)).exclude(state__in=(State.QUEUED, State.ENDED))
+
     def expired(self, now: datetime.datetime) -> WorkloadQuerySet:
         """Those that should be there and whose time is over."""
         return self.filter(state__in=WANTED_STATES, expires_at__lte=now)
@@ -88,6 +92,16 @@ class WorkloadQuerySet(models.QuerySet["Any"]):
             cpu_millis=Sum("cpu_millis"), memory_mib=Sum("memory_mib"), gpus=Sum("gpus"), running=Count("pk")
         )
         return {key: value or 0 for key, value in sums.items()}
+
+    def usage_of(self, user: User) -> tuple[dict[str, int], dict[str, int]]:
+        """`usage` of what the person has among these, and of all of these. One query."""
+        sums: dict[str, Any] = {}
+        for whose, rows in (("own", Q(owner=user)), ("all", Q())):
+            sums[f"{whose}.running"] = Count("pk", filter=rows)
+            sums |= {f"{whose}.{key}": Sum(key, filter=rows) for key in ("cpu_millis", "memory_mib", "gpus")}
+        found = {key: value or 0 for key, value in self.aggregate(**sums).items()}
+        own, whole = ({key[4:]: found[key] for key in found if key.startswith(whose)} for whose in ("own", "all"))
+        return own, whole
 
 
 class Workload(Reconciled):
@@ -157,6 +171,10 @@ class Workload(Reconciled):
             models.Index(fields=["instance", "state"], name="workload_of_instance"),
             models.Index(fields=["owner", "state"], name="workload_of_owner"),
             models.Index(fields=["state", "expires_at"], name="workload_expiry"),
+            # Small whatever the history: what the workers have to do.
+            models.Index(
+                fields=["due_at"], condition=Q(observed_generation__lt=models.F("generation")), name="workload_due"
+            ),
         ]
 
     def __str__(self) -> str:

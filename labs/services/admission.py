@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from django.db.models import Q
+
 from accounts.models import User
 from labs.errors import Refusal
 from labs.models import Instance, Quota, Scope, Workload
@@ -70,51 +72,66 @@ def number(value: Decimal) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def quotas_of(instance: Instance, user: User) -> tuple[Quota | None, Quota | None]:
-    """The limits of the whole instance, and those of the person in it (their own, or else the members' default)."""
-    rows = {(row.scope, row.user_id): row for row in Quota.objects.filter(instance=instance)}
+@dataclass(frozen=True)
+class Limits:
+    """The limits that count for a person: those of the whole instance, and their own (or else the members' default)."""
+
+    instance: Instance
+    user: User
+    whole: Quota | None
+    personal: Quota | None
+
+    @property
+    def longest_lifetime(self) -> int | None:
+        """In minutes, extensions included; None where nobody has set one."""
+        set_ones = [row.lifetime_minutes for row in (self.whole, self.personal) if row]
+        return min((minutes for minutes in set_ones if minutes is not None), default=None)
+
+    def fits_at_all(self, ask: Ask) -> bool:
+        """Whether it would fit if nothing else ran: only then does waiting make sense."""
+        for quota in (self.whole, self.personal):
+            for key in COUNTED:
+                limit = getattr(quota, key, None)
+                if limit is not None and getattr(ask, key) > limit:
+                    return False
+        return True
+
+    def check_room(self, ask: Ask) -> None:
+        """Raise Refusal, with used, limit and asked for, when the request does not fit.
+
+        Call it with the instance's row locked, in the transaction that writes the workload.
+        """
+        if self.whole is None and self.personal is None:
+            return
+        own, whole = Workload.objects.counted().filter(instance=self.instance).usage_of(self.user)
+        for quota, used, is_personal in ((self.personal, own, True), (self.whole, whole, False)):
+            for key in COUNTED:
+                limit, asked = getattr(quota, key, None), getattr(ask, key)
+                if limit is not None and asked and used[key] + asked > limit:
+                    code = "over-own-limit" if is_personal else "over-limit"
+                    raise Refusal(_sentence(self.instance, key, used[key], limit, asked, is_personal), code=code)
+
+
+def limits_of(instance: Instance, user: User) -> Limits:
+    """The limits of the instance and of the person in it. One query."""
+    rows = {
+        (row.scope, row.user_id): row for row in Quota.objects.filter(Q(user=user) | Q(user=None), instance=instance)
+    }
     personal = rows.get((Scope.PERSON, user.pk)) or rows.get((Scope.MEMBER, None))
-    return rows.get((Scope.INSTANCE, None)), personal
+    return Limits(instance, user, rows.get((Scope.INSTANCE, None)), personal)
 
 
 def longest_lifetime(instance: Instance, user: User) -> int | None:
     """In minutes, extensions included; None where nobody has set one."""
-    lifetimes = [row.lifetime_minutes for row in quotas_of(instance, user) if row and row.lifetime_minutes is not None]
-    return min(lifetimes, default=None)
-
-
-def check_room(instance: Instance, user: User, ask: Ask) -> None:
-    """Raise Refusal, with used, limit and asked for, when the request does not fit.
-
-    Call it with the instance's row locked, in the transaction that writes the workload.
-    """
-    whole, personal = quotas_of(instance, user)
-    for quota, rows, is_personal in (
-        (personal, Workload.objects.counted().filter(instance=instance, owner=user), True),
-        (whole, Workload.objects.counted().filter(instance=instance), False),
-    ):
-        used = rows.usage() if quota else {}
-        for key in COUNTED:
-            limit, asked = getattr(quota, key, None), getattr(ask, key)
-            if limit is not None and asked and used[key] + asked > limit:
-                code = "over-own-limit" if is_personal else "over-limit"
-                raise Refusal(_sentence(instance, key, used[key], limit, asked, is_personal), code=code)
-
-
-def fits_at_all(instance: Instance, user: User, ask: Ask) -> bool:
-    """Whether it would fit if nothing else ran: only then does waiting make sense."""
-    for quota in quotas_of(instance, user):
-        for key in COUNTED:
-            limit = getattr(quota, key, None)
-            if limit is not None and getattr(ask, key) > limit:
-                return False
-    return True
+    return limits_of(instance, user).longest_lifetime
 
 
 def member_meters(instance: Instance, user: User, ask: Ask | None = None) -> list[Meter]:
     """What the person uses in the instance, against their limits."""
     return meters(
-        quotas_of(instance, user)[1], Workload.objects.counted().filter(instance=instance, owner=user).usage(), ask
+        limits_of(instance, user).personal,
+        Workload.objects.counted().filter(instance=instance, owner=user).usage(),
+        ask,
     )
 
 

@@ -7,57 +7,77 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from django.db.models import Q
+from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
-#: Longer than one call to the cluster with all its retries; renewed before each.
+from labs.models.reconciled import unclaimed
+
+#: Longer than the calls between two renewals with all their retries.
 CLAIM = datetime.timedelta(seconds=40)
-
-
-def free(now: datetime.datetime) -> Q:
-    """Rows that nobody is at, or whose worker has been lost."""
-    return Q(claim=None) | Q(claimed_until__lt=now)
+#: After a fault of the cluster, the next try.
+BACK_OFF = datetime.timedelta(seconds=15)
 
 
 class Claim:
-    """The right to reconcile one row. `renew` answers False when it was lost."""
+    """The right to reconcile some rows of a model."""
 
-    def __init__(self, model: Any, pk: Any) -> None:
-        self.rows = model.objects.filter(pk=pk)
+    def __init__(self, model: Any) -> None:
+        self._model = model
         self.token = uuid.uuid4()
 
-    def take(self) -> bool:
+    @property
+    def rows(self) -> QuerySet[Any]:
+        """Those that are held."""
+        return self._model.objects.filter(claim=self.token)
+
+    @transaction.atomic
+    def take(self, candidates: QuerySet[Any]) -> int:
+        """Claim those of the candidates at which nobody is. A slice of them is taken as it is. Returns how many."""
         now = timezone.now()
-        return bool(self.rows.filter(free(now)).update(claim=self.token, claimed_until=now + CLAIM))
+        # Workers at the same moment do not wait for each other, nor get the same rows. (SQLite writes one at a time anyway.)
+        chosen = candidates.select_for_update(skip_locked=True, of=("self",), no_key=True).values("pk")
+        free = self._model.objects.filter(unclaimed(now), pk__in=chosen)
+        return int(free.update(claim=self.token, claimed_until=now + CLAIM))
 
     def renew(self) -> bool:
-        return bool(self.rows.filter(claim=self.token).update(claimed_until=timezone.now() + CLAIM))
+        """Hold them for longer. False: nothing is held any more."""
+        return bool(self.rows.update(claimed_until=timezone.now() + CLAIM))
 
-    def settle(self, generation: int) -> bool:
-        """Let go and note that this generation is done; False when a newer one came meanwhile (the claim is kept)."""
-        mine = self.rows.filter(claim=self.token, generation=generation)
-        return bool(mine.update(claim=None, claimed_until=None, observed_generation=generation, problem=""))
+    def settle(self, row: Any, **fields: Any) -> bool:
+        """Let go of a row whose generation is done, and write `fields`. False when a newer one came meanwhile: it is kept, and only
+        `fields` are written.
+        """
+        done = {"claim": None, "claimed_until": None, "observed_generation": row.generation, "problem": ""}
+        mine = self.rows.filter(pk=row.pk)
+        if mine.filter(generation=row.generation).update(**done, **fields):
+            return True
+        if fields:
+            mine.update(**fields)
+        return False
 
-    def drop(self, problem: str) -> None:
-        """Let go without having done it; the sweep will send somebody again."""
-        self.rows.filter(claim=self.token).update(claim=None, claimed_until=None, problem=problem[:2000])
+    def drop(self, pk: Any, problem: str, **fields: Any) -> None:
+        """Let go of a row without having done it; it is due again after a while."""
+        self.rows.filter(pk=pk).update(
+            claim=None, claimed_until=None, due_at=timezone.now() + BACK_OFF, problem=problem[:2000], **fields
+        )
 
 
-def run_claimed(model: Any, pk: Any, work: Callable[[Any, Claim], None], *, load: Callable[[], Any]) -> bool:
-    """Call `work(row, claim)` until the row's newest generation is done. False: somebody else is at it, or it is gone.
+def run_claimed(model: Any, pk: Any, work: Callable[[Any], None], *, load: Callable[[], Any]) -> bool:
+    """Call `work(row)` until the row's newest generation is done. False: somebody else is at it, or it is gone.
 
     An exception from `work` lets go of the claim and is raised again.
     """
-    claim = Claim(model, pk)
-    if not claim.take():
+    claim = Claim(model)
+    if not claim.take(model.objects.filter(pk=pk)):
         return False
     try:
         while claim.renew():
             row = load()
-            work(row, claim)
-            if claim.settle(row.generation):
+            work(row)
+            if claim.settle(row):
                 return True
     except Exception as error:
-        claim.drop(str(error) or type(error).__name__)
+        claim.drop(pk, str(error) or type(error).__name__)
         raise
     return False

@@ -5,17 +5,17 @@ from __future__ import annotations
 import datetime
 
 from django.db import transaction
-from django.db.models import F
 
 from accounts.models import User
 from accounts.services import authority
 from labs.errors import Refusal
 from labs.models import Instance, State, Verb, Workload
+from labs.models.reconciled import changed
 
 from .admission import longest_lifetime
 from .history import record
 from .launch import duration
-from .queue import enqueue
+from .queue import ring
 
 
 def room_minutes(workload: Workload) -> int:
@@ -37,7 +37,7 @@ def extend(workload: Workload, *, actor: User, minutes: int, now: datetime.datet
     if minutes < 1:
         raise Refusal("At least one minute more.", code="invalid", errors={"minutes": "At least one minute more."})
     with transaction.atomic():
-        Instance.objects.select_for_update().get(pk=workload.instance_id)
+        Instance.objects.select_for_update(no_key=True).get(pk=workload.instance_id)
         row = Workload.objects.select_related("instance", "owner", "template").get(pk=workload.pk)
         if row.state != State.RUNNING or row.expires_at is None or row.expires_at <= now:
             raise Refusal("Only a running lab can be extended.", code="not-running")
@@ -47,16 +47,16 @@ def extend(workload: Workload, *, actor: User, minutes: int, now: datetime.datet
                 _too_long(row, room, minutes), code="over-limit", errors={"minutes": _too_long(row, room, minutes)}
             )
         until = row.expires_at + datetime.timedelta(minutes=minutes)
-        changed = Workload.objects.filter(pk=row.pk, state=State.RUNNING, expires_at=row.expires_at).update(
-            expires_at=until, lifetime_minutes=row.lifetime_minutes + minutes, generation=F("generation") + 1
+        extended = Workload.objects.filter(pk=row.pk, state=State.RUNNING, expires_at=row.expires_at).update(
+            expires_at=until, lifetime_minutes=row.lifetime_minutes + minutes, **changed()
         )
-        if not changed:
+        if not extended:
             raise Refusal("The lab has just changed. Please look again.", code="conflict")
         record(
             Verb.EXTENDED, row.name, actor=actor, now=now, instance=row.instance, user=row.owner, workload=row,
             before={"expires_at": row.expires_at.isoformat()}, after={"expires_at": until.isoformat()}, reason=f"{duration(minutes)} more",
         )  # fmt: skip
-        enqueue("reconcile_workload", row.pk)
+        ring([row.pk])
 
 
 def _too_long(row: Workload, room: int, minutes: int) -> str:

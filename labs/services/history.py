@@ -13,7 +13,16 @@ from labs.models import Event, Instance, Verb, Workload
 SITE_ACTOR = "the site"
 
 
-def record(
+def record(verb: Verb, subject: object, **told: Any) -> Event:
+    """Write one Event, as `line` makes it. Raises RuntimeError outside a transaction: row and Event go together."""
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("An Event is written in the transaction of the change that it tells of.")
+    event = line(verb, subject, **told)
+    event.save(force_insert=True)
+    return event
+
+
+def line(
     verb: Verb,
     subject: object,
     *,
@@ -26,10 +35,8 @@ def record(
     after: dict[str, Any] | None = None,
     reason: str = "",
 ) -> Event:
-    """Write one Event; `actor` None is the site itself. Raises RuntimeError outside a transaction: row and Event go together."""
-    if not transaction.get_connection().in_atomic_block:
-        raise RuntimeError("An Event is written in the transaction of the change that it tells of.")
-    return Event.objects.create(
+    """One Event, not yet written; `actor` None is the site itself."""
+    return Event(
         at=now,
         actor=actor,
         actor_name=actor.email if actor else SITE_ACTOR,

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import User
@@ -15,9 +14,10 @@ from accounts.services import authority
 from k8s.instance_objects import instance_objects
 from labs.errors import Refusal
 from labs.models import EndReason, Instance, Quota, Scope, Verb, Workload
+from labs.models.reconciled import changed
 
 from . import clusters
-from .claims import Claim, run_claimed
+from .claims import run_claimed
 from .history import record
 from .stopping import stop_all
 
@@ -42,7 +42,7 @@ def reconcile_instance(pk: Any) -> bool:
     return run_claimed(Instance, pk, _make_so, load=lambda: Instance.objects.select_related("cluster").get(pk=pk))
 
 
-def _make_so(instance: Instance, claim: Claim) -> None:
+def _make_so(instance: Instance) -> None:
     if instance.archived_at and not Workload.objects.live().filter(instance=instance).exists():
         clusters.client(instance.cluster).delete("Namespace", instance.namespace)
     else:
@@ -68,14 +68,14 @@ def touch(instance_pk: Any) -> None:
     """The cluster must learn of a change: a new generation, and the task that carries it out."""
     from .queue import enqueue
 
-    Instance.objects.filter(pk=instance_pk).update(generation=F("generation") + 1)
+    Instance.objects.filter(pk=instance_pk).update(**changed())
     enqueue("reconcile_instance", instance_pk)
 
 
 @transaction.atomic
 def save_instance(instance: Instance, *, actor: User, now: datetime.datetime) -> Instance:
     """Write a new or changed instance with its Event. Only site administrators make one, or change slug and cluster. Raises Refusal."""
-    old = Instance.objects.select_for_update().filter(pk=instance.pk).first() if instance.pk else None
+    old = Instance.objects.select_for_update(no_key=True).filter(pk=instance.pk).first() if instance.pk else None
     allowed = authority.can_change_instance(actor, instance) if old else actor.is_superuser
     if old and not actor.is_superuser and (old.slug, old.cluster_id) != (instance.slug, instance.cluster_id):
         allowed = False

@@ -18,7 +18,7 @@ from labs.errors import Refusal
 from labs.models import Instance, Lab, ServiceTemplate, State, Verb
 from labs.models.template import ServiceKind
 
-from .admission import Ask, check_room, fits_at_all, longest_lifetime
+from .admission import Ask, Limits, limits_of
 from .history import record
 from .names import check_name
 from .parameters import Answers, clean
@@ -47,17 +47,22 @@ def launch(
     if template.kind != ServiceKind.LAB:
         raise Refusal("This service cannot be launched yet.", code="invalid")
     answers = clean(template, instance.cluster, values)
+    _check_name(instance, answers.name)
     password_hash = hash_password(answers.password) if answers.password else ""
     try:
         with transaction.atomic():
-            locked = Instance.objects.select_for_update(of=("self",)).select_related("cluster").get(pk=instance.pk)
+            locked = (
+                Instance.objects.select_for_update(of=("self",), no_key=True)
+                .select_related("cluster")
+                .get(pk=instance.pk)
+            )
             _check_open(actor, locked, template, now)
-            _check_name(locked, answers.name)
-            lifetime = _check_lifetime(actor, locked, answers.lifetime_minutes, now)
-            state = _check_room(actor, locked, answers, wait)
+            limits = limits_of(locked, actor)
+            lifetime = _check_lifetime(limits, answers.lifetime_minutes)
+            state = _check_room(limits, answers, wait)
             lab = _create(actor, locked, template, answers, password_hash, lifetime, state, now)
     except IntegrityError:
-        # Somebody in another instance on the same domain took the name between our look and our write.
+        # Somebody took the name between our look and our write.
         _check_name(instance, answers.name)
         raise
     return lab
@@ -82,9 +87,9 @@ def _check_name(instance: Instance, name: str) -> None:
         raise Refusal(answer.message, code="name", errors={"name": answer.message}, suggestion=answer.suggestion)
 
 
-def _check_lifetime(actor: User, instance: Instance, minutes: int, now: datetime.datetime) -> int:
+def _check_lifetime(limits: Limits, minutes: int) -> int:
     """The lifetime, in minutes, if it is within the limits. Raises Refusal."""
-    longest = longest_lifetime(instance, actor)
+    longest = limits.longest_lifetime
     if longest is not None and minutes > longest:
         raise Refusal(
             f"At most {duration(longest)}; you asked for {duration(minutes)}.", code="over-limit",
@@ -93,12 +98,12 @@ def _check_lifetime(actor: User, instance: Instance, minutes: int, now: datetime
     return minutes
 
 
-def _check_room(actor: User, instance: Instance, answers: Answers, wait: bool) -> State:
+def _check_room(limits: Limits, answers: Answers, wait: bool) -> State:
     ask = Ask(answers.cpu_millis, answers.memory_mib, answers.gpus)
     try:
-        check_room(instance, actor, ask)
+        limits.check_room(ask)
     except Refusal:
-        if wait and fits_at_all(instance, actor, ask):
+        if wait and limits.fits_at_all(ask):
             return State.QUEUED
         raise
     return State.REQUESTED

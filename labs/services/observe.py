@@ -1,21 +1,24 @@
-"""What the cluster says of a pod, turned into changes of its row. Called by the watcher; safe to call twice with the same."""
+"""What a cluster says of pods, turned into changes of their rows. Called by the watcher; safe to call twice with the same."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
-from k8s import diagnosis, labels
+from k8s import diagnosis
 from labs.models import EndReason, Lab, State, Workload
 from labs.models.workload import WANTED_STATES
 
 from .logs import fetch_quietly
-from .queue import enqueue
-from .reconcile import finish, forget_applied, load
+from .queue import ring
+from .reconcile import finish, forget_applied, load_many
 from .stopping import end, fail
-from .transition import move
+from .transition import move_many
 
 log = logging.getLogger(__name__)
 KEPT_EVENTS = 30
@@ -23,79 +26,108 @@ KEPT_EVENTS = 30
 ORDERLY_ENDS = {"shut-down": EndReason.USER, "deadline": EndReason.EXPIRED}
 
 
-def pod_changed(pod: dict[str, Any], *, now: datetime.datetime) -> None:
-    """A pod of ours was added or changed."""
-    lab = _lab_of(pod)
-    if lab is None or lab.state not in WANTED_STATES or pod["metadata"].get("deletionTimestamp"):
-        return
-    found = diagnosis.diagnose(pod, lab.cluster_events, now=now, was_ready=lab.started_at is not None)
+@dataclass
+class Told:
+    """What has been said of one workload since the last time."""
+
+    #: The pod as it is now; as it was at last, where it is gone.
+    pod: dict[str, Any] | None = None
+    gone: bool = False
+    #: Kubernetes' Events about the pod.
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+
+def observe(told: Mapping[UUID, Told], *, now: datetime.datetime) -> None:
+    """Write what was told of these workloads: a few queries for all, and one for each row that changes."""
+    gone: list[Lab] = []
+    running: dict[UUID, dict[str, Any]] = {}
+    labs = {lab.pk: lab for lab in load_many(told)}
+    for lab in labs.values():
+        news = told[lab.pk]
+        if lab.state == State.STOPPING and news.gone:
+            gone.append(lab)
+        elif lab.state in WANTED_STATES and news.gone:
+            _lost(lab)
+        elif lab.state in WANTED_STATES:
+            fields = _look(lab, news, now)
+            if fields.get("is_ready") and lab.state != State.RUNNING:
+                running[lab.pk] = fields
+            elif fields:
+                Workload.objects.filter(pk=lab.pk, state__in=WANTED_STATES).update(**fields)
+    if gone:
+        finish(gone)
+    if running:
+        _answers([labs[pk] for pk in running], running, now)
+
+
+def _answers(labs: Sequence[Lab], fields: dict[UUID, dict[str, Any]], now: datetime.datetime) -> None:
+    """They have answered for the first time: from now on their lifetimes count."""
+    move_many([lab for lab in labs if lab.state == State.REQUESTED], State.STARTING, now=now)
+    for lab in labs:
+        fields[lab.pk]["expires_at"] = now + datetime.timedelta(minutes=lab.lifetime_minutes)
+    move_many(labs, State.RUNNING, now=now, reconcile=True, started_at=now, each=fields)
+
+
+def _lost(lab: Lab) -> None:
+    log.warning("the pod of %s went without our doing", lab.pk)
+    forget_applied(lab)
+    ring([lab.pk])
+
+
+def _look(lab: Lab, news: Told, now: datetime.datetime) -> dict[str, Any]:
+    """What to write of a pod that is there, or None; an end that is seen in it is made at once."""
+    lines = _fold(lab.cluster_events, news.events, now)
+    fields: dict[str, Any] = {"cluster_events": lines} if lines != lab.cluster_events else {}
+    pod = news.pod
+    if pod is None or pod["metadata"].get("deletionTimestamp"):
+        return fields
+    found = diagnosis.diagnose(
+        pod, lines, now=now, was_ready=lab.started_at is not None, machines=_machines(lab) if is_waiting(pod) else None
+    )
     if found and found.cause in ORDERLY_ENDS:
-        end(lab, ORDERLY_ENDS[found.cause], now=now, reason=found.title)
-        return
+        end(lab, ORDERLY_ENDS[found.cause], now=now, reason=found.title, **fields)
+        return {}
     if found and found.fatal:
-        fail(lab, dataclasses.asdict(found), now=now, log_tail=fetch_quietly(lab))
-        return
-    _note(lab, pod, found, now)
-    if lab.state != State.RUNNING and is_ready(pod):
-        expires = now + datetime.timedelta(minutes=lab.lifetime_minutes)
-        if lab.state == State.REQUESTED:
-            move(lab, State.STARTING, now=now)
-        move(lab, State.RUNNING, now=now, reconcile=True, started_at=now, expires_at=expires, is_ready=True)
+        fail(lab, dataclasses.asdict(found), now=now, log_tail=fetch_quietly(lab), **fields)
+        return {}
+    seen: dict[str, Any] = {"is_ready": is_ready(pod), "diagnosis": dataclasses.asdict(found) if found else None}
+    if lab.state != State.RUNNING:
+        steps = diagnosis.steps(pod, lines, accepted_at=lab.created_at, now=now)
+        seen["steps"] = [{**dataclasses.asdict(step), "at": step.at.isoformat() if step.at else None} for step in steps]
+    return fields | {key: value for key, value in seen.items() if getattr(lab, key) != value}
 
 
-def pod_gone(pod: dict[str, Any], *, now: datetime.datetime) -> None:
-    """A pod of ours is no longer there."""
-    lab = _lab_of(pod)
-    if lab is None:
-        return
-    if lab.state == State.STOPPING:
-        finish(lab)
-    elif lab.state in WANTED_STATES:
-        log.warning("the pod of %s went without our doing", lab.pk)
-        forget_applied(lab)
-        enqueue("reconcile_workload", lab.pk)
+def _fold(
+    lines: list[dict[str, Any]], events: Sequence[dict[str, Any]], now: datetime.datetime
+) -> list[dict[str, Any]]:
+    """The lines that are kept for the page and for the diagnosis, with these events among them."""
+    for event in events:
+        line = {
+            "at": event.get("lastTimestamp")
+            or event.get("eventTime")
+            or event["metadata"].get("creationTimestamp")
+            or now.isoformat(),
+            "type": event.get("type", ""),
+            "reason": event.get("reason", ""),
+            "message": event.get("message", "")[:500],
+        }
+        same = [old for old in lines if (old["reason"], old["message"]) != (line["reason"], line["message"])]
+        lines = sorted([*same, line], key=lambda item: item["at"])[-KEPT_EVENTS:]
+    return lines
 
 
-def event_seen(workload_pk: str, event: dict[str, Any], *, now: datetime.datetime) -> None:
-    """The cluster said something about the pod of this workload: kept for its page, and for the diagnosis."""
-    row = Workload.objects.filter(pk=workload_pk, state__in=WANTED_STATES).first()
-    if row is None:
-        return
-    line = {
-        "at": event.get("lastTimestamp")
-        or event.get("eventTime")
-        or event["metadata"].get("creationTimestamp")
-        or now.isoformat(),
-        "type": event.get("type", ""),
-        "reason": event.get("reason", ""),
-        "message": event.get("message", "")[:500],
-    }
-    same = [old for old in row.cluster_events if (old["reason"], old["message"]) != (line["reason"], line["message"])]
-    lines = sorted([*same, line], key=lambda item: item["at"])[-KEPT_EVENTS:]
-    if lines != row.cluster_events:
-        Workload.objects.filter(pk=row.pk).update(cluster_events=lines)
+def _machines(lab: Lab) -> list[dict[str, Any]] | None:
+    """How much is free on its cluster, as the sweep last saw it; None where that is not known."""
+    return getattr(getattr(lab.cluster, "snapshot", None), "machines", None)
+
+
+def is_waiting(pod: dict[str, Any]) -> bool:
+    """Whether the scheduler says that it has no machine for it."""
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(item["type"] == "PodScheduled" and item["status"] == "False" for item in conditions)
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
     """Whether its readiness probe passes."""
     conditions = pod.get("status", {}).get("conditions", [])
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
-
-
-def _lab_of(pod: dict[str, Any]) -> Lab | None:
-    pk = pod["metadata"].get("labels", {}).get(labels.WORKLOAD, "")
-    try:
-        return load(pk)
-    except (Lab.DoesNotExist, ValueError):
-        return None  # An orphan, or not a workload's: the sweep looks after it.
-
-
-def _note(lab: Lab, pod: dict[str, Any], found: diagnosis.Diagnosis | None, now: datetime.datetime) -> None:
-    """Write what the page shows, only if it changed."""
-    news: dict[str, Any] = {"is_ready": is_ready(pod), "diagnosis": dataclasses.asdict(found) if found else None}
-    if lab.state != State.RUNNING:
-        steps = diagnosis.steps(pod, lab.cluster_events, accepted_at=lab.created_at, now=now)
-        news["steps"] = [{**dataclasses.asdict(step), "at": step.at.isoformat() if step.at else None} for step in steps]
-    changed = {key: value for key, value in news.items() if getattr(lab, key) != value}
-    if changed:
-        Workload.objects.filter(pk=lab.pk, state__in=WANTED_STATES).update(**changed)

@@ -1,147 +1,233 @@
-"""The one function that makes the cluster agree with a workload's row: creation, change and removal alike.
+"""The one place that makes the cluster agree with workloads' rows: creation, change and removal alike.
 
-Safe to run twice, at the same time, or to be killed half-way: the row is claimed by compare-and-set, objects are applied by
-server-side apply, and what was left undone is seen by the sweep.
+Safe to run twice, at the same time, or to be killed half-way: rows are claimed by compare-and-set, objects are applied by
+server-side apply, and what was left undone is seen by the watcher and the sweep. Rows are taken in batches, because a task
+of the queue, a query and the wait for an answer cost more than the work on one row.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
-from django.db.models import F
+from django.db.models import Case, QuerySet, Value, When
 from django.utils import timezone
 
-from k8s import diagnosis, labels, manifests
+from k8s import diagnosis, manifests
 from k8s.client import Client
-from k8s.errors import Conflict, NotFound, Refused, Unavailable
+from k8s.errors import Error, NotFound, Unavailable
 from k8s.policy import PolicyError
 from labs.models import Lab, State, Workload
+from labs.models.reconciled import changed
 from labs.models.workload import WANTED_STATES
 
 from . import clusters
-from .claims import Claim, run_claimed
+from .claims import Claim
 from .instances import provision
-from .rendering import name_of, render
+from .objects import MANY, Sent, apply, remove, remove_many
+from .queue import send
+from .rendering import render
 from .stopping import fail
-from .transition import move
+from .transition import move_many
 
 log = logging.getLogger(__name__)
+#: Rows that a worker takes at once.
+BATCH = 16
+#: Calls that it has under way at once: it waits for the API server most of the time.
+THREADS = 4
+#: Seconds after which a task ends and lets another go on: well below the queue's time-out.
+LONGEST = 20.0
+
+#: Work on the cluster for some rows, which share its outcome.
+Job = tuple[Sequence[Lab], Callable[[], Sent]]
 
 
 def reconcile(pk: Any) -> bool:
-    """Make the cluster agree with the row. False: somebody else is at it. Raises k8s.errors.Unavailable: try again later."""
-    try:
-        return run_claimed(Workload, pk, _make_so, load=lambda: load(pk))
-    except Unavailable:
-        # Told on its page until the cluster says something of it again.
-        Workload.objects.filter(pk=pk, state__in=(State.REQUESTED, State.STARTING)).update(diagnosis=CLUSTER_SILENT)
-        raise
+    """Make the cluster agree with one row. False: somebody else is at it. Raises k8s.errors.Error: it is tried again later."""
+    claim = Claim(Workload)
+    if not claim.take(Workload.objects.filter(pk=pk)):
+        return False
+    problems = _work(claim)
+    if problems:
+        raise problems[0]
+    return True
+
+
+def reconcile_due() -> int:
+    """Make the clusters agree with all rows that are due, or go on for LONGEST seconds. Returns how many were taken."""
+    end, taken = time.monotonic() + LONGEST, 0
+    while time.monotonic() < end:
+        claim = Claim(Workload)
+        count = claim.take(_next())
+        if not count:
+            return taken
+        if not taken and count == BATCH:
+            send("reconcile_workloads")  # Probably there is work for another worker too.
+        taken += count
+        for problem in _work(claim):
+            log.warning("tried again later: %s", problem)
+    send("reconcile_workloads")
+    return taken
+
+
+def _next() -> QuerySet[Workload]:
+    """What to take first: people wait for starts and ends; the new end of a running lab's time can wait."""
+    urgency = Case(When(state=State.RUNNING, then=Value(1)), default=Value(0))
+    return Workload.objects.due(timezone.now()).order_by(urgency, "due_at")[:BATCH]
 
 
 def load(pk: Any) -> Lab:
-    """The row with all that rendering needs, in one query."""
-    return Lab.objects.select_related("instance__cluster", "cluster", "template", "owner").get(pk=pk)
+    """The row with all that rendering needs, in one query. Raises Lab.DoesNotExist."""
+    return load_many([pk]).get()
 
 
-def _make_so(lab: Lab, claim: Claim) -> None:
-    if lab.state == State.REQUESTED:
-        move(lab, State.STARTING, now=timezone.now())
-        lab.refresh_from_db(fields=["state"])
-    client = clusters.client(lab.cluster)
-    if lab.state in WANTED_STATES:
-        try:
-            _apply(lab, claim, client)
-        except (Refused, manifests.ManifestError, PolicyError) as error:
-            _refused(lab, error)
-    elif lab.state == State.STOPPING:
-        _remove(lab, client)
+def load_many(pks: Iterable[Any]) -> QuerySet[Lab]:
+    """The rows with all that rendering needs, in one query."""
+    return Lab.objects.select_related("instance__cluster", "cluster", "template", "owner").filter(pk__in=pks)
 
 
-def _apply(lab: Lab, claim: Claim, client: Client) -> None:
-    """Send what differs from what was last sent: four objects at the launch, the pod alone for a new end of its time."""
-    owner_uid, applied = lab.owner_uid, dict(lab.applied)
-    objects = render(lab, owner_uid)
-    secret = objects[0]
-    if applied.get("Secret") != manifests.digest(secret):
-        owner_uid = _apply_one(lab, secret, client)["metadata"]["uid"]
-        applied["Secret"] = manifests.digest(secret)
-        objects = render(lab, owner_uid)
-    for manifest in objects[1:]:
-        digest = manifests.digest(manifest)
-        if applied.get(manifest["kind"]) == digest:
-            continue
-        if not claim.renew() or not Workload.objects.filter(pk=lab.pk, state__in=WANTED_STATES).exists():
-            return  # Somebody ended it meanwhile: the next round of the claim removes what has been made.
-        client.apply(manifest)
-        applied[manifest["kind"]] = digest
-    Workload.objects.filter(pk=lab.pk).update(applied=applied, owner_uid=owner_uid)
-
-
-def _apply_one(lab: Lab, manifest: dict[str, Any], client: Client) -> dict[str, Any]:
-    """The first object; the namespace is made (again) when it is not there."""
+def _work(claim: Claim) -> list[Exception]:
+    """Work on the claimed rows until the newest generation of each is done. Returns why some are to be tried again later."""
+    problems: list[Exception] = []
+    provisioned: set[int] = set()
     try:
-        return client.apply(manifest)
-    except NotFound:
-        provision(lab.instance)
-        return client.apply(manifest)
+        while claim.renew():
+            rows = list(load_many(claim.rows.values("pk")))
+            for some, sent in _run(_plan(rows)):
+                for row in some:
+                    problem = _note(claim, row, sent, provisioned)
+                    problems += [problem] if problem else []
+    except Exception as error:
+        for pk in claim.rows.values_list("pk", flat=True):
+            claim.drop(pk, str(error) or type(error).__name__)
+        raise
+    return problems
 
 
-def _refused(lab: Lab, error: Exception) -> None:
-    """The cluster, or our own check, says no: that does not get better by waiting."""
-    log.warning("workload %s refused: %s", lab.pk, error)
-    if isinstance(error, Refused):
-        found = diagnosis.diagnose(None, [], refusal=error, now=timezone.now())
-        problem = dataclasses.asdict(found) if found else None
-    else:
-        problem = None
-    fail(lab, problem or TEMPLATE_AT_FAULT, now=timezone.now())
+def _plan(rows: Sequence[Lab]) -> list[Job]:
+    """What is to be done on the clusters for these rows."""
+    requested = [row for row in rows if row.state == State.REQUESTED]
+    started = move_many(requested, State.STARTING, now=timezone.now())
+    jobs: list[Job] = []
+    leaving: dict[tuple[int, int], list[Lab]] = defaultdict(list)
+    for row in rows:
+        if row.state == State.STOPPING:
+            leaving[row.cluster_id, row.instance_id].append(row)
+        elif row.state in WANTED_STATES and (row.state != State.REQUESTED or row.pk in started):
+            jobs.append(([row], _applying(row)))
+        else:
+            jobs.append(([row], Sent))  # Nothing to do; or somebody ended it just now, and the next round sees that.
+    for some in leaving.values():
+        # What was never sent has no pod of which the watcher could tell that it is gone.
+        known = [row for row in some if row.owner_uid]
+        together = known if len(known) >= MANY else []
+        jobs += [([row], _with_client(row, remove)) for row in some if row not in together]
+        if together:
+            jobs.append((together, _with_client(together[0], partial(_remove_together, together))))
+    return jobs
 
 
-CLUSTER_SILENT = {
-    "cause": "cluster-silent",
-    "title": "The machines do not answer at the moment.",
-    "text": "The lab has been accepted, and keeps its place. It is tried again every minute.",
-    "next_step": "Nothing: it goes on by itself.",
-    "fatal": False,
-}
+def _applying(row: Lab) -> Callable[[], Sent]:
+    try:
+        rendered = render(row)
+    except (manifests.ManifestError, PolicyError) as error:
+        log.warning("workload %s refused: %s", row.pk, error)
+        fail(row, TEMPLATE_AT_FAULT, now=timezone.now())
+        return Sent
+    except Exception as error:  # An odd row does not keep the others of its batch from theirs.
+        log.exception("workload %s", row.pk)
+        return partial(Sent, error=error)
+    return _with_client(row, partial(_apply_rendered, rendered))
+
+
+def _apply_rendered(rendered: list[dict[str, Any]], client: Client, row: Lab) -> Sent:
+    return apply(client, row, rendered)
+
+
+def _remove_together(rows: Sequence[Lab], client: Client, _: Lab) -> Sent:
+    return remove_many(client, rows)
+
+
+def _with_client(row: Lab, work: Callable[[Client, Lab], Sent]) -> Callable[[], Sent]:
+    try:
+        return partial(work, clusters.client(row.cluster), row)
+    except Error as error:
+        return partial(Sent, error=error)
+
+
+def _run(jobs: Sequence[Job]) -> list[tuple[Sequence[Lab], Sent]]:
+    """All jobs, several at once. After the first sign that a cluster is silent, what remains for it is not tried."""
+    silent: dict[int, Unavailable] = {}
+
+    def run(job: Job) -> tuple[Sequence[Lab], Sent]:
+        rows, work = job
+        cluster = rows[0].cluster_id
+        sent = Sent(error=silent[cluster]) if cluster in silent else work()
+        if isinstance(sent.error, Unavailable) and diagnosis.explain(sent.error).cause in OF_THE_CLUSTER:
+            silent[cluster] = sent.error
+        return rows, sent
+
+    if len(jobs) == 1:
+        return [run(jobs[0])]
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="cluster") as pool:
+        return list(pool.map(run, jobs))
+
+
+def _note(claim: Claim, row: Lab, sent: Sent, provisioned: set[int]) -> Exception | None:
+    """Write what has been done, and let go of the row if that was all. Returns why it is to be tried again later, if so."""
+    error = sent.error
+    if isinstance(error, NotFound) and row.instance_id not in provisioned:
+        # Its namespace is not there (any more): made again, and the row is not let go of.
+        provisioned.add(row.instance_id)
+        try:
+            provision(row.instance)
+        except Error as problem:
+            error = problem
+        else:
+            return None
+    found = diagnosis.explain(error) if isinstance(error, Error) else None
+    if found and found.fatal:
+        # The cluster says no: that does not get better by waiting.
+        log.warning("workload %s refused: %s", row.pk, error)
+        fail(row, dataclasses.asdict(found), now=timezone.now())
+        error = None
+    if sent.gone:
+        finish([row])
+    if error is None:
+        claim.settle(row, **sent.written)
+        return None
+    # Told on its page until the cluster says something of it again.
+    told = {"diagnosis": dataclasses.asdict(found)} if found and row.state in STARTING_STATES else {}
+    claim.drop(row.pk, str(error) or type(error).__name__, **told, **sent.written)
+    return error
+
+
+STARTING_STATES = (State.REQUESTED, State.STARTING)
+#: Causes that are the same for whatever is sent to the cluster.
+OF_THE_CLUSTER = ("cluster-silent", "site-unknown", "too-busy")
 TEMPLATE_AT_FAULT = {
     "cause": "template",
-    "title": "This service is set up wrongly.",
+    "title": "The service is set up wrongly",
     "text": "What it wanted to start is not allowed here. It is not your fault, and trying again will not help.",
     "next_step": "Please tell the people who run the site.",
     "fatal": True,
 }
 
 
-def _remove(lab: Lab, client: Client) -> None:
-    """Delete the Secret, which owns the rest. The end comes when the pod is gone: from the watcher, or from the sweep."""
-    namespace, name = lab.instance.namespace, name_of(lab)
-    try:
-        was_there = client.delete("Secret", name, namespace, uid=lab.owner_uid or None)
-    except Conflict:
-        was_there = False  # Another Secret of this name: not the one we made.
-    if not was_there and not _pod_of(lab, client):
-        finish(lab)
-
-
-def _pod_of(lab: Lab, client: Client) -> dict[str, Any] | None:
-    try:
-        pod = client.get("Pod", name_of(lab), lab.instance.namespace)
-    except NotFound:
-        return None
-    return pod if pod["metadata"].get("labels", {}).get(labels.WORKLOAD) == str(lab.pk) else None
-
-
-def finish(workload: Workload) -> bool:
-    """Nothing of it is left on the cluster: it has ended."""
+def finish(workloads: Sequence[Workload]) -> set[Any]:
+    """Nothing of them is left on the cluster: they have ended. Returns which."""
     now = timezone.now()
-    return move(workload, State.ENDED, now=now, ended_at=now, is_ready=False, applied={}, owner_uid="")
+    return move_many(workloads, State.ENDED, now=now, ended_at=now, is_ready=False, applied={}, owner_uid="")
 
 
 def forget_applied(workload: Workload) -> None:
     """Its objects have gone without our doing: the next reconcile makes them again."""
     Workload.objects.filter(pk=workload.pk, state__in=WANTED_STATES).update(
-        applied={}, owner_uid="", is_ready=False, generation=F("generation") + 1
+        applied={}, owner_uid="", is_ready=False, **changed()
     )

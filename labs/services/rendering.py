@@ -24,12 +24,12 @@ def name_of(workload: Workload) -> str:
     return object_name(workload.name, workload.pk)
 
 
-def render(lab: Lab, owner_uid: str) -> list[dict[str, Any]]:
-    """Its objects, the Secret first; checked after rendering. Without `owner_uid` only the Secret is complete.
+def render(lab: Lab) -> list[dict[str, Any]]:
+    """Its objects, the Secret first; checked after rendering. Who owns them is added when they are sent (`manifests.owned`).
 
     Raises k8s.manifests.ManifestError and k8s.policy.PolicyError: a template that asks for what it may not have.
     """
-    context = _context(lab, owner_uid)
+    context = _context(lab)
     objects = manifests.render(_template(lab.template), context)
     policy.check(
         objects,
@@ -60,7 +60,7 @@ def _full_image(lab: Lab, image: str) -> str:
     return f"{registry}/{image}" if registry else image
 
 
-def _context(lab: Lab, owner_uid: str) -> dict[str, Any]:
+def _context(lab: Lab) -> dict[str, Any]:
     gpu: dict[str, Any] = next((model for model in lab.cluster.gpu_models if model["name"] == lab.gpu_model), {})
     repository = str(lab.parameters.get("repository", ""))
     expires = {labels.EXPIRES: str(int(lab.expires_at.timestamp()))} if lab.expires_at else {}
@@ -90,7 +90,6 @@ def _context(lab: Lab, owner_uid: str) -> dict[str, Any]:
         ).lstrip(".-")
         or "repository",
         "config": lab_config(password_hash=lab.password_hash, token=token_of(lab), host=lab.host),
-        "secret_uid": owner_uid,
         "scratch_gib": settings.SCRATCH_GIB,
         "home_gib": settings.HOME_GIB,
         "shm_mib": max(64, lab.memory_mib // 2),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from typing import Any
 
 from accounts.models import User
@@ -11,7 +12,7 @@ from labs.errors import Refusal
 from labs.models import EndReason, Instance, State, Workload
 from labs.models.workload import STOPPABLE_STATES
 
-from .transition import move
+from .transition import move_many
 
 
 def stop(workload: Workload, *, actor: User, now: datetime.datetime, reason: str = "") -> bool:
@@ -32,17 +33,21 @@ def end(
     **fields: Any,
 ) -> bool:
     """Take it towards its end; the reconciler removes what is on the cluster. False: it was ending already."""
-    return move(
-        workload,
-        State.STOPPING,
-        now=now,
-        actor=actor,
-        reason=reason,
-        reconcile=True,
-        end_reason=end_reason,
-        is_ready=False,
-        **fields,
-    )
+    return bool(end_many([workload], end_reason, now=now, actor=actor, reason=reason, **fields))
+
+
+def end_many(
+    workloads: Iterable[Workload],
+    end_reason: EndReason,
+    *,
+    now: datetime.datetime,
+    actor: User | None = None,
+    reason: str = "",
+    **fields: Any,
+) -> set[Any]:
+    """Take them towards their end in one transaction. Returns the keys of those that were not ending already."""
+    fields |= {"end_reason": end_reason, "is_ready": False}
+    return move_many(list(workloads), State.STOPPING, now=now, actor=actor, reason=reason, reconcile=True, **fields)
 
 
 def fail(workload: Workload, diagnosis: dict[str, Any], *, now: datetime.datetime, log_tail: str = "") -> bool:
@@ -58,4 +63,4 @@ def stop_all(
     rows = Workload.objects.filter(instance=instance, state__in=STOPPABLE_STATES).select_related("instance", "owner")
     if owner:
         rows = rows.filter(owner=owner)
-    return sum(end(row, end_reason, now=now, actor=actor, reason=reason) for row in rows)
+    return len(end_many(rows, end_reason, now=now, actor=actor, reason=reason))

@@ -1,19 +1,21 @@
-"""The only way a workload changes its state: compare-and-set along the table of allowed transitions, with its Event."""
+"""The only way workloads change their state: compare-and-set along the table of allowed transitions, with their Events."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
 
 from accounts.models import User
-from labs.models import State, Verb, Workload
+from labs.models import Event, State, Verb, Workload
+from labs.models.reconciled import changed
 from labs.models.workload import TRANSITIONS
 
-from .history import record
-from .queue import enqueue
+from .history import line
+from .queue import enqueue, ring
 
 VERBS = {
     State.REQUESTED: Verb.LAUNCHED,
@@ -38,33 +40,57 @@ def move(
 
     False when the row was not in a state from which this is allowed: somebody was faster, and that is no error.
     """
+    return bool(move_many([workload], to, now=now, actor=actor, reason=reason, reconcile=reconcile, **fields))
+
+
+@transaction.atomic
+def move_many(
+    workloads: Sequence[Workload],
+    to: State,
+    *,
+    now: datetime.datetime,
+    actor: User | None = None,
+    reason: str = "",
+    reconcile: bool = False,
+    each: Mapping[UUID, Mapping[str, Any]] | None = None,
+    **fields: Any,
+) -> set[UUID]:
+    """Take those of the workloads that may go there to state `to`; returns which. `each`: further fields of single ones.
+
+    Workloads come with `instance` and `owner` loaded. A handful of queries, and one more for each of `each`.
+    """
     allowed = [state for state, following in TRANSITIONS.items() if to in following]
+    # Locked in one order everywhere, so that two of these never wait for each other.
+    rows = Workload.objects.select_for_update(no_key=True).filter(
+        pk__in=[row.pk for row in workloads], state__in=allowed
+    )
+    before = dict(rows.order_by("pk").values_list("pk", "state"))
+    if not before:
+        return set()
     if reconcile:
-        fields["generation"] = F("generation") + 1
-    with transaction.atomic():
-        before = (
-            Workload.objects.select_for_update()
-            .filter(pk=workload.pk, state__in=allowed)
-            .values_list("state", flat=True)
-            .first()
-        )
-        if before is None or not Workload.objects.filter(pk=workload.pk, state=before).update(state=to, **fields):
-            return False
-        after = {"state": to} | ({"end_reason": fields["end_reason"]} if "end_reason" in fields else {})
-        record(
-            VERBS[to],
-            workload.name,
-            actor=actor,
-            now=now,
-            instance=workload.instance,
-            user=workload.owner,
-            workload=workload,
-            before={"state": before},
-            after=after,
-            reason=reason,
-        )
-        if reconcile:
-            enqueue("reconcile_workload", workload.pk)
-        if to == State.ENDED:
-            enqueue("promote_queued", workload.instance_id)
-    return True
+        fields |= changed()
+    each = each or {}
+    together = [pk for pk in before if pk not in each]
+    if together:
+        Workload.objects.filter(pk__in=together, state__in=allowed).update(state=to, **fields)
+    for pk in before.keys() & each.keys():
+        Workload.objects.filter(pk=pk, state__in=allowed).update(state=to, **{**fields, **each[pk]})
+    after = {"state": to} | ({"end_reason": fields["end_reason"]} if "end_reason" in fields else {})
+    moved = [row for row in workloads if row.pk in before]
+    Event.objects.bulk_create(
+        line(VERBS[to], row.name, actor=actor, now=now, instance=row.instance, user=row.owner, workload=row,
+             before={"state": before[row.pk]}, after=after, reason=reason)
+        for row in moved
+    )  # fmt: skip
+    if reconcile:
+        ring(before.keys())
+    if to == State.ENDED:
+        _promote({row.instance_id for row in moved})
+    return set(before)
+
+
+def _promote(instances: set[int]) -> None:
+    """Room has come free: have a look at the queues, where there are any."""
+    waiting = Workload.objects.filter(instance__in=instances, state=State.QUEUED)
+    for pk in waiting.order_by().values_list("instance", flat=True).distinct():
+        enqueue("promote_queued", pk)

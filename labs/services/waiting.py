@@ -10,7 +10,7 @@ from django.db import transaction
 from labs.errors import Refusal
 from labs.models import Instance, State, Workload
 
-from .admission import Ask, check_room
+from .admission import Ask, limits_of
 from .launch import start_deadline
 from .transition import move
 
@@ -19,7 +19,7 @@ def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
     """Accept what waits, in its order, as far as there is room; returns how many. The first that does not fit holds its place."""
     promoted = 0
     with transaction.atomic():
-        instance = Instance.objects.select_for_update().filter(pk=instance_pk).first()
+        instance = Instance.objects.select_for_update(no_key=True).filter(pk=instance_pk).first()
         rows = (
             Workload.objects.filter(instance=instance, state=State.QUEUED)
             .select_related("instance", "owner")
@@ -30,7 +30,7 @@ def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
             if row.owner_id in full_for:
                 continue
             try:
-                check_room(row.instance, row.owner, Ask(row.cpu_millis, row.memory_mib, row.gpus))
+                limits_of(row.instance, row.owner).check_room(Ask(row.cpu_millis, row.memory_mib, row.gpus))
             except Refusal as refusal:
                 if refusal.code == "over-own-limit":
                     # Their own limit holds them back, not the instance's: those behind need not wait for it.

@@ -93,7 +93,7 @@ def _page(request: HttpRequest, form: LaunchForm, refusal: Refusal | None = None
         "form": form,
         "fields": form.fields(),
         "refusal": refusal,
-        "can_wait": can_wait and admission.fits_at_all(form.instance, form.user, form.ask()),
+        "can_wait": can_wait and form.room.fits_at_all(form.ask()),
         "answer": answer,
     }
     return render(request, "labs/launch.html", context | _aside(form), status=400 if refusal else 200)
@@ -110,7 +110,7 @@ def _aside(form: LaunchForm) -> dict[str, object]:
         "template": form.template,
     }
     try:
-        admission.check_room(form.instance, form.user, ask)
+        form.room.check_room(ask)
     except Refusal as refusal:
         context["no_room"] = refusal.message
     return context

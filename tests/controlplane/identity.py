@@ -82,7 +82,7 @@ class Identity:
         _, authority = certificate.ensure(pki)
         self.authority.write_text(authority)
         key = ec.generate_private_key(ec.SECP256R1()).private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
         )
         _write_private(self.account_key, key.decode())
         self.audit_policy.write_text(json.dumps(_AUDIT))

@@ -6,7 +6,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.devcluster import DevCluster
+from tests.support.cluster import Cluster
 
 Object = dict[str, Any]
 APPLY = "application/apply-patch+yaml"
@@ -32,7 +32,7 @@ class Answer:
 class Space:
     """A namespace of a test's own."""
 
-    cluster: DevCluster
+    cluster: Cluster
     name: str
 
     def call(

@@ -5,22 +5,17 @@ import urllib.request
 
 import pytest
 
-from tests.support.devcluster import DevCluster
+from tests.support.cluster import Cluster
 
-from .apiserver_support import APPLY, MERGE, STRATEGIC, Space, config_map, pod
+from .apiserver_support import MERGE, STRATEGIC, Space, config_map, pod
 
 
-def test_nobody_is_answered_without_the_token(cluster: DevCluster) -> None:
+def test_nobody_is_answered_without_the_token(cluster: Cluster) -> None:
     for headers in ({}, {"Authorization": "Bearer wrong"}):
         request = urllib.request.Request(f"{cluster.api_url}/api/v1/secrets", headers=headers)
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(request, timeout=5, context=cluster.tls())
         assert refused.value.code == 401
-
-
-def test_kubeconfig_and_state_are_for_the_owner_only(cluster: DevCluster) -> None:
-    for name in ("kubeconfig", "token", "tls.pem", "journal.jsonl"):
-        assert (cluster.dir / name).stat().st_mode & 0o077 == 0, name
 
 
 def test_a_created_object_has_uid_version_time_and_defaults(space: Space) -> None:
@@ -175,23 +170,3 @@ def test_what_does_not_exist_is_not_found(space: Space) -> None:
     assert space.call("GET", "nonsense").message == "the server could not find the requested resource"
     answer = space.call("POST", "/api/v1/namespaces/nowhere/pods", pod("a"))
     assert (answer.code, answer.message) == (404, 'namespaces "nowhere" not found')
-
-
-def test_faults_strike_whom_they_should(cluster: DevCluster, space: Space) -> None:
-    try:
-        cluster.faults(error_rate=1, codes=[503], except_user_agent="devcluster-kubelet")
-        assert space.call("GET", "pods").code == 503
-        assert space.call("GET", "pods", user_agent="devcluster-kubelet").code == 200
-        cluster.faults(error_rate=1, only=["PATCH"])
-        assert space.call("GET", "pods").code == 200
-        assert space.call("PATCH", "configmaps/a", {}, content=MERGE).code == 500
-    finally:
-        cluster.faults()
-
-
-def test_calls_are_counted(cluster: DevCluster, space: Space) -> None:
-    cluster.forget_calls()
-    space.call("GET", "pods")
-    space.call("PATCH", "configmaps/a?fieldManager=x", config_map("a"), content=APPLY, user_agent="other/1")
-    assert cluster.calls() == {("list", "Pod"): 1, ("apply", "ConfigMap"): 1}
-    assert cluster.calls("other") == {("apply", "ConfigMap"): 1}

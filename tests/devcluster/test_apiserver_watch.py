@@ -83,23 +83,3 @@ def test_initial_events_end_with_a_bookmark(space: Space) -> None:
         assert _brief(next(changes)) == ("ADDED", "a")
         kind, mark = next(changes)
         assert (kind, mark["metadata"]["annotations"]) == ("BOOKMARK", {"k8s.io/initial-events-end": "true"})
-
-
-def test_a_version_that_is_forgotten_is_gone(space: Space) -> None:
-    version = space.get("configmaps")["metadata"]["resourceVersion"]
-    space.make("configmaps", config_map("a"))
-    space.cluster.compact()
-    with watch(space, f"resourceVersion={version}") as changes:
-        kind, status = next(changes)
-        assert (kind, status["code"], status["reason"]) == ("ERROR", 410, "Expired")
-        assert status["message"].startswith("too old resource version: ")
-        assert list(changes) == []
-
-
-def test_watches_are_dropped_on_demand(space: Space) -> None:
-    try:
-        space.cluster.faults(drop_watches_after_seconds=0.2)
-        with watch(space, "resourceVersion=0") as changes:
-            assert list(changes) == []
-    finally:
-        space.cluster.faults()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.devcluster import DevCluster, wait_for
+from tests.support.cluster import Cluster, wait_for
 
 from .apiserver_support import MERGE, Space, node
 
@@ -35,12 +35,12 @@ spec: {rules: [{host: a.localhost, http: {paths: [{path: /, pathType: Prefix, ba
 pytestmark = pytest.mark.skipif(not _PROGRAM.exists(), reason="kubectl is not installed (requirements-dev.txt)")
 
 
-def _environment(cluster: DevCluster, home: Path) -> dict[str, str]:
+def _environment(cluster: Cluster, home: Path) -> dict[str, str]:
     return {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "HOME": str(home)}
 
 
 @pytest.fixture
-def kubectl(cluster: DevCluster, space: Space, tmp_path: Path) -> Kubectl:
+def kubectl(cluster: Cluster, space: Space, tmp_path: Path) -> Kubectl:
     """Runs kubectl in the namespace of the test; fails when it does, unless `code` says what is expected."""
 
     def run(*arguments: str, text: str = "", code: int = 0) -> str:
@@ -143,7 +143,7 @@ def test_delete_takes_what_a_file_names(kubectl: Kubectl, space: Space) -> None:
     assert space.gone("services/s")
 
 
-def test_get_watches(cluster: DevCluster, kubectl: Kubectl, space: Space, tmp_path: Path) -> None:
+def test_get_watches(cluster: Cluster, kubectl: Kubectl, space: Space, tmp_path: Path) -> None:
     kubectl("apply", "-f", "-", text=_OBJECTS)
     command = [str(_PROGRAM), "-n", space.name, "get", "pods", "-w"]
     with subprocess.Popen(command, env=_environment(cluster, tmp_path), stdout=subprocess.PIPE, text=True) as process:

@@ -18,7 +18,6 @@ from tests.devcluster.kubelet_cluster import (
     ROOT,
     Cluster,
     Program,
-    api_server,
     last,
     ready,
     restarts,
@@ -31,17 +30,12 @@ pytestmark = pytest.mark.slow
 SLEEP = {"command": ["sh", "-c", "exec sleep 300"]}
 
 
-@pytest.fixture(scope="module")
-def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield from api_server(tmp_path_factory.mktemp("apiserver"))
-
-
 @pytest.fixture(scope="module", params=["translated", "namespaces"])
-def node(request: pytest.FixtureRequest, kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def node(request: pytest.FixtureRequest, kubeconfig: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A kubelet of each kind; where the machine has no user namespaces, both translate."""
     folder = tmp_path_factory.mktemp("kubelet")
     name = f"node-{folder.name}-{request.param}".replace("_", "-")
-    cluster = Cluster(kubeconfig)
+    cluster = Cluster(Path(kubeconfig))
     kubelet = Program(
         "kubelet",
         kubeconfig=kubeconfig,

@@ -10,23 +10,18 @@ import psutil
 import pytest
 
 from k8s.devcluster.kubeapi import path_of
-from tests.devcluster.kubelet_cluster import Cluster, Program, api_server, ready, state, until
+from tests.devcluster.kubelet_cluster import Cluster, Program, ready, state, until
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield from api_server(tmp_path_factory.mktemp("apiserver"))
 
 
 class Node:
     """A kubelet that can be ended and started again."""
 
-    def __init__(self, kubeconfig: Path, folder: Path, **options: Any) -> None:
+    def __init__(self, kubeconfig: str, folder: Path, **options: Any) -> None:
         self.name = f"node-{folder.name}".replace("_", "-")
         self.folder = folder / "state"
-        self.cluster = Cluster(kubeconfig)
+        self.cluster = Cluster(Path(kubeconfig))
         base = {"kubeconfig": kubeconfig, "dir": self.folder, "node_name": self.name, "capacity": None, "hollow": False}
         self._options = {**base, "images_dir": folder / "images", "backoff": 1.0, **options}
         self.kubelet = self.start()
@@ -46,7 +41,7 @@ class Node:
 
 
 @pytest.fixture
-def node(kubeconfig: Path, tmp_path: Path) -> Iterator[Node]:
+def node(kubeconfig: str, tmp_path: Path) -> Iterator[Node]:
     node = Node(kubeconfig, tmp_path)
     yield node
     node.kubelet.stop()
@@ -121,7 +116,7 @@ def test_what_was_deleted_while_no_kubelet_ran_is_cleaned_up(node: Node) -> None
     until(lambda: not (node.folder / "pods" / uid).exists(), "folder removed")
 
 
-def test_hollow_pods_become_ready_without_processes_and_go_at_once(kubeconfig: Path, tmp_path: Path) -> None:
+def test_hollow_pods_become_ready_without_processes_and_go_at_once(kubeconfig: str, tmp_path: Path) -> None:
     node = Node(kubeconfig, tmp_path, hollow=True, hollow_delay=0.2)
     names = [node.cluster.pod(node.name, {"image": "anything:1"}) for _ in range(5)]
     for name in names:

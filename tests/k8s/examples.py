@@ -40,7 +40,6 @@ def context(**changes: Any) -> dict[str, Any]:
         "repository": "",
         "repository_dir": "repository",
         "config": {"IdentityProvider": {"token": "t0ken-of-the-lab"}},
-        "secret_uid": "11111111-2222-3333-4444-555555555555",
         "scratch_gib": 10,
         "home_gib": 5,
         "shm_mib": 512,

@@ -14,7 +14,7 @@ import pytest
 
 from k8s import client as module
 from k8s.client import Client, Conflict, Error, Gone, NotFound, Refused, Unavailable
-from k8s.errors import from_status
+from k8s.errors import NamespaceTerminating, from_status
 from k8s.kinds import path
 from tests.k8s.examples import GOLDEN
 from tests.k8s.scripted import Answer, Request, serving, status
@@ -143,7 +143,7 @@ def test_page_that_is_not_json_is_unavailable() -> None:
         (status(403, "Forbidden", 'pods "p" is forbidden: error looking up service account n/lab'), Unavailable, None),
         (status(410, "Expired", "too old resource version"), Gone, None),
         (status(403, "Forbidden", 'pods is forbidden: User "u" cannot create resource "pods"'), Refused, "forbidden"),
-        (status(403, "Forbidden", "no new content in namespace n because it is being terminated"), Unavailable, None),
+        (status(403, "Forbidden", "unable to create in namespace n because it is being terminated"), NamespaceTerminating, None),
         (status(400, "BadRequest", 'admission webhook "w" denied the request: no'), Refused, "policy"),
         (status(422, "Invalid", "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"), Refused, "policy"),
         (status(400, "BadRequest", "the body is malformed"), Refused, "validation"),

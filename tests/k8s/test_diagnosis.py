@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from k8s import diagnosis, manifests
-from k8s.diagnosis import RULES, Diagnosis, Step, diagnose
+from k8s.diagnosis import RULES, Diagnosis, Step, diagnose, explain
 from k8s.diagnosis.answers import Shortage, shortages
 from tests.k8s import examples
 from tests.k8s.recording.stage import BEGIN, error_of
@@ -55,7 +55,7 @@ def pod_and_events(name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def told(name: str, **more: Any) -> Diagnosis | None:
     case = SITUATIONS[name]
     if "error" in case:
-        return diagnose(None, [], refusal=error_of(case), now=NOW)
+        return explain(error_of(case))
     pod, events = pod_and_events(name)
     now = LATER if "pod" in case else NOW
     more = {"machines": case.get("machines"), "was_ready": case.get("was_ready"), **more}

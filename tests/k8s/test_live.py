@@ -52,9 +52,9 @@ def render(namespace: str, **changes: Any) -> list[dict[str, Any]]:
 
 
 def launch(client: Client, namespace: str, **changes: Any) -> str:
-    secret = client.apply(render(namespace, secret_uid="", **changes)[0])
-    uid = str(secret["metadata"]["uid"])
-    for obj in render(namespace, secret_uid=uid, **changes)[1:]:
+    secret, *others = render(namespace, **changes)
+    uid = str(client.apply(secret)["metadata"]["uid"])
+    for obj in manifests.owned(others, secret, uid):
         client.apply(obj)
     return uid
 
@@ -114,13 +114,13 @@ def test_quota_refuses_with_used_limited_and_requested(client: Client, namespace
         "the quota is counted", lambda: client.get("ResourceQuota", "instance", namespace).get("status", {}).get("hard")
     )
     with pytest.raises(Refused) as caught:
-        client.apply(render(namespace, cpu_request_millis=4000, cpu_limit_millis=8000, secret_uid="")[1])
+        client.apply(render(namespace, cpu_request_millis=4000, cpu_limit_millis=8000)[1])
     assert caught.value.kind == "quota"
     assert "requested: requests.cpu=4, used: requests.cpu=0, limited: requests.cpu=2" in caught.value.message
 
 
 def test_pod_that_is_not_restricted_is_refused_by_policy(client: Client, namespace: str) -> None:
-    pod = copy.deepcopy(render(namespace, secret_uid="")[1])
+    pod = copy.deepcopy(render(namespace)[1])
     pod["spec"]["hostNetwork"] = True
     with pytest.raises(Refused) as caught:
         client.apply(pod)
@@ -128,7 +128,7 @@ def test_pod_that_is_not_restricted_is_refused_by_policy(client: Client, namespa
 
 
 def test_malformed_object_is_refused_as_such(client: Client, namespace: str) -> None:
-    pod = copy.deepcopy(render(namespace, secret_uid="")[1])
+    pod = copy.deepcopy(render(namespace)[1])
     for image in ("", 5):
         pod["spec"]["containers"][0]["image"] = image
         with pytest.raises(Refused) as caught:

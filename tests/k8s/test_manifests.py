@@ -21,7 +21,6 @@ def rendered(**changes: Any) -> list[dict[str, Any]]:
     [
         ("lab", examples.context()),
         ("lab_full", examples.full_context()),
-        ("lab_first", examples.context(secret_uid="")),
     ],
 )
 def test_lab_is_rendered_as_recorded(name: str, context: dict[str, Any]) -> None:
@@ -31,7 +30,7 @@ def test_lab_is_rendered_as_recorded(name: str, context: dict[str, Any]) -> None
     assert made == examples.golden(name)
 
 
-@pytest.mark.parametrize("context", [examples.context(), examples.full_context(), examples.context(secret_uid="")])
+@pytest.mark.parametrize("context", [examples.context(), examples.full_context()])
 def test_lab_is_valid_and_within_the_policy(context: dict[str, Any]) -> None:
     made = manifests.render(manifests.builtin("jupyterlab"), context)
     assert [obj["kind"] for obj in made] == ["Secret", "Pod", "Service", "Ingress"]
@@ -68,11 +67,12 @@ def test_configuration_stands_in_the_secret_alone() -> None:
     assert "argon2" not in json.dumps(others)
 
 
-def test_secret_owns_the_others_once_its_uid_is_known() -> None:
-    assert all("ownerReferences" not in obj["metadata"] for obj in rendered(secret_uid=""))
-    secret, *others = rendered(secret_uid="u")
-    assert "ownerReferences" not in secret["metadata"]
-    assert {obj["metadata"]["ownerReferences"][0]["uid"] for obj in others} == {"u"}
+def test_objects_are_owned_without_being_changed() -> None:
+    secret, *others = rendered()
+    owned = list(manifests.owned(others, secret, "u"))
+    reference = {"apiVersion": "v1", "kind": "Secret", "name": examples.NAME, "uid": "u"}
+    assert [obj["metadata"].pop("ownerReferences") for obj in owned] == [[reference]] * len(others)
+    assert owned == others
 
 
 def test_limits_are_requests_for_memory_and_above_for_cpu() -> None:
@@ -86,7 +86,7 @@ def test_limits_are_requests_for_memory_and_above_for_cpu() -> None:
 def test_context_that_lacks_a_value_is_an_error_that_names_it() -> None:
     context = examples.context()
     del context["host"]
-    with pytest.raises(manifests.ManifestError, match=r"jupyterlab version 1: .*host"):
+    with pytest.raises(manifests.ManifestError, match=r"jupyterlab version 2: .*host"):
         manifests.render(manifests.builtin("jupyterlab"), context)
 
 

@@ -77,6 +77,8 @@ def extra(obj: dict[str, Any]) -> Callable[[Objects], None]:
     return lambda objects: objects.append({"metadata": metadata, **obj})
 
 
+#: Who owns what is said when it is sent, never by a template.
+OWNER = {"apiVersion": "v1", "kind": "Secret", "name": examples.NAME, "uid": "1"}
 VIOLATIONS: dict[str, tuple[Callable[[Objects], None], str]] = {
     "another kind": (extra({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role"}), "kind of object is not allowed"),
     "a kind we do not know": (extra({"apiVersion": "example.org/v1", "kind": "Widget"}), "kind of object is not allowed"),
@@ -95,7 +97,7 @@ VIOLATIONS: dict[str, tuple[Callable[[Objects], None], str]] = {
         setting(POD, "metadata", "annotations", value={"k8s.v1.cni.cncf.io/networks": "host"}),
         "annotation k8s.v1.cni.cncf.io/networks",
     ),
-    "another owner": (setting(POD, "metadata", "ownerReferences", 0, "name", value="x"), "own Secret may be its owner"),
+    "an owner": (setting(POD, "metadata", "ownerReferences", value=[OWNER]), "metadata.ownerReferences is not allowed"),
     "another service account": (pod("serviceAccountName", value="default"), "service account must be lab"),
     "no service account": (lambda objects: spec(objects).pop("serviceAccountName"), "service account must be lab"),
     "a mounted token": (pod("automountServiceAccountToken", value=True), "automountServiceAccountToken must be false"),

@@ -51,14 +51,14 @@ def test_an_accepted_launch_is_a_row_with_its_event(world: SimpleNamespace) -> N
     assert (event.verb, event.actor, event.instance) == (Verb.LAUNCHED, world.member, world.instance)
 
 
-def test_a_launch_queues_a_task_that_carries_only_the_primary_key(
+def test_a_launch_queues_a_task_that_carries_nothing_of_it(
     world: SimpleNamespace, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
-        lab = launched(world, password="a secret word")
+        launched(world, password="a secret word")
     tasks = [queued.task for queued in OrmQ.objects.all()]
     assert [(task["func"], task["args"]) for task in tasks if "workload" in task["func"]] == [
-        ("labs.tasks.reconcile_workload", (str(lab.pk),))
+        ("labs.tasks.reconcile_workloads", ())
     ]
 
 

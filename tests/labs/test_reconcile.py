@@ -7,40 +7,44 @@ from collections import Counter
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
 from django.utils import timezone
+from django_q.models import OrmQ
 
 from k8s import labels
 from k8s.client import Client
 from k8s.errors import Unavailable
 from labs.models import EndReason, Lab, Quota, Scope, State, Workload
-from labs.services import clusters, observe, sweep
+from labs.services import clusters, queue, sweep
+from labs.services import reconcile as reconcile_module
 from labs.services.claims import Claim
 from labs.services.instances import provision
 from labs.services.launch import launch
-from labs.services.reconcile import load, reconcile
+from labs.services.observe import Told, observe
+from labs.services.reconcile import load, reconcile, reconcile_due
 from labs.services.rendering import WORKLOAD_KINDS, name_of
-from labs.services.stopping import stop
+from labs.services.stopping import stop, stop_all
 from tests.support.stack import until
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def running(world: SimpleNamespace, kubeconfig: str) -> Iterator[SimpleNamespace]:
-    """The world on a cluster, in a namespace of its own."""
+def running(world: SimpleNamespace, kubeconfig: str, site_kubeconfig: str) -> Iterator[SimpleNamespace]:
+    """The world on a cluster, in a namespace of its own. `client` is the site's, `operator` may do everything."""
     cluster = world.instance.cluster
-    cluster.connection, cluster.kubeconfig_file = "file", kubeconfig
+    cluster.connection, cluster.kubeconfig_file = "file", site_kubeconfig
     cluster.save()
     world.instance.slug = f"test-{uuid4().hex[:8]}"
     world.instance.save()
     provision(world.instance)
     world.client = clusters.client(cluster)
+    world.operator = Client.from_kubeconfig(kubeconfig)
     yield world
-    world.client.delete("Namespace", world.instance.namespace)
+    world.operator.delete("Namespace", world.instance.namespace)
 
 
 def launched(world: SimpleNamespace, **values: Any) -> Lab:
@@ -52,7 +56,7 @@ def launched(world: SimpleNamespace, **values: Any) -> Lab:
 
 def objects_of(world: SimpleNamespace, lab: Lab) -> dict[str, dict[str, Any]]:
     listed = {
-        kind: world.client.list(kind, world.instance.namespace, labels=f"{labels.WORKLOAD}={lab.pk}").items
+        kind: world.operator.list(kind, world.instance.namespace, labels=f"{labels.WORKLOAD}={lab.pk}").items
         for kind in WORKLOAD_KINDS
     }
     return {kind: items[0] for kind, items in listed.items() if items}
@@ -71,6 +75,12 @@ def ready(pod: dict[str, Any]) -> dict[str, Any]:
     return {**pod, "status": status}
 
 
+def tell(pod: dict[str, Any], *, gone: bool = False, now: datetime.datetime | None = None) -> None:
+    """As the watcher does."""
+    pk = UUID(pod["metadata"]["labels"][labels.WORKLOAD])
+    observe({pk: Told(pod=pod, gone=gone)}, now=now or timezone.now())
+
+
 def test_a_launch_makes_four_objects_of_which_the_secret_owns_the_rest(running: SimpleNamespace) -> None:
     lab = launched(running, password="a secret word")
     assert reconcile(lab.pk)
@@ -87,10 +97,9 @@ def test_a_launch_takes_at_most_5_calls_and_a_stop_one(running: SimpleNamespace)
     lab = launched(running)
     before = calls(running.client)
     reconcile(lab.pk)
-    observe.pod_changed(ready(objects_of(running, lab)["Pod"]), now=timezone.now())
-    lists = Counter(list=len(WORKLOAD_KINDS))  # those of the test itself
+    tell(ready(objects_of(running, lab)["Pod"]))
     reconcile(lab.pk)
-    assert (calls(running.client) - before - lists).total() == 5
+    assert (calls(running.client) - before).total() == 5
     lab = load(lab.pk)
     assert lab.state == State.RUNNING
     stop(lab, actor=running.member, now=timezone.now())
@@ -112,8 +121,8 @@ def test_the_lifetime_starts_with_the_first_answer_and_stands_on_the_pod(running
     reconcile(lab.pk)
     now = timezone.now() + datetime.timedelta(minutes=5)
     pod = objects_of(running, lab)["Pod"]
-    observe.pod_changed(ready(pod), now=now)
-    observe.pod_changed(ready(pod), now=now + datetime.timedelta(minutes=1))
+    tell(ready(pod), now=now)
+    tell(ready(pod), now=now + datetime.timedelta(minutes=1))
     reconcile(lab.pk)
     row = load(lab.pk)
     assert (row.started_at, row.expires_at) == (now, now + datetime.timedelta(minutes=60))
@@ -156,8 +165,8 @@ def test_a_stop_while_the_objects_are_being_made_wins(
 
 def test_one_worker_at_a_row_and_a_lost_one_is_replaced(running: SimpleNamespace) -> None:
     lab = launched(running)
-    claim = Claim(Workload, lab.pk)
-    assert claim.take()
+    claim = Claim(Workload)
+    assert claim.take(Workload.objects.filter(pk=lab.pk)) == 1
     assert not reconcile(lab.pk)
     Workload.objects.filter(pk=lab.pk).update(claimed_until=timezone.now() - datetime.timedelta(seconds=1))
     assert reconcile(lab.pk)
@@ -198,29 +207,65 @@ def test_a_silent_cluster_leaves_the_row_to_be_tried_again(world: SimpleNamespac
 def test_the_sweep_makes_again_what_went_without_our_doing(running: SimpleNamespace) -> None:
     lab = launched(running)
     reconcile(lab.pk)
-    running.client.delete("Ingress", name_of(lab), running.instance.namespace)
+    running.operator.delete("Ingress", name_of(lab), running.instance.namespace)
     sweep.compare(lab.cluster)
     reconcile(lab.pk)
     assert set(objects_of(running, lab)) == set(WORKLOAD_KINDS)
 
 
-def test_the_sweep_removes_what_has_no_row_and_nothing_that_is_not_ours(running: SimpleNamespace) -> None:
-    def secret(name: str, **more: str) -> dict[str, Any]:
-        ours = {labels.MANAGED_BY: labels.MANAGER, labels.SITE: settings.SITE_IDENTITY, labels.WORKLOAD: str(uuid4())}
-        metadata = {"name": name, "namespace": running.instance.namespace, "labels": ours | more}
-        return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+def ours(world: SimpleNamespace, kind: str, name: str, **more: str) -> dict[str, Any]:
+    """An object that looks like a workload's, which has no row."""
+    marks = {
+        labels.MANAGED_BY: labels.MANAGER,
+        labels.SITE: settings.SITE_IDENTITY,
+        labels.WORKLOAD: str(uuid4()),
+        **more,
+    }
+    metadata = {"name": name, "namespace": world.instance.namespace, "labels": marks}
+    spec = {"spec": {"ports": [{"port": 80}]}} if kind == "Service" else {}
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **spec}
 
+
+def names(world: SimpleNamespace, kind: str) -> set[str]:
+    return {item["metadata"]["name"] for item in world.operator.list(kind, world.instance.namespace).items}
+
+
+def test_the_sweep_removes_what_has_no_row_and_nothing_that_is_not_ours(running: SimpleNamespace) -> None:
     foreign = [
-        secret("other-site", **{labels.SITE: "another"}),
-        secret("not-managed", **{labels.MANAGED_BY: "helm"}),
-        secret("by-hand", **{labels.WORKLOAD: "mine"}),
+        ours(running, "Service", "other-site", **{labels.SITE: "another"}),
+        ours(running, "Service", "not-managed", **{labels.MANAGED_BY: "helm"}),
+        ours(running, "Service", "by-hand", **{labels.WORKLOAD: "mine"}),
     ]
-    for manifest in [*foreign, secret("orphan")]:
-        running.client.apply(manifest)
+    for manifest in [*foreign, ours(running, "Service", "orphan")]:
+        running.operator.apply(manifest)
     sweep.compare(running.instance.cluster)
-    names = {item["metadata"]["name"] for item in running.client.list("Secret", running.instance.namespace).items}
-    assert "orphan" not in names
-    assert {manifest["metadata"]["name"] for manifest in foreign} <= names
+    assert names(running, "Service") == {"other-site", "not-managed", "by-hand"}
+
+
+def test_the_sweep_removes_the_secret_of_an_orphan_and_all_that_it_owns(running: SimpleNamespace) -> None:
+    lab = launched(running)
+    reconcile(lab.pk)
+    Workload.objects.filter(pk=lab.pk).update(state=State.ENDED, end_reason=EndReason.USER, ended_at=timezone.now())
+    sweep.compare(lab.cluster)
+    until(lambda: not objects_of(running, lab), 20, "nothing is left on the cluster")
+
+
+def test_a_secret_made_after_the_end_is_removed_and_no_other(running: SimpleNamespace) -> None:
+    alive, over = launched(running), launched(running)
+    for lab in (alive, over):
+        reconcile(lab.pk)
+    stop(over, actor=running.member, now=timezone.now())
+    reconcile(over.pk)
+    until(lambda: not objects_of(running, over), 20, "nothing is left on the cluster")
+    sweep.compare(over.cluster)
+    late = ours(running, "Secret", name_of(over), **{labels.WORKLOAD: str(over.pk)})
+    foreign = ours(running, "Secret", "foreign", **{labels.WORKLOAD: str(over.pk), labels.SITE: "another"})
+    for secret in (late, foreign):
+        running.operator.apply(secret)
+    sweep.remove_late(over.cluster, timezone.now())
+    left = names(running, "Secret")
+    assert name_of(over) not in left
+    assert {name_of(alive), "foreign"} <= left
 
 
 def test_a_refusal_by_the_namespaces_quota_is_explained_in_plain_words(running: SimpleNamespace) -> None:
@@ -232,7 +277,8 @@ def test_a_refusal_by_the_namespaces_quota_is_explained_in_plain_words(running: 
     row = load(lab.pk)
     assert row.end_reason == EndReason.FAILED
     assert row.diagnosis["cause"] == "quota"
-    assert "forbidden" not in str(row.diagnosis).lower()
+    assert "forbidden" not in f"{row.diagnosis['title']} {row.diagnosis['text']} {row.diagnosis['next_step']}".lower()
+    assert "exceeded quota" in row.diagnosis["technical"]
     until(lambda: not objects_of(running, lab), 20, "nothing is left on the cluster")
 
 
@@ -240,8 +286,8 @@ def test_a_pod_that_went_while_it_should_run_is_made_again(running: SimpleNamesp
     lab = launched(running)
     reconcile(lab.pk)
     pod = objects_of(running, lab)["Pod"]
-    running.client.delete("Pod", name_of(lab), running.instance.namespace, grace_seconds=0)
-    observe.pod_gone(pod, now=timezone.now())
+    running.operator.delete("Pod", name_of(lab), running.instance.namespace, grace_seconds=0)
+    tell(pod, gone=True)
     reconcile(lab.pk)
     assert objects_of(running, lab)["Pod"]["metadata"]["uid"] != pod["metadata"]["uid"]
 
@@ -257,15 +303,54 @@ def test_a_template_that_asks_for_more_than_it_may_starts_nothing(running: Simpl
     assert not objects_of(running, lab)
 
 
-def test_the_sweep_sends_again_what_was_lost_but_never_fills_the_queue(
+def test_what_was_lost_is_sent_again_but_never_fills_the_queue(
     world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launched(world)
-    sent: list[str] = []
-    monkeypatch.setattr(sweep, "enqueue", lambda task, key: sent.append(task))
-    sweep.send_again(timezone.now())
-    assert "reconcile_workload" in sent
-    sent.clear()
-    monkeypatch.setattr(sweep, "MOST_QUEUED", 0)
-    sweep.send_again(timezone.now())
-    assert not sent
+    Workload.objects.update(due_at=timezone.now() - datetime.timedelta(seconds=10))
+    OrmQ.objects.all().delete()
+    for _ in range(3):
+        monkeypatch.setattr(queue, "MOST_QUEUED", 2)
+        queue.remind(timezone.now())
+    assert [task.func() for task in OrmQ.objects.all()] == ["labs.tasks.reconcile_workloads"] * 2
+
+
+def test_many_at_once_take_one_task_and_are_made_and_removed_together(
+    running: SimpleNamespace, django_capture_on_commit_callbacks: Any
+) -> None:
+    Quota.objects.filter(instance=running.instance).update(cpu_millis=None, memory_mib=None, running=None)
+    provision(running.instance)
+    OrmQ.objects.all().delete()
+    with django_capture_on_commit_callbacks(execute=True):
+        labs = [launched(running, cpu="0.25", memory="512") for _ in range(6)]
+    assert OrmQ.objects.count() <= 1
+    before = calls(running.client)
+    assert reconcile_due() == 6
+    assert calls(running.client) - before == {"apply": 24}
+    assert reconcile_due() == 0
+    assert stop_all(running.instance, now=timezone.now()) == 6
+    before = calls(running.client)
+    assert reconcile_due() == 6
+    assert (calls(running.client) - before).total() == 4
+    until(lambda: not any(objects_of(running, lab) for lab in labs), 20, "nothing is left on the cluster")
+    sweep.compare(running.instance.cluster)
+    assert set(Workload.objects.values_list("state", flat=True)) == {State.ENDED}
+
+
+def test_an_odd_row_does_not_keep_the_others_of_its_batch_from_theirs(
+    running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd, good = launched(running), launched(running)
+    render = reconcile_module.render
+
+    def render_or_fail(lab: Lab) -> list[dict[str, Any]]:
+        if lab.pk == odd.pk:
+            raise RuntimeError("odd")
+        return render(lab)
+
+    monkeypatch.setattr(reconcile_module, "render", render_or_fail)
+    assert reconcile_due() == 2
+    assert set(objects_of(running, good)) == set(WORKLOAD_KINDS)
+    row = load(odd.pk)
+    assert (row.claim, row.is_settled, row.problem) == (None, False, "odd")
+    assert reconcile_due() == 0  # It waits a while.

@@ -140,9 +140,12 @@ class ControlPlane(Cluster):
     def attach_ingress(self, name: str = "ingress", port: int = 0) -> int:
         """Give the cluster an ingress at `<host>:<port>` on loopback; the port, which stays the same from start to start."""
         self._attach(name, ["ingress", "--ingress-port", str(port)])
-        file = self.folder / name / "ingress-port"
-        self._wait_attached(name, "listens", file.exists)
-        return int(file.read_text())
+        self._wait_attached(name, "listens", (self.folder / name / "ingress-port").exists)
+        return self.ingress_port(name)
+
+    def ingress_port(self, name: str = "ingress") -> int:
+        """Where an attached ingress listens."""
+        return int((self.folder / name / "ingress-port").read_text())
 
     def detach(self, name: str) -> None:
         """End a node or an ingress for good. The node's object and its pods go too, as if the machine had been taken away."""

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from k8s.client import Client
+from tests.support.controlplane import ControlPlane
 from tests.support.devcluster import DevCluster
 from tests.support.postgres import free_port
 from tests.support.site import ROOT, environment, manage, prepare
 
+#: What a real control plane is given: programs to `kill`, `stop_one` and attach again.
+NODE, INGRESS = "site-node", "site-ingress"
 IMAGES = Path(os.environ.get("DEVCLUSTER_IMAGES") or ROOT / ".run" / "images")
 #: Why a test that runs real labs cannot run here; empty when it can.
 NO_IMAGES = (
@@ -38,9 +41,18 @@ class Stack:
     """Started by `start`; `kill(name)` is SIGKILL, `start_one(name)` brings it back. Logs lie in the folder."""
 
     def __init__(
-        self, folder: Path, *, database_url: str = "", hollow: bool = False, capacity: dict[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        database_url: str = "",
+        hollow: bool = False,
+        capacity: dict[str, str] | None = None,
+        plane: ControlPlane | None = None,
+        account: Path | None = None,
     ) -> None:
-        self.folder = folder
+        """`plane`: a real control plane in the place of the embedded API server. `account`: the kubeconfig by which the
+        site comes to the cluster, in the place of the administrator's."""
+        self.folder, self.plane, self.account = folder, plane, account
         folder.mkdir(parents=True, exist_ok=True)
         self.web_port = free_port()
         self.url = f"http://127.0.0.1:{self.web_port}"
@@ -72,11 +84,16 @@ class Stack:
     def start(self, *, demo: bool = True) -> None:
         """All of it, ready to be used."""
         prepare(self.env)
-        self.cluster = DevCluster.start(
-            self.folder / "cluster", ("up",), self.hollow, self.capacity, ["--ingress-port", "0"]
-        )
+        if self.plane:
+            self.plane.attach_kubelet(NODE, hollow=self.hollow, capacity=self.capacity)
+            self.plane.attach_ingress(INGRESS)
+        else:
+            self.cluster = DevCluster.start(
+                self.folder / "cluster", ("up",), self.hollow, self.capacity, ["--ingress-port", "0"]
+            )
         if demo:
-            manage("demo", "--kubeconfig", str(self.kubeconfig), "--ingress-port", str(self.ingress_port), env=self.env)
+            path, port = str(self.account or self.kubeconfig), str(self.ingress_port)
+            manage("demo", "--kubeconfig", path, "--ingress-port", port, env=self.env)
         for name in ("web", "worker", "watcher"):
             self.start_one(name)
 
@@ -87,11 +104,12 @@ class Stack:
 
     @property
     def kubeconfig(self) -> Path:
-        return self._cluster.kubeconfig
+        """An administrator's."""
+        return (self.plane or self._cluster).kubeconfig
 
     @property
     def ingress_port(self) -> int:
-        return self._cluster.ingress_port
+        return self.plane.ingress_port(INGRESS) if self.plane else self._cluster.ingress_port
 
     def start_one(self, name: str) -> None:
         """One program (again): "web", "worker", "watcher" or "cluster"."""
@@ -128,9 +146,13 @@ class Stack:
                 process.wait()
         if self.cluster:
             self.cluster.stop()
+        if self.plane:
+            self.plane.detach(NODE)
+            self.plane.detach(INGRESS)
 
     def client(self) -> Client:
-        return self._cluster.client()
+        """An administrator's."""
+        return (self.plane or self._cluster).client()
 
     def shell(self, code: str) -> str:
         """Run a line of Python inside the site; returns what it printed."""

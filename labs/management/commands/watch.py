@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from k8s.errors import Error
 from labs.models import Cluster
+from labs.services.queue import remind
 from labs.services.sweep import end_due
 from labs.services.watching import ClusterWatch
 
@@ -31,6 +32,7 @@ class Command(BaseCommand):
             try:
                 self.watch_clusters(watched)
                 end_due(timezone.now())
+                remind(timezone.now())
             except (DatabaseError, Error) as error:
                 log.warning("watch: %s; trying again", error)
             except Exception:

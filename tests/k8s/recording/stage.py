@@ -12,7 +12,7 @@ from typing import Any
 
 from k8s import capacity, manifests
 from k8s.client import Client
-from k8s.errors import Conflict, Error, NotFound, Refused, Unavailable
+from k8s.errors import Conflict, Error, NamespaceTerminating, NotFound, Refused, Unavailable
 from k8s.instance_objects import instance_objects
 from k8s.kinds import path
 from tests.k8s import examples
@@ -175,7 +175,7 @@ class Stage:
 
 def pod(name: str, **changes: Any) -> Object:
     """A lab's pod, as the site renders it."""
-    context = examples.context(**{"secret_uid": "", "cpu_limit_millis": 64000, **changes})
+    context = examples.context(**{"cpu_limit_millis": 64000, **changes})
     made: Object = manifests.render(manifests.builtin("jupyterlab"), context)[1]
     made["metadata"]["name"] = name
     return made
@@ -195,9 +195,8 @@ def error_as_json(error: Error) -> Object:
 def error_of(recorded: Object) -> Error:
     """The error of a recording."""
     said = dict(recorded["error"])
-    kind = {"Refused": Refused, "NotFound": NotFound, "Conflict": Conflict, "Unavailable": Unavailable}[
-        said.pop("type")
-    ]
+    kinds = (Refused, NotFound, Conflict, Unavailable, NamespaceTerminating)
+    kind = {one.__name__: one for one in kinds}[said.pop("type")]
     made: Error = kind(said.pop("message"), **said)
     return made
 

@@ -1,0 +1,85 @@
+"""A workload's objects, sent to and removed from its cluster. Knows no data base, so that it can run in threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from k8s import labels, manifests
+from k8s.client import Client
+from k8s.errors import Conflict, Error, NotFound
+from labs.models import Workload
+
+from .rendering import WORKLOAD_KINDS, name_of
+
+#: From so many workloads of one namespace on, four collections are deleted in the place of each one's Secret: the garbage
+#: collector, which removes what a Secret owns, deletes 20 objects a second by default.
+MANY = len(WORKLOAD_KINDS)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What came of it."""
+
+    #: For the row: `applied` and `owner_uid`, as far as it got.
+    written: dict[str, Any] = field(default_factory=dict)
+    #: Nothing of it is on the cluster.
+    gone: bool = False
+    error: Exception | None = None
+
+
+def apply(client: Client, workload: Workload, objects: Sequence[dict[str, Any]]) -> Sent:
+    """Send what differs from what was last sent: four objects at the launch, the pod alone for a new end of its time."""
+    owner_uid, applied = workload.owner_uid, dict(workload.applied)
+    secret, *others = objects
+    error = None
+    try:
+        if applied.get("Secret") != manifests.digest(secret):
+            owner_uid = client.apply(secret)["metadata"]["uid"]
+            applied["Secret"] = manifests.digest(secret)
+        for manifest in manifests.owned(others, secret, owner_uid):
+            digest = manifests.digest(manifest)
+            if applied.get(manifest["kind"]) != digest:
+                client.apply(manifest)
+                applied[manifest["kind"]] = digest
+    except Error as problem:
+        error = problem
+    changed = (applied, owner_uid) != (workload.applied, workload.owner_uid)
+    return Sent({"applied": applied, "owner_uid": owner_uid} if changed else {}, error=error)
+
+
+def remove(client: Client, workload: Workload) -> Sent:
+    """Delete the Secret, which owns the rest. The end comes when the pod is gone: from the watcher, or from the sweep."""
+    try:
+        try:
+            was_there = client.delete(
+                "Secret", name_of(workload), workload.instance.namespace, uid=workload.owner_uid or None
+            )
+        except Conflict:
+            was_there = False  # Another Secret of this name: not the one we made.
+        return Sent(gone=not was_there and not _has_pod(client, workload))
+    except Error as problem:
+        return Sent(error=problem)
+
+
+def remove_many(client: Client, workloads: Sequence[Workload]) -> Sent:
+    """Delete all that these workloads of one namespace have, by their labels, the pods first."""
+    namespace = workloads[0].instance.namespace
+    keys = ",".join(str(workload.pk) for workload in workloads)
+    try:
+        for kind in ("Pod", "Service", "Ingress", "Secret"):
+            client.delete_selected(
+                kind, namespace, labels=f"{labels.MANAGED_BY}={labels.MANAGER},{labels.WORKLOAD} in ({keys})"
+            )
+    except Error as problem:
+        return Sent(error=problem)
+    return Sent()
+
+
+def _has_pod(client: Client, workload: Workload) -> bool:
+    try:
+        pod = client.get("Pod", name_of(workload), workload.instance.namespace)
+    except NotFound:
+        return False
+    return pod["metadata"].get("labels", {}).get(labels.WORKLOAD) == str(workload.pk)

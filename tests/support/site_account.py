@@ -1,0 +1,101 @@
+"""The site's own account on a cluster, with the rights that it is shipped with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+_ROOT = Path(__file__).resolve().parents[2]
+RIGHTS = _ROOT / "k8s" / "site" / "rbac.yaml"
+NAMESPACE = ACCOUNT = "mlsite"
+#: By which the API server and its audit log know it.
+USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
+
+
+class Right(NamedTuple):
+    """One verb on one kind of object; `resource` is "pods" or "pods/log"."""
+
+    group: str
+    resource: str
+    verb: str
+
+
+def make(kubeconfig: str | Path, folder: Path) -> Path:
+    """Make the account and its rights as an operator does; the kubeconfig of a token of a day."""
+    _kubectl(kubeconfig, folder, "apply", "-f", str(RIGHTS))
+    token = _kubectl(kubeconfig, folder, "create", "token", ACCOUNT, "-n", NAMESPACE, "--duration", "24h").strip()
+    config = yaml.safe_load(Path(kubeconfig).read_text())
+    current = next(one for one in config["contexts"] if one["name"] == config["current-context"])
+    config["contexts"] = [{"name": "site", "context": {"cluster": current["context"]["cluster"], "user": "site"}}]
+    config.update({"current-context": "site", "users": [{"name": "site", "user": {"token": token}}]})
+    path = folder / "site.kubeconfig"
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def _kubectl(kubeconfig: str | Path, folder: Path, *words: str) -> str:
+    program = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or "kubectl"
+    command = [program, "--kubeconfig", str(kubeconfig), "--cache-dir", str(folder / "kubectl"), *words]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, f"kubectl {words[0]}: {done.stderr}"
+    return done.stdout
+
+
+def rules() -> list[dict[str, Any]]:
+    """Every rule of every role of the file."""
+    documents = yaml.safe_load_all(RIGHTS.read_text())
+    return [rule for one in documents if one["kind"] in ("ClusterRole", "Role") for rule in one["rules"]]
+
+
+def granted() -> set[Right]:
+    """What the file gives."""
+    return {
+        Right(group, resource, verb)
+        for rule in rules()
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def used(calls: Iterable[dict[str, Any]]) -> set[Right]:
+    """What these calls of an audit log have taken."""
+    found: set[Right] = set()
+    for call in calls:
+        if right := _right(call):
+            found.add(right)
+            # Server-side apply is asked for as a patch, and the API server wants create too where it makes something.
+            if right.verb == "patch" and call["responseStatus"].get("code") == 201:
+                found.add(right._replace(verb="create"))
+    return found
+
+
+def refused(calls: Iterable[dict[str, Any]]) -> set[str]:
+    """What was not allowed: the right that was missing and an example. A full quota is 403 too, and allowed."""
+    found: dict[Right | None, str] = {}
+    for call in calls:
+        if call.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid":
+            found.setdefault(_right(call), call["requestURI"])
+        elif call["responseStatus"].get("code") == 403 and "is forbidden: User " in call["responseStatus"].get(
+            "message", ""
+        ):
+            found.setdefault(_right(call), call["requestURI"])  # the second question of an apply
+    return {f"{right and ' '.join(right)}: {uri}" for right, uri in found.items()}
+
+
+def _right(call: dict[str, Any]) -> Right | None:
+    """The right that a call needs; None for what is not about objects, such as /version."""
+    target = call.get("objectRef")
+    if not target or not target.get("resource"):
+        return None
+    resource = "/".join(part for part in (target["resource"], target.get("subresource")) if part)
+    return Right(target.get("apiGroup", ""), resource, call["verb"])
