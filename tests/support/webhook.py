@@ -8,6 +8,7 @@ import ipaddress
 import json
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,16 @@ class Webhook:
 def deny(message: str, code: int = 403) -> Answer:
     """Refuses whatever it is asked."""
     return lambda review: {"allowed": False, "status": {"code": code, "message": message}}
+
+
+def slow(seconds: float) -> Answer:
+    """Allows everything, after a while."""
+
+    def answer(review: dict[str, Any]) -> dict[str, Any]:
+        time.sleep(seconds)
+        return {"allowed": True}
+
+    return answer
 
 
 @contextmanager

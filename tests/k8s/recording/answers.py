@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -182,7 +181,7 @@ def _webhooks(stage: Stage) -> Iterator[Recording]:
         "/deny": webhook.deny("labs are closed during the exam"),
         # ingress-nginx: internal/ingress/controller/controller.go, checkOverlap
         "/taken": webhook.deny(_TAKEN, 400),
-        "/slow": lambda review: time.sleep(3) or {"allowed": True},  # type: ignore[func-returns-value]
+        "/slow": webhook.slow(3),
         "/broken": lambda review: b"no JSON",
     }
     with webhook.serve(stage.folder, answers) as hook, webhook.serve(stage.folder, {}) as other:
@@ -205,18 +204,19 @@ def _webhooks(stage: Stage) -> Iterator[Recording]:
             ("webhook-away", "webhook_untrusted", "Validating", untrusted, "x509"),
             ("webhook-away", "webhook_broken", "Validating", hook.client_config("/broken"), "failed calling"),
         ):
-            url = _hook(stage, kind, config)
+            url = hooked(stage, kind, config, _HOOKED)
             yield cause, case, _soon(stage, _HOOKED, pod("hooked"), words)
             stage.remove(url)
             wait_for("the webhook is forgotten", lambda: _is_free_of_hooks(stage))
 
 
-def _hook(stage: Stage, kind: str, config: dict[str, str]) -> str:
+def hooked(stage: Stage, kind: str, config: dict[str, str], namespace: str) -> str:
+    """A webhook ("Validating" or "Mutating") that is asked of each new pod of the namespace; the address of its configuration."""
     url = f"{_ADMISSION}/{kind.lower()}webhookconfigurations"
     rule = {
         "name": "rules.golden.example.org", "clientConfig": config, "sideEffects": "None", "timeoutSeconds": 1,
         "failurePolicy": "Fail", "admissionReviewVersions": ["v1"],
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": _HOOKED}},
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
         "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
     }  # fmt: skip
     kind = f"{kind}WebhookConfiguration"

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.k8s.recording.answers import claim
 from tests.k8s.recording.stage import Object, Recording, Stage, condition, placed, pod, unschedulable
+from tests.support.cluster import wait_for
 
 _SPACE, _BARE = "golden-placing", "golden-ports"
 _GPU = {"nvidia.com/gpu": "1"}
@@ -147,14 +148,20 @@ def _bound(stage: Stage) -> Iterator[Recording]:
     """Claims that have a volume, which cannot be had."""
     _volume(stage, "golden-far", ["ReadWriteOnce"], "golden-gone")
     stage.client.apply(claim(_SPACE, "far", storageClassName="", volumeName="golden-far"))
+    wait_for("the claim is bound", lambda: _is_bound(stage, "far"))
     yield "files-elsewhere", "volume_on_another_machine", _stuck(stage, _with_claim("with-far", "far"))
     _volume(stage, "golden-once", ["ReadWriteOncePod"], "golden-1")
     once = claim(_SPACE, "once", storageClassName="", volumeName="golden-once")
     once["spec"]["accessModes"] = ["ReadWriteOncePod"]
     stage.client.apply(once)
+    wait_for("the claim is bound", lambda: _is_bound(stage, "once"))
     stage.client.apply(placed(_with_claim("has-once", "once"), _SPACE))
     stage.seen(_SPACE, "has-once", until=lambda found: found["spec"].get("nodeName"))
     yield "files-in-use", "volume_in_use", _stuck(stage, _with_claim("wants-once", "once"))
+
+
+def _is_bound(stage: Stage, name: str) -> bool:
+    return stage.client.get("PersistentVolumeClaim", name, _SPACE).get("status", {}).get("phase") == "Bound"
 
 
 def _with_claim(name: str, claimed: str) -> Object:
