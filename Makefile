@@ -7,16 +7,18 @@ LAB_PORT ?= 8080
 CLUSTER ?=
 # More words for pytest: make test ARGS="-k lifetime"
 ARGS ?=
+# Classes to measure, as labs:seconds: make bench-k8s RUNS="200:10 3000:30"
+RUNS ?=
 
 BIN := .venv/bin
 
-.PHONY: help run setup test test-k8s bench lint code-check types-check imports-check migrations-check format lock hooks clean
+.PHONY: help run setup test test-k8s bench-k8s lint code-check types-check imports-check migrations-check format lock hooks clean
 
 help:
 	@echo "make run               start the site with a demo: http://localhost:$(PORT)"
 	@echo "make test              all tests; some of them: make test ARGS=\"-k lifetime\""
 	@echo "make test-k8s          tests against a real Kubernetes: that of KUBECONFIG, or a control plane built and started here"
-	@echo "make bench             how fast labs start and end, and what that costs"
+	@echo "make bench-k8s         how fast a class starts at once, and what that costs, on that control plane"
 	@echo "make lint              what CI checks beside the tests"
 	@echo "make format            put the code into its form"
 	@echo "make migrations-check  fail when a migration is missing"
@@ -38,8 +40,9 @@ test-k8s: setup
 	$(if $(KUBECONFIG),,$(BIN)/python -m tests.controlplane build)
 	$(BIN)/python -m pytest --k8s -m k8s $(ARGS)
 
-bench: setup
-	$(BIN)/python -m bench.launches
+bench-k8s: setup
+	$(BIN)/python -m tests.controlplane build
+	$(BIN)/python -m bench.class_start $(RUNS)
 
 lint: code-check types-check imports-check migrations-check
 

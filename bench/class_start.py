@@ -53,7 +53,10 @@ from labs.models import Instance
 from labs.services.stopping import stop_all
 stop_all(Instance.objects.get(slug="physics-250"), now=timezone.now())
 """
-STATES = "from labs.models import Workload; from collections import Counter; print(dict(Counter(Workload.objects.values_list('state', 'end_reason'))))"
+ENDS = """
+from labs.models import Workload
+print(*Workload.objects.order_by().values_list("state", "end_reason").distinct())
+"""
 FORGET = """
 from django.db import connection
 with connection.cursor() as cursor:
@@ -217,7 +220,7 @@ def end(stack: Stack, plane: ControlPlane, labs: int) -> None:
         time.sleep(0.5)
     calls = [call for call in plane.audit(site_account.USER)[seen:] if call["verb"] in ("delete", "deletecollection")]
     print(
-        f"  all stopped: ended after {took:.1f} s, calls a stop {len(calls) / labs:.2f}; {stack.shell(STATES)}\n",
+        f"  all stopped: ended after {took:.1f} s, calls a stop {len(calls) / labs:.2f}; {stack.shell(ENDS)}\n",
         flush=True,
     )
     manage("shell", "-v0", "-c", FORGET, env=stack.env)

@@ -4,6 +4,8 @@ Only the transport of the official client is used (connection, credentials, TLS)
 they do not know and cost half a second to import.
 """
 
+import copy
+import datetime
 import json
 import random
 import re
@@ -13,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from os import PathLike
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -26,12 +29,15 @@ from kubernetes.config import ConfigException, load_incluster_config, load_kube_
 
 from k8s.errors import Conflict, Error, Gone, NotFound, Refused, Unavailable, from_status
 from k8s.kinds import KINDS, path
+from k8s.kubeconfig import require_self_contained
 
 __all__ = ["KINDS", "Client", "Conflict", "Error", "Gone", "Listing", "NotFound", "Refused", "Unavailable", "Watch"]
 
 
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 3.0
+#: Objects a page of a long list, as with client-go: the server need not hold the whole of a list in memory.
+PAGE_SIZE = 500
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,16 @@ class Listing:
 
     items: list[dict[str, Any]]
     resource_version: str
+    #: Names the next page of a list that was asked for with a limit; empty on the last.
+    next_page: str = ""
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """What an API server says of itself; its clock to the second, None when it does not tell."""
+
+    version: str
+    clock: datetime.datetime | None
 
 
 class Client:
@@ -73,7 +89,7 @@ class Client:
         configuration = Configuration()
         try:
             if isinstance(path_or_dict, dict):
-                _require_self_contained(path_or_dict)
+                require_self_contained(path_or_dict)
                 load_kube_config_from_dict(path_or_dict, client_configuration=configuration, persist_config=False)
             else:
                 load_kube_config(str(path_or_dict), client_configuration=configuration, persist_config=False)
@@ -98,6 +114,12 @@ class Client:
         """Drops the pooled connections; the client can still be used."""
         self._api.rest_client.close()
 
+    def impatient(self, timeout: float) -> Self:
+        """The same connections with another time-out (seconds) and no second try: for what soon loses its sense."""
+        other = copy.copy(self)
+        other._timeout, other._retries = timeout, 0
+        return other
+
     def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any]:
         """One object. Raises NotFound."""
         found: dict[str, Any] = self._json("get", "GET", path(kind, namespace, name))
@@ -111,12 +133,15 @@ class Client:
         labels: str = "",
         fields: str = "",
         metadata_only: bool = False,
+        limit: int = 0,
+        page: str = "",
     ) -> Listing:
         """All objects of a kind, in one namespace or in all, that match a label and a field selector.
 
-        With `metadata_only` the server sends no spec and no status.
+        With `metadata_only` the server sends no spec and no status. With `limit` at most so many, and `page` goes on
+        where the last page ended. Raises Gone when a page has been waited with for too long (minutes).
         """
-        query = {"labelSelector": labels, "fieldSelector": fields}
+        query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(limit or ""), "continue": page}
         headers = {"Accept": _METADATA_LIST} if metadata_only else {}
         found = self._json("list", "GET", path(kind, namespace), query=query, headers=headers)
         items = found.get("items") or []
@@ -124,7 +149,25 @@ class Client:
             for item in items:  # the items of a list come without them
                 item.setdefault("apiVersion", KINDS[kind].api_version)
                 item.setdefault("kind", kind)
-        return Listing(items, str(found.get("metadata", {}).get("resourceVersion", "")))
+        metadata = found.get("metadata", {})
+        return Listing(items, str(metadata.get("resourceVersion", "")), str(metadata.get("continue") or ""))
+
+    def create(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """A new object. Raises Conflict when there is one of the name, NotFound (no such namespace), Refused."""
+        return self._write("create", "POST", obj)
+
+    def replace(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """The object as a whole, only if it is still at the resourceVersion that it names (compare-and-swap).
+
+        Raises Conflict when it is not, NotFound, Refused.
+        """
+        return self._write("replace", "PUT", obj)
+
+    def _write(self, verb: str, method: str, obj: dict[str, Any]) -> dict[str, Any]:
+        where = obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"] if method == "PUT" else ""
+        headers = {"Content-Type": "application/json"}
+        written: dict[str, Any] = self._json(verb, method, path(*where), headers=headers, body=obj, about=obj["kind"])
+        return written
 
     def apply(self, obj: dict[str, Any], *, manager: str = "mlsite", force: bool = True) -> dict[str, Any]:
         """Makes the object so, whether it exists or not (server-side apply), in one call. Returns the whole object.
@@ -241,6 +284,37 @@ class Client:
         """The version of the API server, such as "v1.36.3"."""
         return str(self._json("version", "GET", "/version").get("gitVersion", ""))
 
+    def greet(self) -> Greeting:
+        """Version and clock of the API server. One try: a clock that is asked again is late. Raises Unavailable."""
+        response = self._send("version", "GET", "/version")
+        content, date = _read(response), response.headers.get("Date", "")
+        try:
+            version = str(json.loads(content).get("gitVersion", ""))
+        except (ValueError, AttributeError):
+            raise Unavailable(
+                "The cluster sent something else than its version; is this address an API server?"
+            ) from None
+        return Greeting(version, parsedate_to_datetime(date) if date else None)
+
+    def may(self, verb: str, group: str, resource: str, subresource: str = "", namespace: str = "") -> bool:
+        """Whether this account may do that, in the namespace or, without one, in all of them."""
+        attributes = {
+            "verb": verb, "group": group, "resource": resource, "subresource": subresource, "namespace": namespace,
+        }  # fmt: skip
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = self._json(
+            "review",
+            "POST",
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            headers={"Content-Type": "application/json"},
+            body=review,
+        )
+        return bool(answer.get("status", {}).get("allowed"))
+
     def _json(self, verb: str, method: str, url_path: str, **options: Any) -> Any:
         content = self._body(verb, method, url_path, **options)
         try:
@@ -352,16 +426,3 @@ def _is_loopback(host: str) -> bool:
     """A proxy is never asked for this machine itself, as with kubectl."""
     name = urlsplit(host).hostname or ""
     return name == "localhost" or name == "::1" or name.startswith("127.")
-
-
-def _require_self_contained(config: dict[str, Any]) -> None:
-    """Raises ValueError when a kubeconfig names a program or a file."""
-    for user in config.get("users") or []:
-        refused = {"exec", "auth-provider", "tokenFile", "client-certificate", "client-key"} & set(
-            user.get("user") or {}
-        )
-        if refused:
-            raise ValueError(f"not allowed in a stored kubeconfig: {', '.join(sorted(refused))}")
-    for cluster in config.get("clusters") or []:
-        if "certificate-authority" in (cluster.get("cluster") or {}):
-            raise ValueError("not allowed in a stored kubeconfig: certificate-authority")

@@ -19,6 +19,7 @@ _FIELDS = {
     "Pod": _TOP | {"spec"},
     "Service": _TOP | {"spec"},
     "Ingress": _TOP | {"spec"},
+    "HTTPRoute": _TOP | {"spec"},
     "Secret": _TOP | {"type", "data", "stringData", "immutable"},
     "ConfigMap": _TOP | {"data", "binaryData", "immutable"},
     "PersistentVolumeClaim": _TOP | {"spec"},
@@ -69,16 +70,28 @@ def check(
     images: Collection[str],
     name: str = "",
     host: str = "",
+    gateway: Mapping[str, str] | None = None,
     secrets: Collection[str] = (),
     claims: Collection[str] = (),
 ) -> None:
     """Raises PolicyError with every violation in what a template rendered.
 
     `labels`: every object must carry all of these. `name`: that of all objects, or the start of it before a hyphen.
-    `images`: complete image names. `host`: of the ingress. `secrets`: values that may stand in a Secret only. `claims`:
+    `images`: complete image names. `host`: of the ingress. `gateway`: the one parent that a
+    route may have. `secrets`: values that may stand in a Secret only. `claims`:
     persistent volume claims that may be mounted beside those named after the workload.
     """
-    checker = _Checker(namespace, name, labels, set(allowed_kinds), service_account, set(images), host, set(claims))
+    checker = _Checker(
+        namespace,
+        name,
+        labels,
+        set(allowed_kinds),
+        service_account,
+        set(images),
+        host,
+        dict(gateway or {}),
+        set(claims),
+    )
     violations = []
     for obj in objects:
         title = f"{obj.get('kind', 'object')} {obj.get('metadata', {}).get('name', '')}".strip()
@@ -100,10 +113,12 @@ class _Checker:
         account: str,
         images: set[str],
         host: str,
+        gateway: dict[str, str],
         claims: set[str],
     ) -> None:
         self.namespace, self.name, self.labels, self.kinds = namespace, name, labels, kinds
         self.account, self.images, self.host, self.claims = account, images, host, claims
+        self.gateway = gateway
 
     def check(self, obj: dict[str, Any]) -> Iterator[str]:
         kind = obj.get("kind", "")
@@ -125,6 +140,8 @@ class _Checker:
             yield from self._service(spec)
         elif kind == "Ingress":
             yield from self._ingress(spec)
+        elif kind == "HTTPRoute":
+            yield from self._route(spec)
         elif kind == "Secret" and obj.get("type", "Opaque") != "Opaque":
             yield f"a Secret of the type {obj['type']} is not allowed"
 
@@ -145,7 +162,7 @@ class _Checker:
         if kind == "Pod" and not str(carried.get(EXPIRES, "")).isdecimal():
             yield f"the label {EXPIRES} must give the end of its time"
         for key in metadata.get("annotations") or {}:
-            if _INGRESS_ANNOTATION.search(key) if kind == "Ingress" else not key.startswith("mlsite/"):
+            if _INGRESS_ANNOTATION.search(key) if kind in ("Ingress", "HTTPRoute") else not key.startswith("mlsite/"):
                 yield f"the annotation {key} is not allowed"
 
     def _pod(self, spec: dict[str, Any]) -> Iterator[str]:
@@ -220,6 +237,23 @@ class _Checker:
                 service = (route.get("backend") or {}).get("service") or {}
                 if not self._ours(service.get("name")):
                     yield f"it leads to {service.get('name') or 'something that is no Service'}, which is not its own"
+
+    def _route(self, spec: dict[str, Any]) -> Iterator[str]:
+        """https://gateway-api.sigs.k8s.io/reference/spec/#httproutespec. No filters: they rewrite, redirect and mirror."""
+        yield from _unknown(spec, {"parentRefs", "hostnames", "rules"}, "spec.")
+        if not self.gateway or spec.get("parentRefs") != [self.gateway]:
+            yield "its one parent must be the Gateway of the cluster"
+        if not self.host or spec.get("hostnames") != [self.host]:
+            yield f"its host must be {self.host}, not {', '.join(map(str, spec.get('hostnames') or ['any']))}"
+        for rule in spec.get("rules") or []:
+            yield from _unknown(rule, {"matches", "backendRefs", "timeouts"}, "rules.")
+            for match in rule.get("matches") or []:
+                yield from _unknown(match, {"path"}, "matches.")
+            for backend in rule.get("backendRefs") or []:
+                # A namespace would lead out of ours, a kind to something that is no Service.
+                yield from _unknown(backend, {"name", "port"}, "backendRefs.")
+                if not self._ours(backend.get("name")):
+                    yield f"it leads to {backend.get('name')}, which is not its own"
 
 
 def _unknown(part: Mapping[str, Any], allowed: set[str], where: str) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """Objects against the published schema of Kubernetes, without a cluster."""
 
+import json
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -19,8 +21,33 @@ def _registry() -> tuple[str, jsonschema_rs.Registry]:
 
 
 @cache
+def httproute_spec() -> dict[str, Any]:
+    """The schema of an HTTPRoute's specification: Kubernetes' own schemas do not have this kind."""
+    found: dict[str, Any] = json.loads((Path(__file__).parent / "schemas" / "httproute.json").read_text())["spec"]
+    return found
+
+
+def _strict(node: Any) -> Any:
+    """A schema that knows no fields beside its own."""
+    if isinstance(node, list):
+        return [_strict(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    made = {key: _strict(value) for key, value in node.items() if key != "default"}
+    return {**made, "additionalProperties": False} if isinstance(node.get("properties"), dict) else made
+
+
+def _httproute_schema() -> dict[str, Any]:
+    metadata = "https://kubernetes.io/api/_definitions.json#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+    properties = {"apiVersion": {}, "kind": {}, "metadata": {"$ref": metadata}, "spec": _strict(httproute_spec())}
+    return {"type": "object", "required": ["spec"], "additionalProperties": False, "properties": properties}
+
+
+@cache
 def _validator(kind: str, api_version: str) -> jsonschema_rs.Draft202012Validator:
     version, registry = _registry()
+    if kind == "HTTPRoute":
+        return jsonschema_rs.Draft202012Validator(_httproute_schema(), registry=registry)
     group, _, number = api_version.rpartition("/")
     short = f"{group.split('.')[0]}-{number}" if group else number
     schema = schema_contents(f"kubernetes-json-schema/v{version}-local-strict/{kind.lower()}-{short}.json", version)

@@ -7,12 +7,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from k8s.client import Client, Gone, Unavailable, Watch
+from k8s.client import PAGE_SIZE, Client, Gone, Unavailable, Watch
 from k8s.errors import Error
 
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
+
+#: Seconds that a watch lasts when the server means it.
+LASTING = 0.5
+#: Seconds after which a list is asked for again when a callback has failed: the first time, and at most. The data base may be
+#: away; when it is back, the rows are to be true within a minute.
+FIRST_MISHAP, LONGEST_MISHAP = 5.0, 40.0
 
 
 class Watcher:
@@ -20,7 +26,11 @@ class Watcher:
 
     on_sync(items): after each list, with all that there is; what is not among them is gone. on_event(type, obj): ADDED,
     MODIFIED or DELETED. An event can come twice, or a list without the changes that led to it: callers look at the state
-    told, not at the steps. An exception in a callback is logged; the next list makes good for it.
+    told, not at the steps. An exception in a callback is logged, and another list is asked for soon, which makes good for
+    it. Objects come without metadata.managedFields, which are half of a pod and which nobody here reads.
+
+    Lists ask for the newest state (no resourceVersion), never for "any" (resourceVersion=0): a server that lags behind
+    could then tell of a past that had been left, and its version could not show that a cluster was set back.
     """
 
     def __init__(
@@ -33,26 +43,42 @@ class Watcher:
         namespace: str | None = None,
         labels: str = "",
         fields: str = "",
+        keep: Callable[[Object], bool] = lambda obj: True,
         relist_seconds: float = 600.0,
-        watch_seconds: int = 60,
+        watch_seconds: int = 180,
         first_delay: float = 0.5,
         longest_delay: float = 30.0,
     ) -> None:
-        """`relist_seconds`: a list is asked for at least so often. `watch_seconds`: the server ends a watch after this,
+        """`keep`: what no selector can say; other objects are dropped as they come, also out of a long list, page by page.
+
+        `relist_seconds`: a list is asked for at least so often. `watch_seconds`: the server ends a watch after this,
         and it is taken up where it ended; a connection that is silently dead is noticed soon after.
         `first_delay`, `longest_delay`: seconds between tries after a fault, doubled each time, with jitter.
         """
         self._client, self._kind = client, kind
-        self._namespace, self._labels, self._fields = namespace, labels, fields
+        self._namespace, self._labels, self._fields, self._keep = namespace, labels, fields, keep
         self._on_sync, self._on_event = on_sync, on_event
         self._relist_seconds, self._watch_seconds = relist_seconds, watch_seconds
         self._first_delay, self._longest_delay = first_delay, longest_delay
         self._stream: Watch | None = None
-        self._failures = 0
+        #: From where a watch can go on; None: only from a new list.
+        self._version: str | None = None
+        #: time.monotonic() at which the next list is due.
+        self._due = 0.0
+        self._failures = self._mishaps = 0
+        #: Whether a callback has failed since the last list.
+        self._missed = False
         #: time.monotonic() of the last answer of the server; None before the first.
         self.last_contact: float | None = None
         #: The last fault, in a sentence; empty while all is well.
         self.problem = ""
+        #: time.monotonic() of the last fault.
+        self.last_failure: float | None = None
+
+    @property
+    def answers(self) -> bool:
+        """Whether the server's last word came after the last fault."""
+        return self.last_contact is not None and (self.last_failure is None or self.last_contact > self.last_failure)
 
     def run(self, stop: threading.Event) -> None:
         """Watches until `stop` is set, which ends a quiet watch at once (a call that hangs ends by its time-out)."""
@@ -60,9 +86,14 @@ class Watcher:
         closer.start()
         while not stop.is_set():
             try:
-                self._list_and_watch(stop)
+                if self._version is None or time.monotonic() >= self._due:
+                    self._list()
+                elif self._failures:
+                    self._require_not_set_back(self._version)
+                self._watch(stop)
             except Gone:
                 log.info("watch of %s: too old, listing again", self._kind)
+                self._version = None
                 self._failed("", stop)
             except Error as problem:
                 self._failed(problem.message, stop)
@@ -70,57 +101,79 @@ class Watcher:
                 log.exception("watch of %s", self._kind)
                 self._failed(type(problem).__name__, stop)
 
-    def _list_and_watch(self, stop: threading.Event) -> None:
-        listing = self._client.list(self._kind, self._namespace, labels=self._labels, fields=self._fields)
+    def _list(self) -> None:
+        self._mishaps, self._missed = min(self._mishaps + 1, 16) if self._missed else 0, False
+        items: list[Object] = []
+        page, version = "", ""
+        while True:
+            found = self._client.list(
+                self._kind, self._namespace, labels=self._labels, fields=self._fields, limit=PAGE_SIZE, page=page
+            )
+            items += [_slim(item) for item in found.items if self._keep(item)]
+            page, version = found.next_page, found.resource_version
+            if not page:
+                break
         self.last_contact = time.monotonic()  # Not yet well: a server may list and yet never hold a watch.
-        self._tell(self._on_sync, listing.items)
-        version, due = listing.resource_version, time.monotonic() + self._relist_seconds
-        while not stop.is_set() and time.monotonic() < due:
-            seconds = max(1, min(self._watch_seconds, int(due - time.monotonic()) + 1))
-            began = time.monotonic()
-            reached = self._watch(version, seconds, due, stop)
-            if reached == version and time.monotonic() - began < 0.5 and not stop.is_set():
-                raise Unavailable("The watch ended at once.")  # Not in a tight loop.
-            self._well()
-            version = reached
+        self._version, self._due = version, time.monotonic() + self._relist_seconds
+        self._tell(self._on_sync, items)
 
-    def _watch(self, version: str, seconds: int, due: float, stop: threading.Event) -> str:
-        """One watch. The version that it has come to; also after a break in the connection, if it had come further."""
+    def _require_not_set_back(self, version: str) -> None:
+        """Raises Gone when the cluster is at an older version than this one: it was restored from a backup.
+
+        A watch from a version that is yet to come is silent until it does (kube-apiserver sends nothing older, bookmarks
+        neither). The one object asked for is any of the kind, so that the server need not look for one.
+        """
+        found = self._client.list(self._kind, self._namespace, metadata_only=True, limit=1).resource_version
+        if found.isdigit() and version.isdigit() and int(found) < int(version):
+            log.warning("watch of %s: the cluster was set back, from version %s to %s", self._kind, version, found)
+            raise Gone("The cluster was set back.")
+
+    def _watch(self, stop: threading.Event) -> None:
+        """One watch. Raises Unavailable when it breaks off, or ends at once."""
+        assert self._version is not None  # noqa: S101  # for the types
+        began, before = time.monotonic(), self._version
+        seconds = max(1, min(self._watch_seconds, int(self._due - began) + 1))
         stream = self._client.watch(
             self._kind,
             namespace=self._namespace,
             labels=self._labels,
             fields=self._fields,
-            resource_version=version,
+            resource_version=self._version,
             timeout_seconds=seconds,
         )
         self._stream = stream
         self.last_contact = time.monotonic()
-        reached = version
         try:
             if stop.is_set():  # It was set before the closer could see the stream.
-                return reached
+                return
             for kind, obj in stream:
                 self._well()
-                reached = str(obj.get("metadata", {}).get("resourceVersion") or reached)
-                if kind != "BOOKMARK":
-                    self._tell(self._on_event, kind, obj)
-                if time.monotonic() >= due:
-                    break
-        except Unavailable as problem:
-            if reached == version:
-                raise
-            log.info("watch of %s goes on after a break: %s", self._kind, problem.message)
+                self._see(kind, obj)
+                if time.monotonic() >= self._due:
+                    return
+        except Unavailable:
+            if time.monotonic() - began > LASTING:
+                self._well()
+            raise
         finally:
             self._stream = None
             stream.close()
-        return reached
+        if before == self._version and time.monotonic() - began < LASTING and not stop.is_set():
+            raise Unavailable("The watch ended at once.")  # Not in a tight loop.
+        self._well()
+
+    def _see(self, kind: str, obj: Object) -> None:
+        self._version = str(obj.get("metadata", {}).get("resourceVersion") or self._version)
+        if kind != "BOOKMARK" and self._keep(obj):
+            self._tell(self._on_event, kind, _slim(obj))
 
     def _tell(self, callback: Callable[..., None], *arguments: Any) -> None:
         try:
             callback(*arguments)
         except Exception:
             log.exception("telling of a change of %s", self._kind)
+            delay = min(FIRST_MISHAP * 2**self._mishaps, LONGEST_MISHAP, self._relist_seconds)
+            self._missed, self._due = True, min(self._due, time.monotonic() + delay)
 
     def _well(self) -> None:
         self.last_contact = time.monotonic()
@@ -129,7 +182,7 @@ class Watcher:
     def _failed(self, problem: str, stop: threading.Event) -> None:
         delay = min(self._first_delay * 2**self._failures, self._longest_delay)
         self._failures = min(self._failures + 1, 16)
-        self.problem = problem
+        self.problem, self.last_failure = problem, time.monotonic()
         if problem:
             log.warning("watch of %s, next try within %.0f s: %s", self._kind, delay, problem)
         stop.wait(random.uniform(delay / 2, delay))  # noqa: S311
@@ -139,3 +192,8 @@ class Watcher:
         stream = self._stream
         if stream is not None:
             stream.close()
+
+
+def _slim(obj: Object) -> Object:
+    obj.get("metadata", {}).pop("managedFields", None)
+    return obj

@@ -18,6 +18,7 @@ from labs.models import Instance, Lab, ServiceTemplate
 from labs.services.admission import Ask, limits_of, number
 from labs.services.launch import duration
 from labs.services.overview import free_gpus
+from labs.services.placement import clusters_of
 
 PLAIN = re.compile(r"\d{1,9}(\.\d{1,6})?")
 #: Minutes of each unit that a length of time is given in.
@@ -72,7 +73,8 @@ class LaunchForm:
         self.errors: dict[str, str] = {}
         self.room = limits_of(instance, user)
         self.limits = [row for row in (self.room.whole, self.room.personal) if row]
-        self.gpus = free_gpus(instance.cluster)
+        self.clusters = clusters_of(instance)
+        self.gpus = free_gpus(cluster for cluster in self.clusters if cluster.is_open)
 
     @property
     def units(self) -> list[str]:

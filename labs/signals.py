@@ -7,7 +7,7 @@ from typing import Any
 from django.apps import apps
 from django.db.models.signals import post_delete, post_migrate, post_save
 
-from .models import Instance, Lab, Quota, Scope
+from .models import Instance, InstanceCluster, Lab, Quota, Scope
 
 
 def workload_saved(sender: Any, instance: Lab, **kwargs: Any) -> None:
@@ -30,6 +30,12 @@ def limits_changed(sender: Any, instance: Quota, **kwargs: Any) -> None:
         touch(instance.instance_id)
 
 
+def places_changed(sender: Any, instance: InstanceCluster, **kwargs: Any) -> None:
+    from .services.instances import touch
+
+    touch(instance.instance_id)
+
+
 def after_migrate(sender: Any, **kwargs: Any) -> None:
     from .services import setup
 
@@ -42,4 +48,5 @@ def connect() -> None:
     post_save.connect(instance_saved, sender=Instance)
     post_save.connect(limits_changed, sender=Quota)
     post_delete.connect(limits_changed, sender=Quota)
+    post_save.connect(places_changed, sender=InstanceCluster)
     post_migrate.connect(after_migrate, sender=apps.get_app_config("labs"))

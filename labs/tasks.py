@@ -6,7 +6,8 @@ from django.utils import timezone
 
 from k8s.errors import Error
 
-from .services import instances, reconcile, sweep, waiting
+from .models import Cluster
+from .services import hearing, instances, reconcile, sweep, waiting
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,22 @@ def reconcile_instance(pk: str) -> bool:
 def promote_queued(instance_pk: str) -> int:
     """Accept what waits in the instance, as far as there is room."""
     return waiting.promote_queued(instance_pk, now=timezone.now())
+
+
+def cluster_changed(pk: str) -> None:
+    """Ask a new or changed cluster how it is, and bring its instances there."""
+    hearing.changed(int(pk))
+    cluster_back(pk)
+
+
+def cluster_back(pk: str) -> None:
+    """Hold what is on a cluster that answers again against the rows, and send what waited for it."""
+    try:
+        for cluster in Cluster.objects.filter(pk=pk):
+            sweep.visit(cluster, timezone.now())
+    except Error as error:
+        log.warning("cluster %s: %s", pk, error)
+    sweep.send_again(timezone.now())
 
 
 def run_sweep() -> None:

@@ -22,6 +22,8 @@ CSRF_TRUSTED_ORIGINS = [SITE_URL]
 
 #: Tells this site's objects on a cluster from those of another site there. Never change it while anything runs.
 SITE_IDENTITY = env.text("SITE_IDENTITY", "mlsite")
+#: The namespace, on every cluster, of what is the site's own and no instance's: the lease of its watcher.
+SITE_NAMESPACE = env.text("SITE_NAMESPACE", "mlsite")
 #: The name in the page head and in mails where no instance gives its own.
 SITE_TITLE = env.text("SITE_TITLE", "Labs")
 #: Whether labs may run on the embedded cluster, as processes of this machine.

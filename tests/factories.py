@@ -72,7 +72,12 @@ class InstanceFactory(DjangoModelFactory[Instance]):
     slug = factory.Sequence(lambda n: f"physics-{n}")
     title = factory.Sequence(lambda n: f"Physics {n}")
     summary = "Notebooks for the homework and the project."
-    cluster = factory.SubFactory(ClusterFactory)
+
+    @factory.post_generation
+    def clusters(self: Any, create: bool, extracted: list[Cluster] | None, **kwargs: Any) -> None:
+        """Those given, in their order, or one of its own."""
+        for rank, cluster in enumerate([ClusterFactory()] if extracted is None else extracted, start=1):
+            self.places.create(cluster=cluster, rank=rank)
 
     @factory.post_generation
     def services(self: Any, create: bool, extracted: list[ServiceTemplate] | None, **kwargs: Any) -> None:
@@ -116,7 +121,7 @@ class LabFactory(DjangoModelFactory[Lab]):
     instance = factory.SubFactory(InstanceFactory)
     owner = factory.SubFactory(UserFactory)
     template = factory.SubFactory(TemplateFactory)
-    cluster = factory.SelfAttribute("instance.cluster")
+    cluster = factory.LazyAttribute(lambda made: made.instance.places.first().cluster)
     name = factory.Sequence(lambda n: f"lab-{n}")
     state = State.REQUESTED
     image = IMAGE

@@ -20,7 +20,13 @@ from .routes import NoRoute, NotReady, Table
 log = logging.getLogger(__name__)
 
 _INGRESSES = "networking.k8s.io/v1/ingresses"
-_RESOURCES = {"ingresses": _INGRESSES, "services": "services", "pods": "pods"}
+_RESOURCES = {
+    "ingresses": _INGRESSES,
+    # Where a cluster has no Gateway API, this is asked for in vain, ever more seldom.
+    "httproutes": "gateway.networking.k8s.io/v1/httproutes",
+    "services": "services",
+    "pods": "pods",
+}
 #: Headers that speak of one connection only (RFC 9110, 7.6.1) or that the HTTP library writes itself.
 _HOP = {
     "connection",

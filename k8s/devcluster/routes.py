@@ -1,6 +1,7 @@
-"""Pure: where a request for a host and a path goes, from the Ingresses, Services and Pods of a cluster."""
+"""Pure: where a request for a host and a path goes, from the Ingresses, HTTPRoutes, Services and Pods of a cluster."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 Object = dict[str, Any]
@@ -19,7 +20,7 @@ class Table:
     """The objects as last seen, and the routes that follow from them."""
 
     def __init__(self) -> None:
-        self._kinds: dict[str, dict[Key, Object]] = {"ingresses": {}, "services": {}, "pods": {}}
+        self._kinds: dict[str, dict[Key, Object]] = {"ingresses": {}, "httproutes": {}, "services": {}, "pods": {}}
         self._hosts: dict[str, list[tuple[Key, Object]]] | None = None
         self._ready: dict[tuple[str, str, str | int], list[tuple[str, int]]] = {}
         self._turn = itertools.count()
@@ -39,7 +40,7 @@ class Table:
 
     def _forget(self, kind: str) -> None:
         self._ready.clear()
-        if kind == "ingresses":
+        if kind in ("ingresses", "httproutes"):
             self._hosts = None
 
     def find(self, host: str, path: str) -> tuple[str, int]:
@@ -74,6 +75,9 @@ class Table:
             for rule in ingress["spec"].get("rules") or []:
                 entries = (rule.get("http") or {}).get("paths") or []
                 hosts.setdefault((rule.get("host") or "").lower(), []).extend((key, entry) for entry in entries)
+        for key, route in self._kinds["httproutes"].items():
+            for host in route["spec"].get("hostnames") or [""]:
+                hosts.setdefault(host.lower(), []).extend((key, entry) for entry in _entries(route))
         return hosts
 
     def _endpoints(self, namespace: str, name: str, port: str | int) -> list[tuple[str, int]]:
@@ -96,6 +100,17 @@ class Table:
             if space == namespace and _matches(pod, selector) and _is_ready(pod) and (number := _number(pod, target))
         ]
         return sorted(found)
+
+
+def _entries(route: Object) -> Iterator[Object]:
+    """The rules of an HTTPRoute in the form of an Ingress's paths; of what may match, the path alone."""
+    for rule in route["spec"].get("rules") or []:
+        for backend in (rule.get("backendRefs") or [])[:1]:
+            service = {"name": backend["name"], "port": {"number": backend.get("port")}}
+            for match in rule.get("matches") or [{}]:
+                path = match.get("path") or {}
+                kind = "Exact" if path.get("type") == "Exact" else "Prefix"
+                yield {"path": path.get("value", "/"), "pathType": kind, "backend": {"service": service}}
 
 
 def _key(item: Object) -> Key:

@@ -2,56 +2,153 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString
+from unfold.decorators import action
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from labs.models import Cluster
+from k8s import kubeconfig
+from labs.models import Cluster, State
+from labs.models.cluster import Connection
+from labs.services.checkup import check
+from labs.services.clusters import save_cluster
 
-from .pills import pill
+from .access import Rows, person
+from .confirm import Question, ask
+from .pills import pill, when
 from .scoped import AdministratorsOnly
 
-#: The watcher looks more often than this.
-SILENT = datetime.timedelta(minutes=3)
-LABELS = {"tls_secret": "TLS secret", "gpu_models": "GPU models"}
+LABELS = {"tls_secret": "TLS secret", "gpu_models": "GPU models", "cluster_issuer": "Issuer of certificates"}
+
+
+class NamesField(forms.CharField):
+    """A list of names, separated by commas or lines."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        return list(dict.fromkeys(str(value or "").replace(",", " ").split()))
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(self.to_python(data) != (initial or []))
+
+
+class UnseenTextarea(UnfoldAdminTextareaWidget):
+    """What was typed is not sent back, not even with a form that was refused."""
+
+    def format_value(self, value: Any) -> str:
+        return ""
+
+
+class ClusterForm(forms.ModelForm):
+    """What is pasted goes to the service and nowhere else: it is no field of the row, and comes back on no page."""
+
+    kubeconfig = forms.CharField(
+        required=False,
+        strip=False,
+        max_length=100_000,
+        widget=UnseenTextarea(attrs={"rows": 6, "autocomplete": "off", "spellcheck": "false"}),
+        help_text=(
+            "For the third kind of connection: the whole file, complete in itself, with a token. It is kept encrypted, and "
+            "never shown again."
+        ),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.kubeconfig_sealed and "kubeconfig" in self.fields:
+            self.fields["kubeconfig"].widget.attrs["placeholder"] = "One is kept. Paste another to replace it."
+
+    def clean_kubeconfig(self) -> str:
+        pasted = str(self.cleaned_data["kubeconfig"])
+        if pasted.strip():
+            try:
+                kubeconfig.read(pasted)
+            except ValueError as problem:
+                raise forms.ValidationError(str(problem)) from None
+        return pasted if pasted.strip() else ""
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        stored = data.get("connection") == Connection.STORED
+        if stored and not data.get("kubeconfig") and not self.instance.kubeconfig_sealed and not self.errors:
+            self.add_error("kubeconfig", "Paste one, please.")
+        if data.get("kubeconfig") and not stored:
+            self.add_error("connection", "Choose the third kind to use the kubeconfig that you pasted.")
+        return data
+
+    def _get_validation_exclusions(self) -> set[str]:
+        """The constraint on what is kept is for what the service writes, which comes after."""
+        return {*super()._get_validation_exclusions(), "kubeconfig_sealed"}  # type: ignore[misc]
 
 
 @admin.register(Cluster)
 class ClusterAdmin(AdministratorsOnly):
-    list_display = ("title", "health", "is_open", "lab_domain", "version", "last_seen_at")
+    form = ClusterForm
+    list_display = ("title", "health", "heard", "version", "is_open", "lab_domain", "instances_there", "labs_there")
     search_fields = ("title", "slug", "lab_domain")
-    readonly_fields = ("health", "version", "last_seen_at", "problem")
+    ordering = ("rank", "title")
+    readonly_fields = ("health", "version", "heard", "problem")
+    actions_detail = ("test_connection",)
     fieldsets = (
-        (None, {"fields": ("title", "slug", "is_open", "health", "version", "last_seen_at", "problem")}),
-        ("Connection", {"fields": ("connection", "kubeconfig_file", "image_registry")}),
+        (None, {"fields": ("title", "slug", "rank", "is_open", "grows", "health", "heard", "version", "problem")}),
+        ("Connection", {"fields": ("connection", "kubeconfig_file", "kubeconfig", "image_registry")}),
+        ("Addresses of labs", {"fields": ("lab_domain", "lab_scheme", "lab_port")}),
         (
-            "Addresses of labs",
+            "Ingress, or Gateway",
             {
                 "fields": (
-                    "lab_domain", "lab_scheme", "lab_port", "tls_secret", "ingress_class", "ingress_namespace",
-                    "ingress_annotations",
+                    "ingress_controller", "ingress_class", "ingress_namespace", "ingress_annotations", "gateway",
                 )
             },
         ),
-        ("GPUs", {"fields": ("gpu_models",)}),
+        ("Certificate", {"fields": ("tls_secret", "cluster_issuer")}),
+        ("Storage and GPUs", {"fields": ("storage_classes", "gpu_models")}),
     )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        live = Count("workloads", filter=~Q(workloads__state=State.ENDED), distinct=True)
+        return super().get_queryset(request).annotate(using=Count("instances", distinct=True), live=live)
 
     @admin.display(description="Health")
     def health(self, row: Cluster) -> SafeString:
+        if row.pk is None or (row.last_seen_at is None and not row.problem):
+            return pill("Not asked yet", "off")
         if row.problem:
-            return pill("Trouble", "bad")
-        if row.last_seen_at is None or timezone.now() - row.last_seen_at > SILENT:
-            return pill("Not heard of", "off")
-        return pill("Answers", "ok")
+            return pill("Does not answer", "bad")
+        return pill("Unknown", "off") if row.is_silent(timezone.now()) else pill("Answers", "ok")
+
+    @admin.display(description="Last heard of", ordering="last_seen_at", empty_value="never")
+    def heard(self, row: Cluster) -> SafeString | None:
+        return when(row.last_seen_at) if row.last_seen_at else None
+
+    @admin.display(description="Instances", ordering="using")
+    def instances_there(self, row: Any) -> int:
+        return int(row.using)
+
+    @admin.display(description="Labs now", ordering="live")
+    def labs_there(self, row: Any) -> int:
+        return int(row.live)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Help with angle brackets is text, not markup; and what every administrator writes in capitals, in capitals."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "storage_classes" and field:
+            field = NamesField(
+                required=False,
+                widget=UnfoldAdminTextInputWidget(),
+                help_text="Names, separated by commas. Empty: none.",
+            )
         if field:
             field.help_text = conditional_escape(field.help_text)
             field.label = LABELS.get(db_field.name, field.label)
@@ -59,3 +156,36 @@ class ClusterAdmin(AdministratorsOnly):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return (*self.readonly_fields, "slug") if obj else self.readonly_fields
+
+    def save_model(self, request: HttpRequest, obj: Cluster, form: Any, change: bool) -> None:
+        save_cluster(obj, actor=person(request), now=timezone.now(), pasted=form.cleaned_data.get("kubeconfig", ""))
+
+    @action(description="Test the connection", url_path="test")
+    def test_connection(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """GET asks, POST does."""
+        row = self.object_or_404(request, object_id)
+        here = reverse("admin:labs_cluster_change", args=[row.pk])
+        if request.method != "POST":
+            question = Question(
+                title=f"Test the connection to {row}?",
+                lead="The cluster is asked what it is, what the site may do there, and for all that is named here. Nothing is changed.",
+                button="Test",
+            )
+            return ask(self, request, question, [(row.lab_domain, row.get_connection_display())], here)
+        findings = check(row, actor=person(request), now=timezone.now())
+        context = {
+            **self.admin_site.each_context(request), "opts": self.opts, "title": f"Connection to {row}",
+            "cluster": row, "findings": findings, "worst": _worst(findings), "here": here,
+        }  # fmt: skip
+        return TemplateResponse(request, "admin/checkup.html", context)
+
+    def response_post_save_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        """Back to the cluster: its connection is what one tests next."""
+        return HttpResponseRedirect(reverse("admin:labs_cluster_change", args=[obj.pk]))
+
+    response_post_save_add = response_post_save_change
+
+
+def _worst(findings: list[Any]) -> str:
+    tones = {finding.tone for finding in findings}
+    return next((tone for tone in ("bad", "wait") if tone in tones), "ok")

@@ -23,7 +23,7 @@ from unfold.widgets import (
 
 from accounts.models import Membership, Role, Status, User
 from accounts.services import authority, membership
-from labs.models import Instance, Lab
+from labs.models import Instance, InstanceCluster, Lab
 from labs.services.instances import archive, save_instance
 from labs.services.offering import offer
 
@@ -31,6 +31,7 @@ from .access import Rows, may, person, reach
 from .confirm import Question, ask
 from .limits import MemberInline, PersonalInline, WholeInline, save_limits
 from .pills import pill
+from .places import PlacesInline, save_places
 from .scoped import ScopedAdmin
 
 PAGES = ("title", "kind", "summary", "about", "footer", "accent")
@@ -52,8 +53,16 @@ class NewInstanceForm(InstanceForm):
 
 @admin.register(Instance)
 class InstanceAdmin(ScopedAdmin):
-    list_display = ("title", "kind", "standing", "members_approved", "labs_live", "starts_on", "ends_on", "cluster")
-    list_select_related = ("cluster",)
+    list_display = (
+        "title",
+        "kind",
+        "standing",
+        "members_approved",
+        "labs_live",
+        "starts_on",
+        "ends_on",
+        "clusters_shown",
+    )
     list_filter = (("kind", ChoicesDropdownFilter), ("policy", ChoicesDropdownFilter))
     search_fields = ("title", "slug", "summary")
     ordering = ("title",)
@@ -69,6 +78,7 @@ class InstanceAdmin(ScopedAdmin):
         return (
             super()
             .get_queryset(request)
+            .prefetch_related("places__cluster")
             .annotate(approved=approved, live=Coalesce(Subquery(live.annotate(n=Count("pk")).values("n")), 0))
         )
 
@@ -89,9 +99,9 @@ class InstanceAdmin(ScopedAdmin):
     def labs_live(self, row: Any) -> int:
         return int(row.live)
 
-    @admin.display(description="Cluster")
-    def cluster_shown(self, row: Instance) -> str:
-        return str(row.cluster)
+    @admin.display(description="Clusters")
+    def clusters_shown(self, row: Instance) -> str:
+        return ", ".join(str(place.cluster) for place in row.places.all())
 
     @admin.display(description="Namespace")
     def namespace_shown(self, row: Instance) -> str:
@@ -104,14 +114,13 @@ class InstanceAdmin(ScopedAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Instance | None = None) -> Any:
         if obj is None:
             return (
-                (None, {"fields": ("title", "slug", "kind", "first_owner", "cluster")}),
+                (None, {"fields": ("title", "slug", "kind", "first_owner")}),
                 ("Pages", {"fields": PAGES[2:]}),
                 ("Access and dates", {"fields": ACCESS}),
                 ("Services", {"fields": ("services",)}),
             )
-        place = ("slug", "cluster" if reach(request).is_administrator else "cluster_shown", "namespace_shown") + (
-            ("trouble",) if obj.problem else ()
-        )
+        place = ("slug", "namespace_shown", *(() if reach(request).is_administrator else ("clusters_shown",)))
+        place += ("trouble",) if obj.problem else ()
         return (
             ("Pages", {"fields": PAGES}),
             ("Access and dates", {"fields": ACCESS}),
@@ -120,17 +129,18 @@ class InstanceAdmin(ScopedAdmin):
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Instance | None = None) -> tuple[str, ...]:
-        """The slug names the namespace, and is never changed; the cluster is the site administrators' choice."""
+        """The slug names the namespace, and is never changed; the clusters are the site administrators' choice."""
         if obj is None:
             return ()
-        return ("slug", "namespace_shown", "trouble", "cluster_shown")
+        return ("slug", "namespace_shown", "trouble", "clusters_shown")
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         kwargs["form"] = InstanceForm if obj else NewInstanceForm
         return super().get_form(request, obj, change=change, **kwargs)
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> tuple[type, ...]:
-        return (WholeInline, MemberInline, PersonalInline) if obj else ()
+        places = (PlacesInline,) if reach(request).is_administrator else ()
+        return (*places, WholeInline, MemberInline, PersonalInline) if obj else places
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         row = self.get_object(request, str(object_id))
@@ -158,7 +168,7 @@ class InstanceAdmin(ScopedAdmin):
         if "services" in form.cleaned_data:
             offer(form.instance, form.cleaned_data["services"], actor=person(request), now=timezone.now())
         for formset in formsets:
-            save_limits(request, formset)
+            (save_places if formset.model is InstanceCluster else save_limits)(request, formset)
 
     @action(description="Archive", url_path="archive")
     def archive(self, request: HttpRequest, object_id: str) -> HttpResponse:

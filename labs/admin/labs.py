@@ -128,6 +128,7 @@ class LabAdmin(ScopedAdmin):
             "subtitle": None,
             "lab": lab,
             "state": state_pill(lab),
+            "unknown": lab.is_unknown(timezone.now()),
             "facts": self._facts(lab),
             "history": Event.objects.filter(workload_id=lab.pk).order_by("at", "pk"),
         }

@@ -32,6 +32,8 @@ def when(at: datetime.datetime | None) -> SafeString:
 
 
 def state_pill(workload: Workload) -> SafeString:
+    if workload.is_unknown(timezone.now()):
+        return pill("Unknown", "off")
     if workload.end_reason == EndReason.FAILED:
         return pill("Failed", "bad")
     if workload.state == State.RUNNING and not workload.is_ready:

@@ -57,7 +57,7 @@ class LabsView(OfLabs, generics.ListAPIView[Lab]):
         asked = LaunchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         user, data = cast(User, request.user), asked.validated_data
-        instance = get_object_or_404(Instance.objects.visible_to(user).select_related("cluster"), slug=data["instance"])
+        instance = get_object_or_404(Instance.objects.visible_to(user), slug=data["instance"])
         template = get_object_or_404(instance.services.filter(is_current=True), slug=data["service"])
         try:
             lab = launch(

@@ -1,6 +1,6 @@
-from .cluster import Cluster
+from .cluster import Cluster, MachineSnapshot
 from .event import Event, Verb
-from .instance import Instance, Policy
+from .instance import Instance, InstanceCluster, Policy
 from .quota import Quota, Scope
 from .template import ServiceTemplate
 from .workload import EndReason, Lab, State, Workload
@@ -10,7 +10,9 @@ __all__ = [
     "EndReason",
     "Event",
     "Instance",
+    "InstanceCluster",
     "Lab",
+    "MachineSnapshot",
     "Policy",
     "Quota",
     "Scope",

@@ -2,67 +2,168 @@
 
 from __future__ import annotations
 
+import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models import Q
 
 
 class Connection(models.TextChoices):
     IN_CLUSTER = "in-cluster", "The cluster the site runs on"
     FILE = "file", "A kubeconfig file on the site's machine"
+    STORED = "stored", "A kubeconfig kept here, encrypted"
+
+
+class Controller(models.TextChoices):
+    """Who serves Ingresses; the values are those of `k8s.exposure`."""
+
+    OTHER = "other", "Another one"
+    NGINX = "ingress-nginx", "ingress-nginx"
+    TRAEFIK = "traefik", "Traefik"
+    HAPROXY = "haproxy", "HAProxy Kubernetes Ingress"
+    HAPROXY_COMMUNITY = "haproxy-community", "HAProxy Ingress (community)"
+    CONTOUR = "contour", "Contour"
 
 
 DOMAIN = RegexValidator(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", "A domain in lower case, such as labs.example.org.")
+GATEWAY = RegexValidator(
+    r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9.-]*(/[a-z0-9][a-z0-9.-]*)?$",
+    "Namespace and name, such as gateways/labs; a listener after another stroke.",
+)
+#: Watcher and sweep hear of a cluster at least once a minute, whatever else they do.
+SILENT = datetime.timedelta(seconds=150)
+
+
+def check_gpu_models(value: Any) -> None:
+    """Raises ValidationError when it is not a list of models as pages and placement expect them."""
+    if not isinstance(value, list) or not all(isinstance(model, dict) for model in value):
+        raise ValidationError("A list of models, each in curly brackets.")
+    for model in value:
+        if not isinstance(model.get("name"), str) or not model["name"]:
+            raise ValidationError('Each model needs a "name".')
+        if not isinstance(model.get("count", 0), int) or model.get("count", 0) < 0:
+            raise ValidationError('"count" is a whole number.')
+        labels = model.get("node_labels", {})
+        if not isinstance(labels, dict) or not all(isinstance(text, str) for text in [*labels, *labels.values()]):
+            raise ValidationError('"node_labels" are pairs of texts, such as {"nvidia.com/gpu.product": "A100"}.')
+    if len({model["name"] for model in value}) < len(value):
+        raise ValidationError("Each name once.")
+
+
+def check_names(value: Any) -> None:
+    """Raises ValidationError when it is not a list of names."""
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise ValidationError("A list of names.")
 
 
 class Cluster(models.Model):
     slug = models.SlugField(unique=True, max_length=40)
     title = models.CharField(max_length=100)
+    rank = models.PositiveSmallIntegerField(
+        default=10,
+        help_text="Lists show small numbers first. In which order an instance uses its clusters, it says itself.",
+    )
     connection = models.CharField(max_length=16, choices=Connection, default=Connection.IN_CLUSTER)
     kubeconfig_file = models.CharField(
         max_length=500, blank=True, help_text="Path of the kubeconfig, for the second kind of connection."
     )
+    #: Sealed by `labs.services.vault`; written by `labs.services.connections` alone, and never shown.
+    kubeconfig_sealed = models.TextField(blank=True, editable=False)
     is_open = models.BooleanField("takes launches", default=True)
+    grows = models.BooleanField(
+        "adds machines by itself",
+        default=False,
+        help_text="The room on it is not counted: what does not fit gets a new machine.",
+    )
     lab_domain = models.CharField(max_length=200, validators=[DOMAIN], help_text="Labs answer at <name>.<this domain>.")
     lab_scheme = models.CharField(max_length=5, choices=[("https", "https"), ("http", "http")], default="https")
     lab_port = models.PositiveIntegerField(null=True, blank=True, help_text="Only where it is not the scheme's own.")
-    ingress_class = models.CharField(max_length=100, blank=True)
-    ingress_namespace = models.CharField(
-        max_length=63, blank=True, default="ingress-nginx", help_text="Where the ingress controller's pods run."
+    ingress_controller = models.CharField(
+        max_length=20,
+        choices=Controller,
+        default=Controller.OTHER,
+        help_text="Sets what web sockets, long requests and uploads need.",
     )
-    ingress_annotations = models.JSONField(default=dict, blank=True)
+    ingress_class = models.CharField(max_length=100, blank=True, help_text="Empty: the cluster's default class.")
+    ingress_namespace = models.CharField(
+        max_length=63, blank=True, default="ingress-nginx", help_text="Where the pods of the ingress or gateway run."
+    )
+    ingress_annotations = models.JSONField(default=dict, blank=True, help_text="More of them, or others.")
+    gateway = models.CharField(
+        max_length=200,
+        blank=True,
+        validators=[GATEWAY],
+        help_text="Namespace/name of a Gateway, in the place of Ingresses. Its listener holds the certificate.",
+    )
     tls_secret = models.CharField(
         max_length=200,
         blank=True,
-        help_text="Name of the wildcard certificate's Secret; empty: the controller's default certificate.",
+        help_text=(
+            "Name of the wildcard certificate's Secret, which something else copies to each instance's namespace; "
+            "empty: the controller's default certificate."
+        ),
+    )
+    cluster_issuer = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Name of cert-manager's ClusterIssuer, for a certificate for each lab in the place of a wildcard.",
     )
     image_registry = models.CharField(
         max_length=200, blank=True, help_text="Put before every image name, for a registry of your own."
     )
+    storage_classes = models.JSONField(
+        default=list, blank=True, validators=[check_names], help_text="Names of those that are offered."
+    )
     gpu_models = models.JSONField(
         default=list,
         blank=True,
+        validators=[check_gpu_models],
         help_text=(
             'A list such as [{"name": "a100", "title": "A100 80 GB", "memory_gib": 80, "count": 8, '
             '"node_labels": {"nvidia.com/gpu.product": "A100"}}].'
         ),
     )
-    #: Set by the watcher; shown as "unknown" when it has not been heard of for a while.
+    # What the watcher and the sweep heard last; `labs.services.hearing` alone writes these.
     last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
     version = models.CharField(max_length=40, blank=True, editable=False)
     problem = models.TextField(blank=True, editable=False)
 
     class Meta:
-        ordering = ["title"]
+        ordering = ["rank", "title"]
         constraints = [
             models.UniqueConstraint(fields=["lab_domain"], name="cluster_domain_once"),
             models.CheckConstraint(
-                condition=~models.Q(connection=Connection.FILE) | ~models.Q(kubeconfig_file=""),
-                name="cluster_file_has_path",
+                condition=~Q(connection=Connection.FILE) | ~Q(kubeconfig_file=""), name="cluster_file_has_path"
+            ),
+            models.CheckConstraint(
+                condition=~Q(connection=Connection.STORED) | ~Q(kubeconfig_sealed=""), name="cluster_stored_has_content"
+            ),
+            models.CheckConstraint(
+                condition=Q(cluster_issuer="") | (Q(tls_secret="") & Q(gateway="")), name="cluster_one_certificate"
             ),
         ]
 
     def __str__(self) -> str:
         return self.title
+
+    def clean(self) -> None:
+        super().clean()
+        if self.connection == Connection.FILE and not self.kubeconfig_file:
+            raise ValidationError({"kubeconfig_file": "The path of the file, please."})
+        if self.gateway and (self.tls_secret or self.cluster_issuer):
+            raise ValidationError({"gateway": "A Gateway holds its certificate itself: leave Secret and issuer empty."})
+        if self.tls_secret and self.cluster_issuer:
+            raise ValidationError({"cluster_issuer": "A Secret or an issuer, not both."})
+        by_ingress = self.lab_scheme == "https" and not self.gateway
+        if (
+            by_ingress
+            and self.ingress_controller == Controller.CONTOUR
+            and not (self.tls_secret or self.cluster_issuer)
+        ):
+            raise ValidationError({"tls_secret": "Contour has no default certificate: name a Secret, or an issuer."})
 
     def host(self, name: str) -> str:
         """The host name of a lab with this name here."""
@@ -72,3 +173,26 @@ class Cluster(models.Model):
         """The web address of a lab with this name here."""
         port = f":{self.lab_port}" if self.lab_port else ""
         return f"{self.lab_scheme}://{self.host(name)}{port}/"
+
+    def is_silent(self, now: datetime.datetime) -> bool:
+        """Whether nothing can be said of what runs there: it failed to answer, or nobody has heard of it for a while.
+
+        A new cluster that nobody has asked yet is not silent.
+        """
+        return bool(self.problem) or (self.last_seen_at is not None and now - self.last_seen_at > SILENT)
+
+    def gpu_model(self, name: str) -> dict[str, Any] | None:
+        """The declaration of one model of GPU; None where there is none of it."""
+        return next((model for model in self.gpu_models if model["name"] == name), None)
+
+
+class MachineSnapshot(models.Model):
+    """The machines of a cluster as the sweep last saw them. A row of its own: it is long, and few pages need it."""
+
+    cluster = models.OneToOneField(Cluster, on_delete=models.CASCADE, related_name="snapshot")
+    at = models.DateTimeField()
+    #: As `k8s.capacity.machines` gives them; "ours" beside "requested" is the part of it that this site's workloads ask for.
+    machines = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return f"{self.cluster}, {self.at}"

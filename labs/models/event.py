@@ -20,6 +20,7 @@ class Verb(models.TextChoices):
     LIMITS_CHANGED = "limits-changed", "changed the limits"
     INSTANCE_CHANGED = "instance-changed", "changed the instance"
     INSTANCE_ARCHIVED = "instance-archived", "archived the instance"
+    CLUSTER_CHANGED = "cluster-changed", "changed the cluster"
     LAUNCHED = "launched", "launched"
     QUEUED = "queued", "waits for room"
     STARTING = "starting", "is starting"

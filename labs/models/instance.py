@@ -99,7 +99,9 @@ class Instance(Reconciled):
     starts_on = models.DateField(null=True, blank=True)
     ends_on = models.DateField(null=True, blank=True, help_text="The last day on which things run.")
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
-    cluster = models.ForeignKey("labs.Cluster", on_delete=models.PROTECT, related_name="instances")
+    clusters: models.ManyToManyField = models.ManyToManyField(
+        "labs.Cluster", through="labs.InstanceCluster", related_name="instances"
+    )
     services = models.ManyToManyField("labs.ServiceTemplate", related_name="instances", blank=True)
     members: models.ManyToManyField = models.ManyToManyField(
         "accounts.User", through="accounts.Membership", through_fields=("instance", "user"), related_name="instances"
@@ -137,3 +139,23 @@ class Instance(Reconciled):
         if self.archived_at:
             return False
         return (self.starts_on is None or self.starts_on <= today) and (self.ends_on is None or today <= self.ends_on)
+
+
+class InstanceCluster(models.Model):
+    """A cluster on which an instance runs. Launches go to the first with room; null means no limit of this kind there."""
+
+    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="places")
+    cluster = models.ForeignKey("labs.Cluster", on_delete=models.PROTECT, related_name="places")
+    rank = models.PositiveSmallIntegerField("order", default=1, help_text="The first with room is taken.")
+    cpu_millis = models.PositiveIntegerField("CPU", null=True, blank=True, help_text="In thousandths of a core.")
+    memory_mib = models.PositiveIntegerField("memory", null=True, blank=True, help_text="In MiB.")
+    gpus = models.PositiveIntegerField("GPUs", null=True, blank=True)
+    running = models.PositiveIntegerField("services at once", null=True, blank=True)
+
+    class Meta:
+        ordering = ["rank", "pk"]
+        verbose_name = "cluster"
+        constraints = [models.UniqueConstraint(fields=["instance", "cluster"], name="instance_cluster_once")]
+
+    def __str__(self) -> str:
+        return str(self.cluster)

@@ -193,6 +193,10 @@ class Workload(Reconciled):
     def can_stop(self) -> bool:
         return self.state in STOPPABLE_STATES
 
+    def is_unknown(self, now: datetime.datetime) -> bool:
+        """Whether nothing can be said of it, because its cluster is silent. What it was last known to be stands in the row."""
+        return self.state in (State.STARTING, State.RUNNING, State.STOPPING) and self.cluster.is_silent(now)
+
     def time_left(self, now: datetime.datetime) -> datetime.timedelta | None:
         """Until it ends, never negative; None while it does not count."""
         return (

@@ -1,31 +1,56 @@
-"""The connections to the clusters: one client a process and cluster, reused."""
+"""The connections to the clusters: one client a process and cluster, reused; and their rows, changed by administrators."""
 
 from __future__ import annotations
 
+import datetime
 import functools
 import os
+from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 
+from accounts.models import User
+from k8s import kubeconfig
 from k8s.client import Client
 from k8s.errors import Unavailable
-from labs.models import Cluster
+from labs.errors import Refusal
+from labs.models import Cluster, Verb
 from labs.models.cluster import Connection
+
+from . import vault
+from .history import record
+from .queue import enqueue
 
 USER_TIMEOUT = 5.0
 #: Part of the version by which the embedded cluster tells what it is.
 EMBEDDED = "devcluster"
+#: What a change is told with in the history: all that people write, and of a kubeconfig only that there is another.
+FIELDS = (
+    "slug", "title", "rank", "connection", "kubeconfig_file", "is_open", "grows", "lab_domain", "lab_scheme", "lab_port",
+    "ingress_controller", "ingress_class", "ingress_namespace", "ingress_annotations", "gateway", "tls_secret",
+    "cluster_issuer", "image_registry", "storage_classes", "gpu_models",
+)  # fmt: skip
 
 
 def client(cluster: Cluster) -> Client:
     """The client of this cluster, made anew when its connection or its kubeconfig has changed. Raises k8s.errors.Unavailable."""
     if cluster.connection == Connection.IN_CLUSTER:
         return _in_cluster()
+    if cluster.connection == Connection.STORED:
+        return _from_sealed(cluster.kubeconfig_sealed)
     try:
         changed = os.stat(cluster.kubeconfig_file).st_mtime_ns
     except OSError:
         changed = 0
     return _from_file(cluster.kubeconfig_file, changed)
+
+
+def working_client(cluster: Cluster) -> Client:
+    """The same, unless the cluster is known not to answer: then Unavailable at once, so that no worker waits for it."""
+    if cluster.problem:
+        raise Unavailable(cluster.problem)
+    return client(cluster)
 
 
 @functools.lru_cache(maxsize=1)
@@ -35,9 +60,74 @@ def _in_cluster() -> Client:
 
 @functools.lru_cache(maxsize=32)
 def _from_file(path: str, changed: int) -> Client:
-    found = Client.from_kubeconfig(path, timeout=USER_TIMEOUT)
+    return _allowed(Client.from_kubeconfig(path, timeout=USER_TIMEOUT))
+
+
+@functools.lru_cache(maxsize=32)
+def _from_sealed(sealed: str) -> Client:
+    try:
+        content = kubeconfig.read(vault.open(sealed))
+    except vault.CannotOpen as problem:
+        raise Unavailable(f"Its kubeconfig cannot be read. {problem}", passing=False) from None
+    except ValueError as problem:
+        raise Unavailable(f"Its kubeconfig cannot be used. {problem}", passing=False) from None
+    return _allowed(Client.from_kubeconfig(content, timeout=USER_TIMEOUT))
+
+
+def _allowed(found: Client) -> Client:
     if not settings.EMBEDDED_CLUSTER and EMBEDDED in found.version():
         raise Unavailable(
             "The embedded cluster is for laptops: it runs labs as processes of this machine. It needs DEBUG."
         )
     return found
+
+
+@transaction.atomic
+def save_cluster(cluster: Cluster, *, actor: User, now: datetime.datetime, pasted: str = "") -> Cluster:
+    """Write a new or changed cluster with its Event. `pasted`: a kubeconfig to keep, in the place of an earlier one.
+
+    What is pasted is encrypted here, and stands nowhere else. Raises Refusal and ValidationError.
+    """
+    if not actor.is_superuser:
+        raise Refusal("You may not change this cluster.", code="forbidden")
+    old = Cluster.objects.select_for_update().filter(pk=cluster.pk).first() if cluster.pk else None
+    if pasted:
+        try:
+            kubeconfig.read(pasted)
+        except ValueError as problem:
+            raise Refusal(str(problem), code="invalid", errors={"kubeconfig": str(problem)}) from None
+        cluster.kubeconfig_sealed = vault.seal(pasted)
+    if cluster.connection == Connection.STORED and not cluster.kubeconfig_sealed:
+        raise Refusal("Paste a kubeconfig, please.", code="invalid", errors={"kubeconfig": "Paste one, please."})
+    if cluster.connection != Connection.STORED:
+        cluster.kubeconfig_sealed = ""
+    cluster.full_clean()
+    if old and _way_in(old) != _way_in(cluster):
+        # What was heard of the former one says nothing of this one.
+        cluster.last_seen_at, cluster.version, cluster.problem = None, "", ""
+    cluster.save()
+    before = {name: getattr(old, name) for name in FIELDS} if old else {}
+    after: dict[str, Any] = {name: getattr(cluster, name) for name in FIELDS}
+    changed = [name for name in FIELDS if before.get(name) != after[name]]
+    told = {name: after[name] for name in changed} | ({"kubeconfig": "another one"} if pasted else {})
+    if told:
+        record(
+            Verb.CLUSTER_CHANGED, cluster, actor=actor, now=now,
+            before={name: before[name] for name in changed if name in before}, after=told,
+        )  # fmt: skip
+        enqueue("cluster_changed", cluster.pk)
+    return cluster
+
+
+def _way_in(cluster: Cluster) -> tuple[str, str, str]:
+    return cluster.connection, cluster.kubeconfig_file, cluster.kubeconfig_sealed
+
+
+def reseal_all() -> int:
+    """Bring every kept kubeconfig under the current SECRET_KEY; how many. Raises vault.CannotOpen for one under a lost key."""
+    rows = Cluster.objects.exclude(kubeconfig_sealed="")
+    for cluster in rows:
+        rows.filter(pk=cluster.pk, kubeconfig_sealed=cluster.kubeconfig_sealed).update(
+            kubeconfig_sealed=vault.reseal(cluster.kubeconfig_sealed)
+        )
+    return len(rows)

@@ -1,8 +1,10 @@
-"""An instance on its cluster: namespace, limits, isolation; and its changes by people."""
+"""An instance on its clusters: namespace, limits, isolation; and its changes by people."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -11,9 +13,10 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import authority
+from k8s.errors import Error
 from k8s.instance_objects import instance_objects
 from labs.errors import Refusal
-from labs.models import EndReason, Instance, Quota, Scope, Verb, Workload
+from labs.models import Cluster, EndReason, Instance, Quota, Scope, Verb, Workload
 from labs.models.reconciled import changed
 
 from . import clusters
@@ -33,25 +36,41 @@ FIELDS = (
     "is_public",
     "starts_on",
     "ends_on",
-    "cluster_id",
 )
 
 
 def reconcile_instance(pk: Any) -> bool:
-    """Make the cluster agree with the instance's row and limits. False: somebody else is at it."""
-    return run_claimed(Instance, pk, _make_so, load=lambda: Instance.objects.select_related("cluster").get(pk=pk))
+    """Make the clusters agree with the instance's row and limits. False: somebody else is at it."""
+    return run_claimed(Instance, pk, _make_so, load=lambda: Instance.objects.get(pk=pk))
 
 
 def _make_so(instance: Instance) -> None:
     if instance.archived_at and not Workload.objects.live().filter(instance=instance).exists():
-        clusters.client(instance.cluster).delete("Namespace", instance.namespace)
+        _on_each(instance, lambda cluster: clusters.working_client(cluster).delete("Namespace", instance.namespace))
     else:
         provision(instance)
 
 
 def provision(instance: Instance) -> None:
+    """Apply the namespace and all that stands in it on each of its clusters. Raises k8s.errors.Error of the first that failed."""
+    _on_each(instance, partial(provision_on, instance))
+
+
+def _on_each(instance: Instance, act: Callable[[Cluster], object]) -> None:
+    """One silent cluster does not keep the others from theirs; the error comes after, so that it is tried again."""
+    failed: Error | None = None
+    for cluster in instance.clusters.order_by("places__rank", "places__pk"):
+        try:
+            act(cluster)
+        except Error as error:
+            failed = failed or error
+    if failed:
+        raise failed
+
+
+def provision_on(instance: Instance, cluster: Cluster) -> None:
     """Apply the namespace and all that stands in it before the first workload. Shrinking a limit ends nothing."""
-    client = clusters.client(instance.cluster)
+    client = clusters.working_client(cluster)
     quota = Quota.objects.filter(instance=instance, scope=Scope.INSTANCE).first()
     limits = {key: getattr(quota, key, None) for key in ("cpu_millis", "memory_mib", "gpus", "storage_gib")}
     for manifest in instance_objects(
@@ -59,7 +78,7 @@ def provision(instance: Instance) -> None:
         namespace=instance.namespace,
         site=settings.SITE_IDENTITY,
         quota={**limits, "pods": getattr(quota, "running", None)},
-        ingress_namespace_labels={"kubernetes.io/metadata.name": instance.cluster.ingress_namespace},
+        ingress_namespace_labels={"kubernetes.io/metadata.name": cluster.ingress_namespace},
     ):
         client.apply(manifest)
 
@@ -74,10 +93,10 @@ def touch(instance_pk: Any) -> None:
 
 @transaction.atomic
 def save_instance(instance: Instance, *, actor: User, now: datetime.datetime) -> Instance:
-    """Write a new or changed instance with its Event. Only site administrators make one, or change slug and cluster. Raises Refusal."""
+    """Write a new or changed instance with its Event. Only site administrators make one, or change its slug. Raises Refusal."""
     old = Instance.objects.select_for_update(no_key=True).filter(pk=instance.pk).first() if instance.pk else None
     allowed = authority.can_change_instance(actor, instance) if old else actor.is_superuser
-    if old and not actor.is_superuser and (old.slug, old.cluster_id) != (instance.slug, instance.cluster_id):
+    if old and not actor.is_superuser and old.slug != instance.slug:
         allowed = False
     if not allowed:
         raise Refusal("You may not change this instance.", code="forbidden")

@@ -15,13 +15,17 @@ from accounts.models import User
 from accounts.services import authority
 from k8s.jupyter import hash_password
 from labs.errors import Refusal
-from labs.models import Instance, Lab, ServiceTemplate, State, Verb
+from labs.models import Cluster, Instance, Lab, ServiceTemplate, State, Verb
 from labs.models.template import ServiceKind
 
 from .admission import Ask, Limits, limits_of
 from .history import record
 from .names import check_name
 from .parameters import Answers, clean
+from .placement import clusters_of, gpu_counts, place
+
+#: Refusals that may pass: the launch can stand in the queue.
+CAN_WAIT = ("over-limit", "over-own-limit", "no-room", "cluster-silent")
 
 
 def launchable(instance: Instance, user: User) -> QuerySet[ServiceTemplate]:
@@ -46,24 +50,21 @@ def launch(
     """
     if template.kind != ServiceKind.LAB:
         raise Refusal("This service cannot be launched yet.", code="invalid")
-    answers = clean(template, instance.cluster, values)
-    _check_name(instance, answers.name)
+    clusters = clusters_of(instance)
+    answers = clean(template, gpu_counts(clusters), values)
+    _check_name(clusters, answers.name)
     password_hash = hash_password(answers.password) if answers.password else ""
     try:
         with transaction.atomic():
-            locked = (
-                Instance.objects.select_for_update(of=("self",), no_key=True)
-                .select_related("cluster")
-                .get(pk=instance.pk)
-            )
+            locked = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
             _check_open(actor, locked, template, now)
             limits = limits_of(locked, actor)
             lifetime = _check_lifetime(limits, answers.lifetime_minutes)
-            state = _check_room(limits, answers, wait)
-            lab = _create(actor, locked, template, answers, password_hash, lifetime, state, now)
+            state, cluster = _check_room(limits, answers, wait, now)
+            lab = _create(actor, locked, cluster, template, answers, password_hash, lifetime, state, now)
     except IntegrityError:
         # Somebody took the name between our look and our write.
-        _check_name(instance, answers.name)
+        _check_name(clusters, answers.name)
         raise
     return lab
 
@@ -75,14 +76,10 @@ def _check_open(actor: User, instance: Instance, template: ServiceTemplate, now:
         raise Refusal(f"{instance} is not running now.", code="instance-over")
     if not instance.services.filter(pk=template.pk, is_current=True).exists():
         raise Refusal(f"{instance} does not offer this service.", code="not-offered")
-    if not instance.cluster.is_open:
-        raise Refusal(
-            "Nothing can be launched at the moment: the cluster is closed for maintenance.", code="cluster-closed"
-        )
 
 
-def _check_name(instance: Instance, name: str) -> None:
-    answer = check_name(instance.cluster, name)
+def _check_name(clusters: list[Cluster], name: str) -> None:
+    answer = check_name(clusters, name)
     if not answer.ok:
         raise Refusal(answer.message, code="name", errors={"name": answer.message}, suggestion=answer.suggestion)
 
@@ -98,26 +95,27 @@ def _check_lifetime(limits: Limits, minutes: int) -> int:
     return minutes
 
 
-def _check_room(limits: Limits, answers: Answers, wait: bool) -> State:
+def _check_room(limits: Limits, answers: Answers, wait: bool, now: datetime.datetime) -> tuple[State, Cluster]:
+    """Accepted or queued, and where: within the limits first, then on a cluster that has room. Raises Refusal."""
     ask = Ask(answers.cpu_millis, answers.memory_mib, answers.gpus)
     try:
         limits.check_room(ask)
-    except Refusal:
-        if wait and limits.fits_at_all(ask):
-            return State.QUEUED
+        return State.REQUESTED, place(limits.instance, ask, now=now, gpu_model=answers.gpu_model)
+    except Refusal as refusal:
+        if wait and refusal.code in CAN_WAIT and limits.fits_at_all(ask):
+            return State.QUEUED, place(limits.instance, ask, now=now, gpu_model=answers.gpu_model, for_later=True)
         raise
-    return State.REQUESTED
 
 
 def _create(
-    actor: User, instance: Instance, template: ServiceTemplate, answers: Answers, password_hash: str, lifetime: int,
-    state: State, now: datetime.datetime,
+    actor: User, instance: Instance, cluster: Cluster, template: ServiceTemplate, answers: Answers, password_hash: str,
+    lifetime: int, state: State, now: datetime.datetime,
 ) -> Lab:  # fmt: skip
     lab = Lab(
         instance=instance,
         owner=actor,
         template=template,
-        cluster=instance.cluster,
+        cluster=cluster,
         name=answers.name,
         state=state,
         image=answers.image,

@@ -1,12 +1,13 @@
-"""Names of labs: the first label of their address, free per lab domain."""
+"""Names of labs: the first label of their address, free on every lab domain on which the lab may come to be."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accounts.models import User
 from k8s import names
-from labs.models import Cluster, Instance, Workload
+from labs.models import Cluster, Workload
 
 
 @dataclass(frozen=True)
@@ -16,22 +17,29 @@ class NameAnswer:
     suggestion: str = ""
 
 
-def check_name(cluster: Cluster, name: str) -> NameAnswer:
-    """Whether a lab on this cluster may be called so; if not, why, and a free name near it."""
+def check_name(clusters: Sequence[Cluster], name: str) -> NameAnswer:
+    """Whether a lab on these clusters, in this order, may be called so; if not, why, and a free name near it."""
     problem = names.check_host_label(name)
-    if problem is None and _is_taken(cluster, name):
+    if problem is None and _is_taken(clusters, name):
         problem = f"“{name}” is taken by another lab."
     if problem is None:
-        return NameAnswer(ok=True, message=f"Free. Your lab will be at {cluster.address(name)}")
+        return NameAnswer(ok=True, message=_free(clusters, name))
     return NameAnswer(
-        ok=False, message=problem, suggestion=names.suggest(name, lambda candidate: _is_taken(cluster, candidate))
+        ok=False, message=problem, suggestion=names.suggest(name, lambda candidate: _is_taken(clusters, candidate))
     )
 
 
-def default_name(cluster: Cluster, user: User, instance: Instance) -> str:
+def _free(clusters: Sequence[Cluster], name: str) -> str:
+    if not clusters:
+        return "Free."
+    elsewhere = ", or at another address if there is no room" if len(clusters) > 1 else ""
+    return f"Free. Your lab will be at {clusters[0].address(name)}{elsewhere}"
+
+
+def default_name(clusters: Sequence[Cluster], user: User) -> str:
     """A free name to offer, made from the person's address."""
-    return names.suggest(f"{user.email.split('@')[0]}-lab", lambda candidate: _is_taken(cluster, candidate))
+    return names.suggest(f"{user.email.split('@')[0]}-lab", lambda candidate: _is_taken(clusters, candidate))
 
 
-def _is_taken(cluster: Cluster, name: str) -> bool:
-    return Workload.objects.live().filter(cluster=cluster, name=name).exists()
+def _is_taken(clusters: Sequence[Cluster], name: str) -> bool:
+    return Workload.objects.live().filter(cluster__in=[cluster.pk for cluster in clusters], name=name).exists()

@@ -118,7 +118,8 @@ def _fold(
 
 def _machines(lab: Lab) -> list[dict[str, Any]] | None:
     """How much is free on its cluster, as the sweep last saw it; None where that is not known."""
-    return getattr(getattr(lab.cluster, "snapshot", None), "machines", None)
+    snapshot = getattr(lab.cluster, "snapshot", None)
+    return snapshot.machines if snapshot else None
 
 
 def is_waiting(pod: dict[str, Any]) -> bool:

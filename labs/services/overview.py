@@ -25,21 +25,27 @@ class GpuModel:
     free: int
 
 
-def free_gpus(cluster: Cluster) -> list[GpuModel]:
-    """The cluster's GPUs, model by model. One query; none where there are no GPUs."""
-    if not cluster.gpu_models:
+def free_gpus(clusters: Iterable[Cluster]) -> list[GpuModel]:
+    """The GPUs of these clusters, model by model. `count`: on the cluster that has most, for one lab is on one cluster.
+
+    One query; none where there are no GPUs.
+    """
+    having = [cluster for cluster in clusters if cluster.gpu_models]
+    if not having:
         return []
-    rows = Workload.objects.counted().filter(cluster=cluster, gpus__gt=0).order_by()
-    used = dict(rows.values("gpu_model").annotate(total=Sum("gpus")).values_list("gpu_model", "total"))
-    return [
-        GpuModel(
-            name=model["name"],
-            title=model.get("title") or model["name"],
-            count=int(model.get("count", 0)),
-            free=max(0, int(model.get("count", 0)) - used.get(model["name"], 0)),
-        )
-        for model in cluster.gpu_models
-    ]
+    rows = Workload.objects.counted().filter(cluster__in=having, gpus__gt=0).order_by()
+    used = {
+        (row["cluster"], row["gpu_model"]): row["total"]
+        for row in rows.values("cluster", "gpu_model").annotate(total=Sum("gpus"))
+    }
+    found: dict[str, GpuModel] = {}
+    for cluster in having:
+        for model in cluster.gpu_models:
+            name, count = model["name"], int(model.get("count", 0))
+            free = max(0, count - used.get((cluster.pk, name), 0))
+            known = found.get(name) or GpuModel(name, model.get("title") or name, 0, 0)
+            found[name] = GpuModel(name, known.title, max(known.count, count), known.free + free)
+    return list(found.values())
 
 
 def meters_of_person(user: User, instances: Iterable[Instance]) -> list[tuple[Instance, list[Meter]]]:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from labs.errors import Refusal
-from labs.models import Cluster, ServiceTemplate
+from labs.models import ServiceTemplate
 
 #: Fields of the workload itself; all other parameters of a template are kept in `Workload.parameters`.
 PASSWORD_LENGTH = (8, 128)
@@ -31,8 +31,12 @@ class Answers:
     others: dict[str, Any] = field(default_factory=dict)
 
 
-def clean(template: ServiceTemplate, cluster: Cluster, values: Mapping[str, Any]) -> Answers:
-    """Check every answer. Raises Refusal with one sentence a field."""
+#: How many GPUs of each model can be asked for, by its name.
+Gpus = Mapping[str, int]
+
+
+def clean(template: ServiceTemplate, gpus: Gpus, values: Mapping[str, Any]) -> Answers:
+    """Check every answer. `gpus`: as `labs.services.placement.gpu_counts`. Raises Refusal with one sentence a field."""
     errors: dict[str, str] = {}
     cleaned: dict[str, Any] = {"name": str(values.get("name") or "").strip()}
     declared = {item["name"]: item for item in template.parameters}
@@ -40,11 +44,11 @@ def clean(template: ServiceTemplate, cluster: Cluster, values: Mapping[str, Any]
         errors[unknown] = "There is no such field."
     for name, item in declared.items():
         try:
-            cleaned[name] = _clean_one(item, values.get(name), cluster)
+            cleaned[name] = _clean_one(item, values.get(name), gpus)
         except ValueError as error:
             errors[name] = str(error)
     if not errors:
-        errors = _check_gpus(template, cleaned, cluster)
+        errors = _check_gpus(cleaned, gpus)
     if errors:
         raise Refusal("Please look at the marked fields.", code="invalid", errors=errors)
     return _answers(cleaned)
@@ -64,22 +68,22 @@ def _answers(cleaned: dict[str, Any]) -> Answers:
     return Answers(**known, others=cleaned)
 
 
-def _check_gpus(template: ServiceTemplate, cleaned: dict[str, Any], cluster: Cluster) -> dict[str, str]:
+def _check_gpus(cleaned: dict[str, Any], there: Gpus) -> dict[str, str]:
     gpus, model = cleaned.get("gpus", 0), cleaned.get("gpu_model", "")
-    if gpus and not cluster.gpu_models:
+    if gpus and not there:
         return {"gpus": "There are no GPUs here."}
     if gpus and not model:
         return {"gpu_model": "Choose the model of the GPU."}
     if model and not gpus:
         cleaned["gpu_model"] = ""
     if gpus:
-        count = next((item.get("count", 0) for item in cluster.gpu_models if item["name"] == model), 0)
+        count = there.get(model, 0)
         if gpus > count:
             return {"gpus": f"There are {count} of this model; you asked for {gpus}."}
     return {}
 
 
-def _clean_one(item: dict[str, Any], value: Any, cluster: Cluster) -> Any:
+def _clean_one(item: dict[str, Any], value: Any, gpus: Gpus) -> Any:
     """One answer. Raises ValueError with a sentence for the person."""
     text = "" if value is None else str(value)
     if item["type"] != "password":
@@ -88,10 +92,10 @@ def _clean_one(item: dict[str, Any], value: Any, cluster: Cluster) -> Any:
         text = str(item.get("default", ""))
     if not text and item.get("required"):
         raise ValueError(f"{item['label']} is needed.")
-    return CLEANERS[item["type"]](item, text, cluster)
+    return CLEANERS[item["type"]](item, text, gpus)
 
 
-def _number(item: dict[str, Any], text: str, cluster: Cluster) -> Decimal:
+def _number(item: dict[str, Any], text: str, gpus: Gpus) -> Decimal:
     try:
         number = Decimal(text or "0")
     except InvalidOperation:
@@ -109,24 +113,22 @@ def _number(item: dict[str, Any], text: str, cluster: Cluster) -> Decimal:
     return number
 
 
-def _integer(item: dict[str, Any], text: str, cluster: Cluster) -> int:
-    number = _number(item, text, cluster)
+def _integer(item: dict[str, Any], text: str, gpus: Gpus) -> int:
+    number = _number(item, text, gpus)
     if number != int(number):
         raise ValueError("A whole number, please.")
     return int(number)
 
 
-def _choice(item: dict[str, Any], text: str, cluster: Cluster) -> str:
-    if item.get("choices_from") == "cluster.gpu_models":
-        allowed = {model["name"] for model in cluster.gpu_models}
-    else:
-        allowed = {choice["value"] for choice in item.get("choices", [])}
+def _choice(item: dict[str, Any], text: str, gpus: Gpus) -> str:
+    listed = {choice["value"] for choice in item.get("choices", [])}
+    allowed = set(gpus) if item.get("choices_from") == "cluster.gpu_models" else listed
     if text and text not in allowed:
         raise ValueError(f"{item['label']}: choose one from the list.")
     return text
 
 
-def _git_url(item: dict[str, Any], text: str, cluster: Cluster) -> str:
+def _git_url(item: dict[str, Any], text: str, gpus: Gpus) -> str:
     if not text:
         return ""
     if len(text) > 300 or not re.fullmatch(r"https?://[\x21-\x7e]+", text):
@@ -141,7 +143,7 @@ def _git_url(item: dict[str, Any], text: str, cluster: Cluster) -> str:
     return text
 
 
-def _password(item: dict[str, Any], text: str, cluster: Cluster) -> str:
+def _password(item: dict[str, Any], text: str, gpus: Gpus) -> str:
     shortest, longest = PASSWORD_LENGTH
     if text and not shortest <= len(text) <= longest:
         raise ValueError(f"Between {shortest} and {longest} characters, or none at all.")

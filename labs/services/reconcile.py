@@ -29,7 +29,7 @@ from labs.models.workload import WANTED_STATES
 
 from . import clusters
 from .claims import Claim
-from .instances import provision
+from .instances import provision_on
 from .objects import MANY, Sent, apply, remove, remove_many
 from .queue import send
 from .rendering import render
@@ -89,13 +89,13 @@ def load(pk: Any) -> Lab:
 
 def load_many(pks: Iterable[Any]) -> QuerySet[Lab]:
     """The rows with all that rendering needs, in one query."""
-    return Lab.objects.select_related("instance__cluster", "cluster", "template", "owner").filter(pk__in=pks)
+    return Lab.objects.select_related("instance", "cluster", "template", "owner").filter(pk__in=pks)
 
 
 def _work(claim: Claim) -> list[Exception]:
     """Work on the claimed rows until the newest generation of each is done. Returns why some are to be tried again later."""
     problems: list[Exception] = []
-    provisioned: set[int] = set()
+    provisioned: set[tuple[int, int]] = set()
     try:
         while claim.renew():
             rows = list(load_many(claim.rows.values("pk")))
@@ -156,7 +156,7 @@ def _remove_together(rows: Sequence[Lab], client: Client, _: Lab) -> Sent:
 
 def _with_client(row: Lab, work: Callable[[Client, Lab], Sent]) -> Callable[[], Sent]:
     try:
-        return partial(work, clusters.client(row.cluster), row)
+        return partial(work, clusters.working_client(row.cluster), row)
     except Error as error:
         return partial(Sent, error=error)
 
@@ -179,14 +179,14 @@ def _run(jobs: Sequence[Job]) -> list[tuple[Sequence[Lab], Sent]]:
         return list(pool.map(run, jobs))
 
 
-def _note(claim: Claim, row: Lab, sent: Sent, provisioned: set[int]) -> Exception | None:
+def _note(claim: Claim, row: Lab, sent: Sent, provisioned: set[tuple[int, int]]) -> Exception | None:
     """Write what has been done, and let go of the row if that was all. Returns why it is to be tried again later, if so."""
     error = sent.error
-    if isinstance(error, NotFound) and row.instance_id not in provisioned:
+    if isinstance(error, NotFound) and (row.instance_id, row.cluster_id) not in provisioned:
         # Its namespace is not there (any more): made again, and the row is not let go of.
-        provisioned.add(row.instance_id)
+        provisioned.add((row.instance_id, row.cluster_id))
         try:
-            provision(row.instance)
+            provision_on(row.instance, row.cluster)
         except Error as problem:
             error = problem
         else:

@@ -8,15 +8,21 @@ from typing import Any
 from django.conf import settings
 
 from k8s import labels, manifests, policy
+from k8s.exposure import exposure
 from k8s.jupyter import lab_config
 from k8s.names import object_name
-from labs.models import Lab, ServiceTemplate, Workload
+from labs.models import Cluster, Lab, ServiceTemplate, Workload
 
 from .secrets import token_of
 
 #: What a workload may consist of, the owner of the rest first.
 WORKLOAD_KINDS = ("Secret", "Pod", "Service", "Ingress")
 SERVICE_ACCOUNT = "lab"
+
+
+def kinds_of(cluster: Cluster) -> tuple[str, ...]:
+    """What a workload consists of on this cluster: an HTTPRoute in the place of the Ingress where it has a Gateway."""
+    return tuple("HTTPRoute" if kind == "Ingress" and cluster.gateway else kind for kind in WORKLOAD_KINDS)
 
 
 def name_of(workload: Workload) -> str:
@@ -36,10 +42,11 @@ def render(lab: Lab) -> list[dict[str, Any]]:
         namespace=lab.instance.namespace,
         name=context["object_name"],
         labels=context["labels"],
-        allowed_kinds=set(WORKLOAD_KINDS),
+        allowed_kinds=set(kinds_of(lab.cluster)),
         service_account=SERVICE_ACCOUNT,
         images=_images(lab),
         host=lab.host,
+        gateway=context["gateway"],
         secrets={secret for secret in (token_of(lab), lab.password_hash) if secret},
     )
     return objects
@@ -70,12 +77,7 @@ def _context(lab: Lab) -> dict[str, Any]:
         "namespace": lab.instance.namespace,
         "host": lab.host,
         "uid": str(lab.pk),
-        "labels": {
-            labels.MANAGED_BY: labels.MANAGER,
-            labels.SITE: settings.SITE_IDENTITY,
-            labels.INSTANCE: lab.instance.slug,
-            labels.WORKLOAD: str(lab.pk),
-        },
+        "labels": _labels(lab),
         "expires": expires.get(labels.EXPIRES, _latest_end(lab)),
         "image": _full_image(lab, lab.image),
         "git_image": _full_image(lab, settings.GIT_IMAGE),
@@ -93,11 +95,35 @@ def _context(lab: Lab) -> dict[str, Any]:
         "scratch_gib": settings.SCRATCH_GIB,
         "home_gib": settings.HOME_GIB,
         "shm_mib": max(64, lab.memory_mib // 2),
-        "ingress_class": lab.cluster.ingress_class,
-        "tls_secret": lab.cluster.tls_secret,
-        "ingress_annotations": lab.cluster.ingress_annotations,
         "run_as_user": 1000,
         "group": 100,
+        **_exposure(lab),
+    }
+
+
+def _exposure(lab: Lab) -> dict[str, Any]:
+    cluster = lab.cluster
+    return exposure(
+        host=lab.host,
+        object_name=name_of(lab),
+        labels=_labels(lab),
+        is_secure=cluster.lab_scheme == "https",
+        controller=cluster.ingress_controller,
+        ingress_class=cluster.ingress_class,
+        tls_secret=cluster.tls_secret,
+        cluster_issuer=cluster.cluster_issuer,
+        annotations=cluster.ingress_annotations,
+        gateway=cluster.gateway,
+    )
+
+
+def _labels(lab: Lab) -> dict[str, str]:
+    """By which all its objects are known for ours."""
+    return {
+        labels.MANAGED_BY: labels.MANAGER,
+        labels.SITE: settings.SITE_IDENTITY,
+        labels.INSTANCE: lab.instance.slug,
+        labels.WORKLOAD: str(lab.pk),
     }
 
 

@@ -50,9 +50,9 @@ def end_many(
     return move_many(list(workloads), State.STOPPING, now=now, actor=actor, reason=reason, reconcile=True, **fields)
 
 
-def fail(workload: Workload, diagnosis: dict[str, Any], *, now: datetime.datetime, log_tail: str = "") -> bool:
-    """End it because it cannot run, and keep why."""
-    return end(workload, EndReason.FAILED, now=now, reason=diagnosis["title"], diagnosis=diagnosis, log_tail=log_tail)
+def fail(workload: Workload, diagnosis: dict[str, Any], *, now: datetime.datetime, **fields: Any) -> bool:
+    """End it because it cannot run, and keep why. `fields`: what else is known by now, such as `log_tail`."""
+    return end(workload, EndReason.FAILED, now=now, reason=diagnosis["title"], diagnosis=diagnosis, **fields)
 
 
 def stop_all(

@@ -1,6 +1,6 @@
 """The minute sweep: ends what is over, sends again what was lost, and removes what has no row.
 
-Costs three lists a cluster, and one call for each namespace in which something has just ended. Secrets are not listed: the
+Costs five lists a cluster, and one call for each namespace in which something has just ended. Secrets are not listed: the
 site has no right to read any. They are known by what they own.
 """
 
@@ -20,23 +20,21 @@ from django.utils import timezone
 
 from k8s import labels
 from k8s.client import Client
-from k8s.errors import Error
+from k8s.errors import Error, Unavailable
 from labs.models import Cluster, EndReason, Instance, State, Workload
 from labs.models.reconciled import due
 from labs.models.workload import WANTED_STATES
 
-from . import clusters
+from . import clusters, hearing
 from .instances import end_what_is_over
 from .queue import MOST_QUEUED, enqueue, remind, ring
 from .reconcile import finish, forget_applied
-from .rendering import WORKLOAD_KINDS
+from .rendering import kinds_of
 from .stopping import end_many, fail
 from .waiting import promote_queued
 
 log = logging.getLogger(__name__)
 SETTLED = Q(observed_generation__gte=F("generation"))
-#: What can be seen of a workload: the Secret that owns it is named by each.
-SEEN_KINDS = tuple(kind for kind in WORKLOAD_KINDS if kind != "Secret")
 #: A worker that hung may make the Secret of a workload after its end: longer than a claim with the last call's retries.
 LATE = datetime.timedelta(minutes=3)
 #: Workloads that one selector names: a longer address would be refused.
@@ -52,8 +50,7 @@ def sweep(now: datetime.datetime) -> None:
         lambda: end_what_is_over(now),
         lambda: promote_all(now),
         lambda: send_again(now),
-        *(partial(compare, cluster) for cluster in Cluster.objects.all()),
-        *(partial(remove_late, cluster, now) for cluster in Cluster.objects.all()),
+        *(partial(visit, cluster, now) for cluster in Cluster.objects.all()),
     ]
     for part in parts:
         try:
@@ -64,11 +61,27 @@ def sweep(now: datetime.datetime) -> None:
             log.exception("sweep: a part failed")
 
 
+def visit(cluster: Cluster, now: datetime.datetime) -> None:
+    """All that a cluster is asked each minute. Raises k8s.errors.Error when it does not answer, and notes that."""
+    try:
+        client = clusters.client(cluster)
+        if cluster.problem:
+            client.greet()  # One that was silent is asked once, so that it does not hold up the others.
+        compare(cluster)
+        remove_late(cluster, now)
+        hearing.heard(cluster.pk, now=timezone.now(), version=client.version())
+        hearing.look(cluster, client)
+    except Unavailable as error:
+        hearing.silent(cluster.pk, error.message)
+        raise
+
+
 def end_due(now: datetime.datetime) -> int:
     """End what has expired, and give up what has not answered before its start deadline."""
     expired = Workload.objects.expired(now).select_related("instance", "owner")
     ended = len(end_many(expired, EndReason.EXPIRED, now=now)) if expired else 0
-    for row in Workload.objects.overdue(now).select_related("instance", "owner"):
+    # A start is not given up for a cluster that is silent: it may have come far, and goes on when the cluster is back.
+    for row in Workload.objects.overdue(now).filter(cluster__problem="").select_related("instance", "owner"):
         ended += fail(row, row.diagnosis or TOO_SLOW, now=now)
     return ended
 
@@ -101,32 +114,37 @@ def compare(cluster: Cluster) -> None:
     # Rows that were settled before the lists must be in them; rows are read again after, so that what is listed has its row by then.
     settled = set(Workload.objects.live().filter(SETTLED, cluster=cluster, claim=None).values_list("pk", flat=True))
     client = clusters.client(cluster)
-    found = list_ours(client)
+    seen = seen_kinds(cluster)
+    found = list_ours(client, seen)
     rows = {row.pk: row for row in Workload.objects.live().filter(cluster=cluster).select_related("instance", "owner")}
     for pk, objects in found.items():
         if pk not in rows:
             remove(client, objects)
     for pk in settled & rows.keys():
-        _compare_one(client, rows[pk], found.get(pk, {}))
-    Cluster.objects.filter(pk=cluster.pk).update(last_seen_at=timezone.now())
+        _compare_one(client, rows[pk], found.get(pk, {}), seen)
 
 
-def _compare_one(client: Client, row: Workload, objects: Found) -> None:
+def _compare_one(client: Client, row: Workload, objects: Found, seen: tuple[str, ...]) -> None:
     if row.state == State.STOPPING:
         left = {kind: item for kind, item in objects.items() if "deletionTimestamp" not in item}
         if not objects:
             finish([row])
         elif left:
             remove(client, left)  # Made after its Secret was deleted, or no garbage collector took it.
-    elif row.state in WANTED_STATES and set(objects) != set(SEEN_KINDS):
+    elif row.state in WANTED_STATES and set(objects) != set(seen):
         forget_applied(row)
         ring([row.pk])
 
 
-def list_ours(client: Client) -> dict[UUID, Found]:
+def seen_kinds(cluster: Cluster) -> tuple[str, ...]:
+    """What can be seen of a workload: the Secret that owns it is named by each."""
+    return tuple(kind for kind in kinds_of(cluster) if kind != "Secret")
+
+
+def list_ours(client: Client, kinds: tuple[str, ...]) -> dict[UUID, Found]:
     """Everything with our labels, by the workload that it names."""
     found: dict[UUID, Found] = defaultdict(dict)
-    for kind in SEEN_KINDS:
+    for kind in kinds:
         for item in client.list(kind, labels=labels.selector(settings.SITE_IDENTITY), metadata_only=True).items:
             try:
                 pk = UUID(item["metadata"]["labels"][labels.WORKLOAD])

@@ -8,10 +8,11 @@ from typing import Any
 from django.db import transaction
 
 from labs.errors import Refusal
-from labs.models import Instance, State, Workload
+from labs.models import Cluster, Instance, State, Workload
 
 from .admission import Ask, limits_of
 from .launch import start_deadline
+from .placement import place
 from .transition import move
 
 
@@ -30,15 +31,25 @@ def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
             if row.owner_id in full_for:
                 continue
             try:
-                limits_of(row.instance, row.owner).check_room(Ask(row.cpu_millis, row.memory_mib, row.gpus))
+                ask = Ask(row.cpu_millis, row.memory_mib, row.gpus)
+                limits_of(row.instance, row.owner).check_room(ask)
+                cluster = _place(row, ask, now)
             except Refusal as refusal:
                 if refusal.code == "over-own-limit":
                     # Their own limit holds them back, not the instance's: those behind need not wait for it.
                     full_for.add(row.owner_id)
                     continue
                 break
-            promoted += move(row, State.REQUESTED, now=now, reconcile=True, start_deadline=start_deadline(now))
+            deadline = start_deadline(now)
+            promoted += move(row, State.REQUESTED, now=now, reconcile=True, cluster=cluster, start_deadline=deadline)
     return promoted
+
+
+def _place(row: Workload, ask: Ask, now: datetime.datetime) -> Cluster:
+    """Its own cluster or another with room, on which its name is free. Raises Refusal."""
+    others = Workload.objects.live().filter(name=row.name).exclude(pk=row.pk)
+    taken = set(others.values_list("cluster", flat=True))
+    return place(row.instance, ask, now=now, gpu_model=row.gpu_model, without=taken)
 
 
 def position(workload: Workload) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -15,12 +14,14 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
 from k8s import labels
+from k8s.errors import Unavailable
 from k8s.watch import Watcher
 from labs.models import Cluster
 from labs.models.instance import NAMESPACE_PREFIX
 
-from . import clusters
-from .observe import Told, is_ready, observe
+from . import clusters, hearing
+from .inbox import Inbox
+from .observe import Told, observe
 
 log = logging.getLogger(__name__)
 RELIST_SECONDS = 300
@@ -32,96 +33,17 @@ BATCH = 50
 LOOK_AGAIN_SECONDS = 20.0
 #: A stop is noticed within this time.
 IDLE_SECONDS = 1.0
-#: Events that came before their pod was told of.
-EARLY_EVENTS = 200
 #: After a fault of the data base.
 RETRY_SECONDS = 2.0
+#: Between two looks at whether the cluster answers. They cost it nothing: what is looked at is the watch.
+HEAR_SECONDS = 2.0
+#: Between two tries to reach a cluster that was lost.
+LONGEST_DELAY = 10.0
 
 
-class Inbox:
-    """What the watches tell, gathered by workload until it is taken: of many changes of a pod only the last counts."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._told: dict[UUID, Told] = {}
-        #: Pods that do not answer yet, for Events that come without a change of the pod.
-        self._waiting: dict[UUID, dict[str, Any]] = {}
-        #: Kubernetes' Events name the pod by uid only; its workload is known from the watch of pods.
-        self._workload_of: dict[str, UUID] = {}
-        self._early: deque[dict[str, Any]] = deque(maxlen=EARLY_EVENTS)
-
-    def pod(self, pod: dict[str, Any], *, gone: bool = False) -> None:
-        """A pod of ours was added, changed or removed."""
-        metadata = pod["metadata"]
-        pk = _key(metadata)
-        if pk is None:
-            return
-        with self._changed:
-            told = self._told.setdefault(pk, Told())
-            told.pod, told.gone = pod, gone
-            if gone:
-                self._workload_of.pop(metadata["uid"], None)
-            elif metadata["uid"] not in self._workload_of:
-                self._workload_of[metadata["uid"]] = pk
-                told.events += [event for event in self._early if event["involvedObject"].get("uid") == metadata["uid"]]
-            if gone or is_ready(pod):
-                self._waiting.pop(pk, None)
-            else:
-                self._waiting[pk] = pod
-            self._changed.notify()
-
-    def event(self, event: dict[str, Any]) -> None:
-        """The cluster said something about a pod."""
-        with self._changed:
-            about = event.get("involvedObject", {})
-            pk = self._workload_of.get(about.get("uid", ""))
-            if pk is None:
-                if str(about.get("namespace", "")).startswith(NAMESPACE_PREFIX):
-                    self._early.append(event)
-                return
-            told = self._told.setdefault(pk, Told(pod=self._waiting.get(pk)))
-            told.events.append(event)
-            self._changed.notify()
-
-    def only(self, pods: list[dict[str, Any]]) -> None:
-        """These pods are all that there are: what else was known is forgotten."""
-        with self._changed:
-            uids = {pod["metadata"]["uid"] for pod in pods}
-            self._workload_of = {uid: pk for uid, pk in self._workload_of.items() if uid in uids}
-            alive = set(self._workload_of.values())
-            self._waiting = {pk: pod for pk, pod in self._waiting.items() if pk in alive}
-
-    def look_again(self) -> None:
-        """Tell once more of the pods that do not answer yet."""
-        with self._changed:
-            for pk, pod in self._waiting.items():
-                self._told.setdefault(pk, Told(pod=pod))
-            self._changed.notify()
-
-    def wait(self, seconds: float) -> bool:
-        """Until there is something, at most so long."""
-        with self._changed:
-            return self._changed.wait_for(lambda: bool(self._told), seconds)
-
-    def take(self, most: int) -> dict[UUID, Told]:
-        """The oldest of what was told."""
-        with self._changed:
-            return {pk: self._told.pop(pk) for pk in list(self._told)[:most]}
-
-    def put_back(self, told: dict[UUID, Told]) -> None:
-        """It could not be written. What was told since then is newer."""
-        with self._changed:
-            for pk, old in told.items():
-                newer = self._told.setdefault(pk, old)
-                if newer is not old:
-                    newer.events[:0] = old.events
-
-
-def _key(metadata: dict[str, Any]) -> UUID | None:
-    try:
-        return UUID(metadata["labels"][labels.WORKLOAD])
-    except (KeyError, ValueError):
-        return None  # Somebody's hand-made label: not ours.
+def _of_an_instance(event: dict[str, Any]) -> bool:
+    """No selector can say that a namespace is one of ours: what is said of other pods is dropped as it comes."""
+    return str(event["metadata"].get("namespace", "")).startswith(NAMESPACE_PREFIX)
 
 
 class ClusterWatch:
@@ -133,19 +55,36 @@ class ClusterWatch:
         self.inbox = Inbox()
 
     def start(self) -> None:
-        """Begin; returns at once."""
-        client = clusters.client(self.cluster)
+        """Begin; returns at once. Raises k8s.errors.Unavailable when the connection cannot even be made."""
+        try:
+            client = clusters.client(self.cluster)
+        except Unavailable as error:
+            hearing.silent(self.cluster.pk, error.message)
+            raise
         pods = Watcher(
             client, "Pod", labels=labels.selector(settings.SITE_IDENTITY), on_sync=self._pods, on_event=self._pod,
-            relist_seconds=RELIST_SECONDS,
+            relist_seconds=RELIST_SECONDS, longest_delay=LONGEST_DELAY,
         )  # fmt: skip
         events = Watcher(
-            client, "Event", fields="involvedObject.kind=Pod", on_sync=self._events, on_event=self._event,
-            relist_seconds=RELIST_SECONDS,
+            client, "Event", fields="involvedObject.kind=Pod", keep=_of_an_instance, on_sync=self._events, on_event=self._event,
+            relist_seconds=RELIST_SECONDS, longest_delay=LONGEST_DELAY,
         )  # fmt: skip
         self._thread("pods", lambda: pods.run(self.stop))
         self._thread("events", lambda: events.run(self.stop))
         self._thread("rows", self._write)
+        self._thread("hearing", lambda: self._hear(pods))
+
+    def _hear(self, pods: Watcher) -> None:
+        """Note for as long as it is watched whether the cluster answers."""
+        while not self.stop.wait(HEAR_SECONDS):
+            try:
+                close_old_connections()
+                if pods.answers:
+                    hearing.heard(self.cluster.pk, now=timezone.now())
+                elif pods.problem:
+                    hearing.silent(self.cluster.pk, pods.problem)
+            except Exception:
+                log.exception("watch: whether %s answers", self.cluster)
 
     def _thread(self, name: str, target: Callable[[], None]) -> None:
         threading.Thread(target=target, name=f"{self.cluster.slug}-{name}", daemon=True).start()

@@ -90,6 +90,8 @@ def gpu_label(workload: Workload) -> str:
 @register.filter
 def pill(workload: Workload) -> str:
     """The colour of its state: ok, wait, bad or off."""
+    if workload.is_unknown(timezone.now()):
+        return "off"
     if has_failed(workload):
         return "bad"
     if workload.state == State.RUNNING and not workload.is_ready:
@@ -100,6 +102,8 @@ def pill(workload: Workload) -> str:
 @register.filter
 def state_word(workload: Workload) -> str:
     """Its state in a word or two."""
+    if workload.is_unknown(timezone.now()):
+        return "Unknown"
     if has_failed(workload):
         return "Failed" if workload.started_at else "Did not start"
     if workload.state == State.RUNNING and not workload.is_ready:

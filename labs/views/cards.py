@@ -47,7 +47,7 @@ class Card:
         lab = self.lab
         shown = (
             lab.state, lab.is_ready, lab.end_reason, lab.diagnosis, lab.steps, lab.expires_at, lab.cluster_events,
-            self.place, self.is_over,
+            self.place, self.is_over, self.is_unknown,
         )  # fmt: skip
         return hashlib.blake2s(repr(shown).encode(), digest_size=4).hexdigest()
 
@@ -71,6 +71,11 @@ class Card:
     def is_over(self) -> bool:
         """Its time is over, and the sweep has not come by yet."""
         return self.left is not None and not self.left
+
+    @cached_property
+    def is_unknown(self) -> bool:
+        """Its cluster is silent: what is shown is what was last known."""
+        return self.lab.is_unknown(self.now)
 
     @property
     def is_starting(self) -> bool:

@@ -25,7 +25,7 @@ from . import cards
 
 @require_safe
 def instance(request: HttpRequest, slug: str) -> HttpResponse:
-    row = get_object_or_404(Instance.objects.visible_to(request.user).select_related("cluster"), slug=slug)
+    row = get_object_or_404(Instance.objects.visible_to(request.user), slug=slug)
     today = timezone.localdate()
     context = {
         "instance": row,

@@ -21,7 +21,9 @@ from labs.errors import Refusal
 from labs.forms import LaunchForm, answers_of, offered
 from labs.models import Instance, Lab, ServiceTemplate
 from labs.services import admission, names
+from labs.services.launch import CAN_WAIT
 from labs.services.launch import launch as launch_lab
+from labs.services.placement import clusters_of
 
 View = Callable[[HttpRequest, Instance, ServiceTemplate], HttpResponse]
 
@@ -34,7 +36,7 @@ def for_members(view: View) -> Callable[[HttpRequest, str, str], HttpResponse]:
     @wraps(view)
     def wrapped(request: HttpRequest, slug: str, service: str) -> HttpResponse:
         user = cast(User, request.user)
-        instance = get_object_or_404(Instance.objects.visible_to(user).select_related("cluster"), slug=slug)
+        instance = get_object_or_404(Instance.objects.visible_to(user), slug=slug)
         template = get_object_or_404(instance.services.filter(is_current=True), slug=service)
         if not authority.can_launch(user, instance):
             messages.info(request, f"To launch something here you need access to {instance}.")
@@ -50,9 +52,7 @@ def launch(request: HttpRequest, instance: Instance, template: ServiceTemplate) 
     user = cast(User, request.user)
     if request.method != "POST":
         form = LaunchForm(template, instance, user)
-        form.typed = offered(form, names.default_name(instance.cluster, user, instance)) | _like(
-            request, instance, user
-        )
+        form.typed = offered(form, names.default_name(form.clusters, user)) | _like(request, form)
         return _page(request, form)
     form = LaunchForm(template, instance, user, request.POST.dict())
     wait = "wait" in request.POST
@@ -70,7 +70,7 @@ def launch(request: HttpRequest, instance: Instance, template: ServiceTemplate) 
 @require_safe
 def check_name(request: HttpRequest, instance: Instance, template: ServiceTemplate) -> HttpResponse:
     """Whether a name is free, while it is typed."""
-    answer = names.check_name(instance.cluster, request.GET.get("name", "").strip())
+    answer = names.check_name(clusters_of(instance), request.GET.get("name", "").strip())
     return render(request, "labs/fields/name_answer.html", {"answer": answer})
 
 
@@ -83,10 +83,10 @@ def meters(request: HttpRequest, instance: Instance, template: ServiceTemplate) 
 
 
 def _page(request: HttpRequest, form: LaunchForm, refusal: Refusal | None = None) -> HttpResponse:
-    answer = names.check_name(form.instance.cluster, form.typed.get("name", ""))
+    answer = names.check_name(form.clusters, form.typed.get("name", ""))
     if refusal and not answer.ok:
         form.errors.setdefault("name", answer.message)
-    can_wait = bool(refusal and refusal.code in ("over-limit", "over-own-limit") and not refusal.errors)
+    can_wait = bool(refusal and refusal.code in CAN_WAIT and not refusal.errors)
     context = {
         "instance": form.instance,
         "template": form.template,
@@ -116,15 +116,15 @@ def _aside(form: LaunchForm) -> dict[str, object]:
     return context
 
 
-def _like(request: HttpRequest, instance: Instance, user: User) -> dict[str, str]:
+def _like(request: HttpRequest, form: LaunchForm) -> dict[str, str]:
     """The answers of one of the person's earlier labs, if that was asked for; its name too if it is free."""
     try:
         pk = uuid.UUID(request.GET.get("like", ""))
     except ValueError:
         return {}
-    lab = Lab.objects.visible_to(user).filter(pk=pk, owner=user, instance=instance).first()
+    lab = Lab.objects.visible_to(form.user).filter(pk=pk, owner=form.user, instance=form.instance).first()
     if lab is None:
         return {}
-    answer = names.check_name(instance.cluster, lab.name)
+    answer = names.check_name(form.clusters, lab.name)
     name = lab.name if answer.ok else answer.suggestion
     return answers_of(lab, more_memory=request.GET.get("more") == "memory") | {"name": name}

@@ -41,9 +41,37 @@ def test_the_slug_is_never_changed(world: World, role: str) -> None:
 
 
 def test_an_owner_cannot_move_the_instance_to_another_cluster(world: World) -> None:
-    client, before = world.client("owner"), world.mine.instance.cluster
-    client.post(page(world), form_data(client, page(world)) | {"cluster": ClusterFactory().pk})
-    assert Instance.objects.get(pk=world.mine.instance.pk).cluster == before
+    client, before = world.client("owner"), list(world.mine.instance.clusters.all())
+    forged = {"places-TOTAL_FORMS": "1", "places-INITIAL_FORMS": "0", "places-0-rank": "1"}
+    client.post(page(world), form_data(client, page(world)) | forged | {"places-0-cluster": ClusterFactory().pk})
+    assert list(world.mine.instance.clusters.all()) == before
+
+
+def test_an_administrator_adds_a_cluster_for_the_overflow_and_it_is_told(world: World) -> None:
+    client, cloud = world.client("administrator"), ClusterFactory(title="Cloud")
+    first = world.mine.instance.places.get().cluster
+    more = {"places-TOTAL_FORMS": "2", "places-1-rank": "2", "places-1-cluster": cloud.pk, "places-1-cpu_millis": "8"}
+    assert client.post(page(world), form_data(client, page(world)) | more).status_code == 302
+    places = world.mine.instance.places.all()
+    assert [(place.cluster, place.cpu_millis) for place in places] == [(first, None), (cloud, 8000)]
+    event = Event.objects.get(verb=Verb.INSTANCE_CHANGED)
+    assert event.before == {"clusters": [str(first)]}
+    assert event.after == {"clusters": [str(first), "Cloud (at most cpu_millis 8000)"]}
+
+
+def test_a_cluster_on_which_something_runs_is_not_taken_away(world: World) -> None:
+    client, cloud = world.client("administrator"), ClusterFactory()
+    world.mine.instance.places.create(cluster=cloud, rank=2)
+    data = form_data(client, page(world)) | {"places-0-DELETE": "on"}
+    assert "still runs" in client.post(page(world), data, follow=True).content.decode()
+    assert world.mine.instance.clusters.count() == 2
+
+
+def test_an_instance_keeps_at_least_one_cluster(world: World) -> None:
+    client = world.client("administrator")
+    answer = client.post(page(world), form_data(client, page(world)) | {"places-0-DELETE": "on"})
+    assert "Name a cluster" in answer.content.decode()
+    assert world.mine.instance.clusters.count() == 1
 
 
 def test_staff_cannot_change_an_instance_by_a_forged_post(world: World) -> None:
@@ -61,9 +89,10 @@ def test_the_services_that_are_offered_are_told_of(world: World) -> None:
 
 
 def test_an_administrator_makes_an_instance_with_its_first_owner(world: World) -> None:
-    owner = UserFactory()
+    owner, cluster = UserFactory(), ClusterFactory()
     data = {
-        "title": "New", "slug": "new-course", "kind": "course", "first_owner": owner.pk, "cluster": ClusterFactory().pk,
+        "title": "New", "slug": "new-course", "kind": "course", "first_owner": owner.pk,
+        "places-TOTAL_FORMS": "1", "places-INITIAL_FORMS": "0", "places-0-rank": "1", "places-0-cluster": cluster.pk,
         "accent": "#3454d1", "policy": "approval", "is_public": "on", "services": [world.template.pk],
     }  # fmt: skip
     assert world.client("administrator").post(reverse("admin:labs_instance_add"), data).status_code == 302
@@ -71,6 +100,7 @@ def test_an_administrator_makes_an_instance_with_its_first_owner(world: World) -
     row = Membership.objects.get(instance=made)
     assert (row.user, row.role, row.status) == (owner, Role.OWNER, Status.APPROVED)
     assert list(made.services.all()) == [world.template]
+    assert list(made.clusters.all()) == [cluster]
     assert {Verb.INSTANCE_CHANGED, Verb.ACCESS_APPROVED} == set(
         Event.objects.filter(instance=made).values_list("verb", flat=True)
     )

@@ -44,8 +44,9 @@ def context(**changes: Any) -> dict[str, Any]:
         "home_gib": 5,
         "shm_mib": 512,
         "ingress_class": "",
-        "tls_secret": "",
+        "tls": [],
         "ingress_annotations": {},
+        "gateway": {},
         "run_as_user": 1000,
         "group": 100,
         **changes,
@@ -60,7 +61,7 @@ def full_context() -> dict[str, Any]:
         repository="https://git.example.org/course/exercises.git",
         repository_dir="exercises",
         ingress_class="nginx",
-        tls_secret="labs-wildcard",
+        tls=[{"hosts": [HOST], "secretName": "labs-wildcard"}],
         ingress_annotations={"nginx.ingress.kubernetes.io/proxy-read-timeout": "86400"},
     )
 

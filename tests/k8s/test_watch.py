@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from k8s import client as client_module
+from k8s import watch as watch_module
 from k8s.watch import Watcher
 from tests.k8s.scripted import Answer, Request, Server, serving, status
 
@@ -153,12 +154,66 @@ def test_version_that_is_too_old_brings_a_new_list(answer: Answer) -> None:
 
 def test_dropped_watch_goes_on_from_the_last_change() -> None:
     dropped = Answer(lines=[change("ADDED", "a", 5), '{"type": "ADD'], cut=True)
-    script = Script([listing()], [dropped, Answer(lines=[change("ADDED", "b", 6)])])
+    script = Script([listing(), listing(version=5)], [dropped, Answer(lines=[change("ADDED", "b", 6)])])
     heard = Heard()
     with serving(script) as server, watching(server, heard):
         wait_for(lambda: ("ADDED", "b") in heard.events)
     assert heard.events[:2] == [("ADDED", "a"), ("ADDED", "b")]
     assert "resourceVersion=5" in script.watched[1].path
+    assert len(heard.syncs) == 1
+
+
+def test_cluster_that_was_set_back_meanwhile_is_listed_anew() -> None:
+    dropped = Answer(lines=[change("ADDED", "a", 500)], cut=True)
+    script = Script([listing(version=400), listing(version=300), listing("old", version=300)], [dropped])
+    heard = Heard()
+    with serving(script) as server, watching(server, heard):
+        wait_for(lambda: len(heard.syncs) >= 2 and len(script.watched) >= 2)
+    assert heard.syncs[:2] == [[], ["old"]]
+    assert "limit=1" in script.listed[1].path
+    assert "resourceVersion=300" in script.watched[1].path
+
+
+def test_long_list_comes_in_pages_and_only_what_is_wanted_of_it_is_kept() -> None:
+    first, last = listing("a", "foreign", version=7), listing("b", version=7)
+    first.body["metadata"]["continue"] = "there"
+    first.body["items"][0]["metadata"]["managedFields"] = [{"manager": "mlsite"}]
+    told: list[list[dict[str, Any]]] = []
+    heard = Heard()
+    heard.on_sync = told.append  # type: ignore[assignment]
+    script = Script([first, last], [Answer(lines=[change("ADDED", "foreign", 8), change("ADDED", "c", 9)])])
+    with serving(script) as server, watching(server, heard, keep=lambda obj: obj["metadata"]["name"] != "foreign"):
+        wait_for(lambda: bool(heard.events))
+    assert [item["metadata"] for item in told[0]] == [pod("a", 7)["metadata"], pod("b", 7)["metadata"]]
+    assert heard.events[0] == ("ADDED", "c")
+    assert [("continue=there" in request.path) for request in script.listed[:2]] == [False, True]
+    assert "resourceVersion=7" in script.watched[0].path
+
+
+def test_page_that_came_too_late_brings_a_new_list() -> None:
+    first = listing("a", version=7)
+    first.body["metadata"]["continue"] = "there"
+    script = Script([first, status(410, "Expired", "too old"), listing("b", version=50)], [status(500, "", "")])
+    heard = Heard()
+    with serving(script) as server, watching(server, heard):
+        wait_for(lambda: bool(heard.syncs))
+    assert heard.syncs[0] == ["b"]
+    assert "continue" not in script.listed[2].path
+
+
+def test_change_that_a_callback_did_not_take_is_made_good_by_a_list_soon(
+    quiet: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forgetful(Heard):
+        def on_event(self, kind: str, obj: dict[str, Any]) -> None:
+            raise RuntimeError("the data base is away")
+
+    monkeypatch.setattr(watch_module, "FIRST_MISHAP", 0.2)
+    script = Script([listing("a"), listing("a", "b")], [Answer(lines=[change("ADDED", "b", 2)]), quiet])
+    heard = Forgetful()
+    with serving(script) as server, watching(server, heard):
+        wait_for(lambda: len(heard.syncs) >= 2)
+    assert heard.syncs[1] == ["a", "b"]
 
 
 def test_server_that_refuses_every_watch_is_not_asked_in_a_tight_loop() -> None:
@@ -177,7 +232,7 @@ def test_silent_watch_is_given_up_after_its_time(quiet: Answer) -> None:
     script = Script([listing("a")], [quiet])
     heard = Heard()
     with serving(script) as server, watching(server, heard, watch_seconds=1, timeout=0.1):
-        wait_for(lambda: len(heard.syncs) >= 2)
+        wait_for(lambda: len(script.watched) >= 2)
 
 
 def test_list_is_asked_for_again_after_its_time() -> None:

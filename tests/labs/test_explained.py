@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from k8s.errors import Error
 from labs.models import EndReason, Lab, State
+from labs.models.cluster import MachineSnapshot
 from labs.services.observe import Told, observe
 from labs.services.reconcile import load, reconcile
 from tests.k8s.recording.answers import hooked
@@ -92,14 +93,11 @@ def test_a_lab_without_a_machine_says_so_on_its_page(running: SimpleNamespace) -
     assert row.diagnosis["since"]
 
 
-def test_what_is_free_is_told_from_the_snapshot_of_the_cluster(
-    running: SimpleNamespace,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_is_free_is_told_from_the_snapshot_of_the_cluster(running: SimpleNamespace) -> None:
     amounts = {"cpu": 4000, "memory": 8192, "pods": 110, "ephemeral-storage": 100_000}
     machine = {"name": "a", "labels": {}, "taints": [], "allocatable": amounts, "requested": {"cpu": 3500}}
-    monkeypatch.setattr("labs.models.Cluster.snapshot", SimpleNamespace(machines=[machine]), raising=False)
     lab = launched(running)
+    MachineSnapshot.objects.create(cluster=lab.cluster, at=timezone.now(), machines=[machine])
     reconcile(lab.pk)
     pod = objects_of(running, lab)["Pod"]
     waits = {

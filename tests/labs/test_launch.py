@@ -124,7 +124,7 @@ def test_a_taken_name_is_refused_with_a_free_suggestion(world: SimpleNamespace) 
 
 
 def test_a_name_is_free_again_when_its_lab_has_ended(world: SimpleNamespace) -> None:
-    LabFactory(instance=world.instance, cluster=world.instance.cluster, name="my-lab", state=State.ENDED)
+    LabFactory(instance=world.instance, name="my-lab", state=State.ENDED)
     assert launched(world).pk
 
 
@@ -137,7 +137,6 @@ def test_the_courses_limit_is_told_in_plain_words(world: SimpleNamespace) -> Non
     for number in range(3):
         LabFactory(
             instance=world.instance,
-            cluster=world.instance.cluster,
             state=State.RUNNING,
             cpu_millis=3000,
             name=f"other-{number}",
@@ -148,7 +147,6 @@ def test_the_courses_limit_is_told_in_plain_words(world: SimpleNamespace) -> Non
 def test_a_lab_that_is_still_stopping_counts(world: SimpleNamespace) -> None:
     LabFactory(
         instance=world.instance,
-        cluster=world.instance.cluster,
         owner=world.member,
         state=State.STOPPING,
         cpu_millis=4000,

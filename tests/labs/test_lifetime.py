@@ -29,7 +29,7 @@ def lab_of(world: SimpleNamespace, state: State = State.RUNNING, **fields: objec
             "expires_at": world.now + 30 * MINUTE,
             **fields,
         }
-    lab: Lab = LabFactory(instance=world.instance, cluster=world.instance.cluster, state=state, **fields)
+    lab: Lab = LabFactory(instance=world.instance, state=state, **fields)
     return lab
 
 

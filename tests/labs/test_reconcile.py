@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def running(world: SimpleNamespace, kubeconfig: str, site_kubeconfig: str) -> Iterator[SimpleNamespace]:
     """The world on a cluster, in a namespace of its own. `client` is the site's, `operator` may do everything."""
-    cluster = world.instance.cluster
+    cluster = world.instance.clusters.get()
     cluster.connection, cluster.kubeconfig_file = "file", site_kubeconfig
     cluster.save()
     world.instance.slug = f"test-{uuid4().hex[:8]}"
@@ -192,7 +192,7 @@ def test_a_worker_killed_half_way_is_made_good(running: SimpleNamespace, monkeyp
 
 
 def test_a_silent_cluster_leaves_the_row_to_be_tried_again(world: SimpleNamespace) -> None:
-    cluster = world.instance.cluster
+    cluster = world.instance.clusters.get()
     cluster.connection, cluster.kubeconfig_file = "file", "/nowhere/kubeconfig"
     cluster.save()
     lab = launched(world)
@@ -238,7 +238,7 @@ def test_the_sweep_removes_what_has_no_row_and_nothing_that_is_not_ours(running:
     ]
     for manifest in [*foreign, ours(running, "Service", "orphan")]:
         running.operator.apply(manifest)
-    sweep.compare(running.instance.cluster)
+    sweep.compare(running.instance.clusters.get())
     assert names(running, "Service") == {"other-site", "not-managed", "by-hand"}
 
 
@@ -333,7 +333,7 @@ def test_many_at_once_take_one_task_and_are_made_and_removed_together(
     assert reconcile_due() == 6
     assert (calls(running.client) - before).total() == 4
     until(lambda: not any(objects_of(running, lab) for lab in labs), 20, "nothing is left on the cluster")
-    sweep.compare(running.instance.cluster)
+    sweep.compare(labs[0].cluster)
     assert set(Workload.objects.values_list("state", flat=True)) == {State.ENDED}
 
 

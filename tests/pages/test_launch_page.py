@@ -108,7 +108,7 @@ def test_there_is_no_question_about_gpus_where_there_are_none(world: SimpleNames
 
 
 def test_gpus_are_offered_up_to_the_limit_with_what_is_free(world: SimpleNamespace, browser: Client) -> None:
-    cluster = world.instance.cluster
+    cluster = world.instance.clusters.get()
     cluster.gpu_models = A100
     cluster.save()
     LabFactory(instance=world.instance, gpus=1, gpu_model="a100", state=State.RUNNING)

@@ -9,7 +9,8 @@ from accounts.services import membership
 from labs.models import Cluster, Instance, Quota, Scope, ServiceTemplate
 
 cluster = Cluster.objects.create(slug="race", title="Race", lab_domain="race.example.org")
-instance = Instance.objects.create(slug="race", title="Race", cluster=cluster)
+instance = Instance.objects.create(slug="race", title="Race")
+instance.places.create(cluster=cluster)
 instance.services.set(ServiceTemplate.objects.filter(slug="jupyterlab"))
 Quota.objects.create(instance=instance, scope=Scope.INSTANCE, cpu_millis=10_000)
 for index in range(5):

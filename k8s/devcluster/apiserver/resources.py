@@ -32,6 +32,7 @@ class Resource:
 
 
 _NET, _RBAC = "networking.k8s.io", "rbac.authorization.k8s.io"
+_GATEWAY = "gateway.networking.k8s.io"
 RESOURCES = (
     Resource("", "namespaces", "Namespace", namespaced=False, short=("ns",), status=True),
     Resource("", "nodes", "Node", namespaced=False, short=("no",), status=True),
@@ -51,6 +52,8 @@ RESOURCES = (
     Resource(_NET, "ingresses", "Ingress", short=("ing",), status=True, generation=True),
     Resource(_NET, "ingressclasses", "IngressClass", namespaced=False, generation=True),
     Resource(_NET, "networkpolicies", "NetworkPolicy", short=("netpol",), generation=True),
+    Resource(_GATEWAY, "gateways", "Gateway", short=("gtw",), status=True, generation=True),
+    Resource(_GATEWAY, "httproutes", "HTTPRoute", status=True, generation=True),
     Resource(_RBAC, "roles", "Role"),
     Resource(_RBAC, "rolebindings", "RoleBinding"),
     Resource(_RBAC, "clusterroles", "ClusterRole", namespaced=False),

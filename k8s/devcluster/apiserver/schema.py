@@ -6,6 +6,8 @@ from typing import Any
 
 from kubernetes_validate.utils import latest_version, schema_contents
 
+from k8s.schema import httproute_spec
+
 from . import quantity
 from .errors import ApiError, bad_request
 
@@ -43,7 +45,22 @@ def definitions() -> Object:
     found: Object = schema_contents(f"kubernetes-json-schema/v{version}-local-strict/_definitions.json", version)[
         "$defs"
     ]
-    return found
+    return {**found, **_gateway_definitions()}
+
+
+def _gateway_definitions() -> Object:
+    """Kinds of the Gateway API: not in Kubernetes' own schemas. Of a Gateway only its place is known."""
+    made: Object = {}
+    for kind, spec in (("Gateway", {"type": "object"}), ("HTTPRoute", httproute_spec())):
+        metadata = {"$ref": "#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+        plain = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "status": {"type": "object"}}
+        known = {"group": "gateway.networking.k8s.io", "kind": kind, "version": "v1"}
+        made[f"io.k8s.networking.gateway.v1.{kind}"] = {
+            "properties": {**plain, "metadata": metadata, "spec": spec},
+            "required": ["spec"],
+            "x-kubernetes-group-version-kind": [known],
+        }
+    return made
 
 
 _ANY = Type("any")
@@ -96,6 +113,9 @@ def _compile(node: Object) -> Type:
         )
     if kind == "object" and "additionalProperties" in node and isinstance(node["additionalProperties"], dict):
         return Type("map", items=_compile(node["additionalProperties"]), atomic=atomic)
+    if kind == "object" and "properties" in node:
+        inner = {key: _compile(one) for key, one in node["properties"].items()}
+        return Type("struct", "", inner, atomic=atomic, required=tuple(node.get("required") or ()))
     if kind in _PLAIN:
         return Type("scalar", "bytes" if node.get("format") == "byte" else kind)
     return _ANY

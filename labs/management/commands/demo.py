@@ -87,8 +87,9 @@ class Command(BaseCommand):
         )
 
     def instance(self, cluster: Cluster, *, slug: str, **fields: Any) -> Instance:
-        instance, created = Instance.objects.get_or_create(slug=slug, defaults={"cluster": cluster, **fields})
+        instance, created = Instance.objects.get_or_create(slug=slug, defaults=fields)
         if created:
+            instance.places.create(cluster=cluster)
             instance.services.set(ServiceTemplate.objects.filter(is_current=True))
             Quota.objects.create(
                 instance=instance, scope=Scope.INSTANCE, cpu_millis=32_000, memory_mib=64 * 1024, gpus=0, running=40

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labs', '0001_initial'),
+        ('labs', '0002_several_clusters'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,0 +1,222 @@
+"""A cluster looked at once, for the people who connect it: what answers and what is missing, in plain words."""
+
+import datetime
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from k8s import rights
+from k8s.client import Client
+from k8s.errors import Error, NotFound, Refused, Unavailable
+from k8s.exposure import controller_of, parent
+
+#: Seconds by which clocks may differ: times of starts and ends are compared across both.
+MOST_SKEW = 10
+#: Labels by which the makers' own tools name the model of a GPU.
+GPU_LABELS = ("nvidia.com/gpu.product", "amd.com/gpu.product-name", "cloud.google.com/gke-accelerator")
+GPU = "nvidia.com/gpu"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. `tone`: ok, wait (worth a look) or bad (labs will not run)."""
+
+    tone: str
+    title: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the cluster's row says of it."""
+
+    ingress_class: str = ""
+    controller: str = "other"
+    gateway: str = ""
+    cluster_issuer: str = ""
+    storage_classes: Sequence[str] = ()
+    gpu_models: Sequence[Mapping[str, Any]] = ()
+
+
+def examine(client: Client, expected: Expected, *, now: datetime.datetime) -> list[Finding]:
+    """Everything, the first thing first; when that fails, nothing else is asked."""
+    try:
+        greeting = client.greet()
+    except Error as problem:
+        return [Finding("bad", "It does not answer.", _why(problem))]
+    found = [Finding("ok", f"It answers: Kubernetes {greeting.version}."), *_clock(greeting.clock, now)]
+    parts: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("rights", lambda: _rights(client, with_gateway=bool(expected.gateway))),
+        ("Gateway", lambda: _gateway(client, expected.gateway)) if expected.gateway
+        else ("ingress class", lambda: _ingress_class(client, expected)),
+        ("issuer", lambda: _issuer(client, expected.cluster_issuer)),
+        ("storage classes", lambda: _storage(client, expected.storage_classes)),
+        ("machines", lambda: _machines(client, expected.gpu_models)),
+    ]  # fmt: skip
+    for title, part in parts:
+        try:
+            found += part()
+        except Refused:
+            found.append(
+                Finding("wait", f"Could not look at: {title}.", "The site has no right to (k8s/site/rbac-more.yaml).")
+            )
+        except Error as problem:
+            found.append(Finding("bad", f"Could not look at: {title}.", _why(problem)))
+    return found
+
+
+def _why(problem: Error) -> str:
+    if isinstance(problem, Unavailable) and problem.code == 401:
+        return "It does not know the account: the token or certificate is wrong, or its time is over."
+    return problem.message
+
+
+def _clock(theirs: datetime.datetime | None, now: datetime.datetime) -> Iterator[Finding]:
+    if theirs is None:
+        return
+    seconds = round((theirs - now).total_seconds())
+    if abs(seconds) > MOST_SKEW:
+        way = "ahead of" if seconds > 0 else "behind"
+        text = "Starts and ends are shown wrong by as much. Let both follow the same time server."
+        yield Finding("wait", f"Its clock is {abs(seconds)} s {way} the site's.", text)
+    else:
+        yield Finding("ok", "Its clock agrees with the site's.")
+
+
+def _rights(client: Client, *, with_gateway: bool) -> Iterator[Finding]:
+    """One question for each right: an account may have more roles than one."""
+    missing: dict[str, list[str]] = defaultdict(list)
+    for right in rights.needed(with_gateway):
+        if not client.may(right.verb, right.group, right.resource, right.subresource):
+            missing["/".join(part for part in (right.resource, right.subresource) if part)].append(right.verb)
+    if not missing:
+        yield Finding("ok", "The site has every right that it needs.")
+        return
+    lines = "; ".join(f"{resource}: {', '.join(verbs)}" for resource, verbs in missing.items())
+    text = f"Missing: {lines}. Apply k8s/site/rbac.yaml" + (" and rbac-more.yaml." if with_gateway else ".")
+    yield Finding("bad", "The site may not do all that it has to.", text)
+
+
+def _ingress_class(client: Client, expected: Expected) -> Iterator[Finding]:
+    classes = {item["metadata"]["name"]: item for item in client.list("IngressClass").items}
+    known = ", ".join(sorted(classes)) or "none"
+    if expected.ingress_class:
+        chosen = classes.get(expected.ingress_class)
+        if chosen is None:
+            yield Finding("bad", f"There is no ingress class “{expected.ingress_class}”.", f"There are: {known}.")
+            return
+    else:
+        mark = "ingressclass.kubernetes.io/is-default-class"
+        chosen = next(
+            (item for item in classes.values() if (item["metadata"].get("annotations") or {}).get(mark) == "true"), None
+        )
+        if chosen is None:
+            text = f"Name one, or mark one of the cluster's as its default. There are: {known}."
+            yield Finding("wait", "No ingress class is named, and the cluster has no default.", text)
+            return
+    name, controller = chosen["metadata"]["name"], controller_of(chosen)
+    if controller != expected.controller:
+        text = f"Its controller is {chosen['spec'].get('controller')}; here “{expected.controller}” is chosen."
+        yield Finding("wait", f"The ingress class “{name}” belongs to another controller.", text)
+    else:
+        yield Finding("ok", f"The ingress class “{name}” is there.")
+
+
+def _gateway(client: Client, gateway: str) -> Iterator[Finding]:
+    wanted = parent(gateway)
+    try:
+        found = client.get("Gateway", wanted["name"], wanted["namespace"])
+    except NotFound:
+        yield Finding(
+            "bad", f"There is no Gateway {gateway}.", "Or the cluster has no Gateway API (version 1.2 or newer)."
+        )
+        return
+    listeners = (found.get("spec") or {}).get("listeners") or []
+    if "sectionName" in wanted:
+        listeners = [one for one in listeners if one.get("name") == wanted["sectionName"]]
+    if not listeners:
+        yield Finding("bad", f"The Gateway {gateway} has no such listener.")
+        return
+    if all(
+        ((one.get("allowedRoutes") or {}).get("namespaces") or {}).get("from", "Same") == "Same" for one in listeners
+    ):
+        text = "Its listeners take routes of its own namespace only (allowedRoutes.namespaces)."
+        yield Finding("bad", f"The Gateway {gateway} takes no labs.", text)
+    elif _condition(found, "Programmed") is False:
+        yield Finding("bad", f"The Gateway {gateway} is not ready.", _message(found, "Programmed"))
+    else:
+        yield Finding("ok", f"The Gateway {gateway} is there.")
+
+
+def _issuer(client: Client, name: str) -> Iterator[Finding]:
+    if not name:
+        return
+    try:
+        found = client.get("ClusterIssuer", name)
+    except NotFound:
+        yield Finding("bad", f"There is no ClusterIssuer “{name}”.", "Or cert-manager is not installed.")
+        return
+    if _condition(found, "Ready") is True:
+        yield Finding("ok", f"The ClusterIssuer “{name}” is ready.")
+    else:
+        yield Finding("bad", f"The ClusterIssuer “{name}” is not ready.", _message(found, "Ready"))
+
+
+def _condition(found: Mapping[str, Any], kind: str) -> bool | None:
+    for one in (found.get("status") or {}).get("conditions") or []:
+        if one.get("type") == kind:
+            return bool(one.get("status") == "True")
+    return None
+
+
+def _message(found: Mapping[str, Any], kind: str) -> str:
+    conditions = (found.get("status") or {}).get("conditions") or []
+    return next((str(one.get("message", "")) for one in conditions if one.get("type") == kind), "")
+
+
+def _storage(client: Client, wanted: Sequence[str]) -> Iterator[Finding]:
+    names = {item["metadata"]["name"] for item in client.list("StorageClass").items}
+    if missing := [name for name in wanted if name not in names]:
+        text = f"There are: {', '.join(sorted(names)) or 'none'}."
+        yield Finding("bad", f"There is no storage class “{'”, “'.join(missing)}”.", text)
+    elif wanted:
+        yield Finding("ok", f"The storage classes are there: {', '.join(wanted)}.")
+    else:
+        yield Finding("ok", f"No storage class is offered. There are: {', '.join(sorted(names)) or 'none'}.")
+
+
+def _machines(client: Client, models: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    nodes = client.list("Node").items
+    yield Finding("ok" if nodes else "bad", f"It has {_count(len(nodes), 'machine')}.")
+    unknown = [node for node in nodes if _gpus(node)]
+    for model in models:
+        wanted, title = (model.get("node_labels") or {}).items(), model.get("title") or model["name"]
+        having = [node for node in nodes if _gpus(node) and wanted <= (node["metadata"].get("labels") or {}).items()]
+        unknown = [node for node in unknown if node not in having]
+        number = sum(map(_gpus, having))
+        said = int(model.get("count", 0))
+        text = "" if number == said else f"Here {said} are offered."
+        title = f"{_count(number, 'GPU')} of {title} on {_count(len(having), 'machine')}."
+        yield Finding("ok" if number == said else "wait", title, text)
+    if unknown:
+        yield Finding("wait", "There are GPUs that no model here names.", f"{_products(unknown)}.")
+
+
+def _products(nodes: Sequence[Mapping[str, Any]]) -> str:
+    """The labels by which a model would name these, with their number of GPUs."""
+    counted: Counter[str] = Counter()
+    for node in nodes:
+        labels = node["metadata"].get("labels") or {}
+        label = next((key for key in GPU_LABELS if key in labels), "")
+        counted[f"{label}={labels[label]}" if label else node["metadata"]["name"]] += _gpus(node)
+    return "; ".join(f"{name}: {_count(number, 'GPU')}" for name, number in sorted(counted.items()))
+
+
+def _gpus(node: Mapping[str, Any]) -> int:
+    text = str(((node.get("status") or {}).get("allocatable") or {}).get(GPU, "0"))
+    return int(text) if text.isdigit() else 0
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

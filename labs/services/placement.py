@@ -1,0 +1,194 @@
+"""On which of its clusters a launch of an instance goes: the first that takes launches, answers, and has room.
+
+Decided from rows alone: the machines as the sweep last saw them, less what others ask for there, less what our rows take.
+The instance's row is locked meanwhile, so an instance's own limits on a cluster are exact. Two instances may both take the
+last of a cluster: the second then waits there for a machine, as it would on any cluster.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Count, Q, Sum
+
+from k8s import capacity
+from labs.errors import Refusal
+from labs.models import Cluster, Instance, InstanceCluster, Workload
+
+from .admission import UNITS, Ask, number
+
+GPU = "nvidia.com/gpu"
+#: What is asked for, by the names of `k8s.capacity`.
+_RESOURCES = {"cpu_millis": "cpu", "memory_mib": "memory", "gpus": GPU, "running": "pods"}
+_WORDS = {"cpu_millis": "CPUs", "memory_mib": "GiB of memory", "gpus": "GPUs", "running": "services"}
+
+
+@dataclass(frozen=True)
+class Short:
+    """What a cluster has too little of."""
+
+    key: str
+    used: int
+    limit: int
+    #: It does not fit even when nothing of ours runs.
+    never: bool
+
+
+def places(instance: Instance) -> list[InstanceCluster]:
+    """The instance's clusters, in its order. One query."""
+    return list(InstanceCluster.objects.filter(instance=instance).select_related("cluster"))
+
+
+def clusters_of(instance: Instance) -> list[Cluster]:
+    """The same without their limits. One query."""
+    return [place.cluster for place in places(instance)]
+
+
+def gpu_counts(clusters: Iterable[Cluster]) -> dict[str, int]:
+    """The models of GPU that can be asked for, and how many of each the best of the clusters has."""
+    counts: dict[str, int] = {}
+    for cluster in clusters:
+        for model in cluster.gpu_models:
+            counts[model["name"]] = max(counts.get(model["name"], 0), int(model.get("count", 0)))
+    return counts
+
+
+def place(
+    instance: Instance,
+    ask: Ask,
+    *,
+    now: datetime.datetime,
+    gpu_model: str = "",
+    without: Collection[int] = (),
+    for_later: bool = False,
+) -> Cluster:
+    """Where it goes. Two queries. Raises Refusal: cluster-closed, cluster-silent, no-room, or too-large for all of them.
+
+    `without`: keys of clusters that will not do. `for_later`: it will wait; a cluster that could take it when others have ended will do.
+    """
+    found = list(
+        InstanceCluster.objects.filter(instance=instance).select_related("cluster__snapshot").order_by("rank", "pk")
+    )
+    open_ones = [item for item in found if item.cluster.is_open]
+    if not open_ones:
+        raise Refusal(_closed(found), code="cluster-closed")
+    answering = open_ones if for_later else [item for item in open_ones if not item.cluster.is_silent(now)]
+    if not answering:
+        raise Refusal(_silent(open_ones), code="cluster-silent")
+    used = _used(answering, instance, gpu_model)
+    shortages: list[Short] = []
+    for item in answering:
+        if item.cluster_id in without:
+            continue
+        short = _short(item, ask, gpu_model, used.get(item.cluster_id, {}))
+        if short is None or (for_later and not short.never):
+            return item.cluster
+        shortages.append(short)
+    raise _refusal(shortages, ask)
+
+
+def _used(found: Sequence[InstanceCluster], instance: Instance, gpu_model: str) -> Mapping[int, dict[str, int]]:
+    """What rows take on each cluster: all of them, those of the instance ("own_..."), and GPUs of the one model."""
+    own = Q(instance=instance)
+    sums: dict[str, Any] = {
+        "gpus_of_model": Sum("gpus", filter=Q(gpu_model=gpu_model)),
+        "own_running": Count("pk", filter=own),
+        "running": Count("pk"),
+    }
+    for key in ("cpu_millis", "memory_mib", "gpus"):
+        sums |= {f"sum_{key}": Sum(key), f"plain_{key}": Sum(key, filter=Q(gpus=0)), f"own_{key}": Sum(key, filter=own)}
+    rows = Workload.objects.counted().filter(cluster__in=[item.cluster_id for item in found]).order_by()
+    return {
+        row.pop("cluster"): {key: value or 0 for key, value in row.items()}
+        for row in rows.values("cluster").annotate(**sums)
+    }
+
+
+def _short(item: InstanceCluster, ask: Ask, gpu_model: str, used: Mapping[str, int]) -> Short | None:
+    """What keeps it from this cluster; None: it has room."""
+    for key in _RESOURCES:
+        limit, asked = getattr(item, key), getattr(ask, key)
+        if limit is not None and asked and used.get(f"own_{key}", 0) + asked > limit:
+            return Short(key, used.get(f"own_{key}", 0), limit, never=asked > limit)
+    model = item.cluster.gpu_model(gpu_model) if ask.gpus else None
+    if ask.gpus and model is None:
+        return Short("gpus", 0, 0, never=True)
+    snapshot = getattr(item.cluster, "snapshot", None)
+    if item.cluster.grows or snapshot is None:
+        # Its machines are not known, or not the last word: what its row says of GPUs is all there is.
+        count = int((model or {}).get("count", 0))
+        taken = used.get("gpus_of_model", 0)
+        return Short("gpus", taken, count, never=ask.gpus > count) if ask.gpus and taken + ask.gpus > count else None
+    return _short_of_machines(snapshot.machines, ask, model, used)
+
+
+def _short_of_machines(
+    machines: list[dict[str, Any]], ask: Ask, model: Mapping[str, Any] | None, used: Mapping[str, int]
+) -> Short | None:
+    """Whether one machine could hold it, and all of them together this beside what our rows take."""
+    pod: dict[str, Any] = {"spec": {}}
+    if model:
+        # As the built-in service has it.
+        pod["spec"] = {
+            "nodeSelector": model.get("node_labels", {}),
+            "tolerations": [{"key": GPU, "operator": "Exists"}],
+        }
+    suited = capacity.suitable(machines, pod)
+    kept_for_gpus = len(capacity.suitable(machines, {"spec": {}})) < len(machines)
+    # A lab with a GPU has the CPU of a machine with GPUs; only GPUs are counted for it.
+    counted = ("gpus",) if model else ("cpu_millis", "memory_mib", "running")
+    for key in counted:
+        asked, resource = getattr(ask, key), _RESOURCES[key]
+        ours = used.get("gpus_of_model" if model else _sum_of(key, kept_for_gpus), 0)
+        there = [_without_ours(machine, resource) for machine in suited]
+        if ours + asked > sum(there):
+            return Short(key, ours, sum(there), never=asked > sum(there))
+    for key, resource in _RESOURCES.items():
+        most = max((_without_ours(machine, resource) for machine in suited), default=0)
+        if getattr(ask, key) > most:
+            return Short(key, 0, most, never=True)
+    return None
+
+
+def _sum_of(key: str, kept_for_gpus: bool) -> str:
+    return key if key == "running" else f"plain_{key}" if kept_for_gpus else f"sum_{key}"
+
+
+def _without_ours(machine: Mapping[str, Any], resource: str) -> int:
+    """What a machine has for us: all but what others ask for."""
+    requested = machine.get("requested", {}).get(resource, 0) - machine.get("ours", {}).get(resource, 0)
+    return max(0, int(machine.get("allocatable", {}).get(resource, 0)) - max(0, requested))
+
+
+def _closed(found: Sequence[InstanceCluster]) -> str:
+    if not found:
+        return "Nothing can be launched here yet: no cluster has been given to it."
+    which = "the cluster is" if len(found) == 1 else "its clusters are"
+    return f"Nothing can be launched at the moment: {which} closed for maintenance."
+
+
+def _silent(found: Sequence[InstanceCluster]) -> str:
+    which = "the cluster does not answer" if len(found) == 1 else "none of its clusters answers"
+    return f"Nothing can be launched at the moment: {which}. Please try again in a few minutes."
+
+
+def _refusal(shortages: Sequence[Short], ask: Ask) -> Refusal:
+    if not shortages:
+        return Refusal("This name is taken where there is room. Please choose another.", code="name")
+    if all(short.never for short in shortages):
+        best = max(shortages, key=lambda short: short.limit)
+        most = _amount(best.key, best.limit)
+        text = f"No machine is that large: you asked for {_amount(best.key, getattr(ask, best.key))} {_WORDS[best.key]}"
+        return Refusal(f"{text}, and at most {most} can be had here.", code="too-large")
+    best = next(short for short in shortages if not short.never)
+    text = f"The machines have no room for this at the moment: {_amount(best.key, best.used)} of their "
+    text += f"{_amount(best.key, best.limit)} {_WORDS[best.key]} are taken; you asked for "
+    return Refusal(f"{text}{_amount(best.key, getattr(ask, best.key))}.", code="no-room")
+
+
+def _amount(key: str, value: int) -> str:
+    return number(Decimal(value) / UNITS[key][0])
