@@ -397,7 +397,9 @@ def _line(known: Facts) -> str:
     error = known.error
     if error is None:
         return ""
-    return f"{error.code} {error.reason}: {error.message}" if error.code else error.message
+    # After the first line of a refused change comes the difference, with the values of all that is changed.
+    message = error.message.partition("\n")[0]
+    return f"{error.code} {error.reason}: {message}" if error.code else message
 
 
 RULES = (

@@ -17,22 +17,28 @@ from tests.k8s.recording.stage import Object, Recording, Stage, is_conflict, pla
 from tests.support import webhook
 from tests.support.cluster import wait_for
 
-_OPEN, _FULL, _BARE, _HOOKED, _ENDING = "golden-open", "golden-quota", "golden-bare", "golden-hooked", "golden-ending"
+OPEN, _FULL, _BARE, _HOOKED, _ENDING = "golden-open", "golden-quota", "golden-bare", "golden-hooked", "golden-ending"
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 _FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
 
 
 def record(stage: Stage) -> Iterator[Recording]:
     """All of them, one after the other."""
-    stage.namespace(_OPEN)
-    yield from _quotas(stage)
-    yield from _limit_ranges(stage)
+    stage.namespace(OPEN)
+    yield from limits(stage)
+    yield "limits-uncounted", "quota_uncounted", _uncounted(stage)
     yield from _policies(stage)
     yield from _webhooks(stage)
     yield from _names(stage)
     yield from _namespaces(stage)
     yield from _callers(stage)
     yield from _silence(stage)
+
+
+def limits(stage: Stage) -> Iterator[Recording]:
+    """Of the namespace, and of one container."""
+    yield from _quotas(stage)
+    yield from _limit_ranges(stage)
 
 
 def _quotas(stage: Stage) -> Iterator[Recording]:
@@ -59,7 +65,6 @@ def _quotas(stage: Stage) -> Iterator[Recording]:
     silent["spec"]["serviceAccountName"] = "default"
     silent["spec"]["containers"][0]["resources"] = {}
     yield "limits-unstated", "quota_unstated", stage.refused_pod(_BARE, silent)
-    yield "limits-uncounted", "quota_uncounted", _uncounted(stage)
 
 
 def _uncounted(stage: Stage) -> Object:
@@ -102,18 +107,18 @@ def _limit_ranges(stage: Stage) -> Iterator[Recording]:
     def limited(**rule: Any) -> None:
         spec = {"limits": [{"type": "Container", **rule}]}
         stage.client.apply(
-            {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "golden", "namespace": _OPEN}, "spec": spec}
+            {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "golden", "namespace": OPEN}, "spec": spec}
         )
 
     limited(max={"cpu": "8", "memory": "4Gi"})
     big = {"memory_mib": 8192, "cpu_limit_millis": 1000}
-    yield "too-large", "limit_range", _soon(stage, _OPEN, pod("p", **big), "maximum memory")
-    yield "too-large", "limit_range_cpu", stage.refused_pod(_OPEN, pod("p", cpu_limit_millis=16000))
+    yield "too-large", "limit_range", _soon(stage, OPEN, pod("p", **big), "maximum memory")
+    yield "too-large", "limit_range_cpu", stage.refused_pod(OPEN, pod("p", cpu_limit_millis=16000))
     limited(min={"memory": "2Gi"})
-    yield "too-small", "limit_range_min", _soon(stage, _OPEN, pod("p"), "minimum memory")
+    yield "too-small", "limit_range_min", _soon(stage, OPEN, pod("p"), "minimum memory")
     limited(maxLimitRequestRatio={"cpu": "1"})
-    yield "ratio", "limit_range_ratio", _soon(stage, _OPEN, pod("p"), "ratio")
-    stage.client.delete("LimitRange", "golden", _OPEN)
+    yield "ratio", "limit_range_ratio", _soon(stage, OPEN, pod("p"), "ratio")
+    stage.client.delete("LimitRange", "golden", OPEN)
     wait_for("no limit range", lambda: _is_accepted(stage, pod("p")))
 
 
@@ -136,23 +141,23 @@ def _soon(stage: Stage, namespace: str, made: Object, words: str) -> Object:
 
 def _is_accepted(stage: Stage, made: Object) -> bool:
     try:
-        stage.client.apply(placed(made, _OPEN))
+        stage.client.apply(placed(made, OPEN))
     except Refused:
         return False
-    return stage.client.delete("Pod", made["metadata"]["name"], _OPEN, grace_seconds=0)
+    return stage.client.delete("Pod", made["metadata"]["name"], OPEN, grace_seconds=0)
 
 
 def _policies(stage: Stage) -> Iterator[Recording]:
     privileged = pod("p")
     privileged["spec"]["containers"][0]["securityContext"] = {"privileged": True}
-    yield "pod-security", "pod_security", stage.refused_pod(_OPEN, privileged)
+    yield "pod-security", "pod_security", stage.refused_pod(OPEN, privileged)
     for case, key in (("priority_class", "priorityClassName"), ("runtime_class", "runtimeClassName")):
         odd = pod("p")
         odd["spec"][key] = "no-such"
-        yield "names-missing", case, stage.refused_pod(_OPEN, odd)
+        yield "names-missing", case, stage.refused_pod(OPEN, odd)
     odd = pod("p")
     odd["spec"]["priority"] = 5
-    yield "unknown", "refused_for_an_unknown_reason", stage.refused_pod(_OPEN, odd)
+    yield "unknown", "refused_for_an_unknown_reason", stage.refused_pod(OPEN, odd)
     rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]
     policy = {
         "matchConstraints": {"resourceRules": rules},
@@ -167,7 +172,7 @@ def _policies(stage: Stage) -> Iterator[Recording]:
     binding = {"policyName": "golden", "validationActions": ["Deny"]}
     url = f"{_ADMISSION}/validatingadmissionpolicybindings"
     stage.create({**base, "kind": "ValidatingAdmissionPolicyBinding", "spec": binding}, url)
-    yield "admission-policy", "admission_policy", _soon(stage, _OPEN, pod("golden-policy"), "ValidatingAdmissionPolicy")
+    yield "admission-policy", "admission_policy", _soon(stage, OPEN, pod("golden-policy"), "ValidatingAdmissionPolicy")
     stage.remove(f"{url}/golden")
     stage.remove(f"{_ADMISSION}/validatingadmissionpolicies/golden")
 
@@ -239,39 +244,39 @@ def _closed_port() -> int:
 
 
 def _names(stage: Stage) -> Iterator[Recording]:
-    first = placed(pod("taken"), _OPEN)
+    first = placed(pod("taken"), OPEN)
     stage.create(first)
     yield "name-taken", "already_exists", stage.refused(lambda: stage.create(first))
     changed = pod("taken", memory_mib=2048)
     changed["spec"]["containers"][0]["env"] = [{"name": "A", "value": "b"}]
-    yield "in-the-way", "immutable", stage.refused_pod(_OPEN, changed)
+    yield "in-the-way", "immutable", stage.refused_pod(OPEN, changed)
     config: Object = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": "c", "namespace": _OPEN},
+        "metadata": {"name": "c", "namespace": OPEN},
         "data": {"a": "1"},
     }
     stage.client.apply(config, manager="another")
     other = {**config, "data": {"a": "2"}}
     yield "changed-meanwhile", "apply_conflict", stage.refused(lambda: stage.client.apply(other, force=False))
     stale = {**config, "metadata": {**config["metadata"], "resourceVersion": "1"}}
-    url = path("ConfigMap", _OPEN, "c")
+    url = path("ConfigMap", OPEN, "c")
     header = {"Content-Type": "application/json"}
     put = lambda: stage.client._json("update", "PUT", url, body=stale, headers=header)  # noqa: E731
     assert is_conflict(put)
     yield "changed-meanwhile", "stale_version", stage.refused(put)
     malformed = pod("p")
     malformed["spec"]["containers"][0]["image"] = ""
-    yield "malformed", "validation", stage.refused_pod(_OPEN, malformed)
+    yield "malformed", "validation", stage.refused_pod(OPEN, malformed)
     untyped = pod("p")
     untyped["spec"]["containers"] = "none"
-    yield "malformed", "untyped", stage.refused_pod(_OPEN, untyped)
+    yield "malformed", "untyped", stage.refused_pod(OPEN, untyped)
     unknown = pod("p")
     unknown["spec"]["colour"] = "red"
-    yield "malformed", "unknown_field", stage.refused_pod(_OPEN, unknown)
+    yield "malformed", "unknown_field", stage.refused_pod(OPEN, unknown)
     account = pod("p")
     account["spec"]["serviceAccountName"] = "nobody"
-    yield "account-missing", "account_missing", stage.refused_pod(_OPEN, account)
+    yield "account-missing", "account_missing", stage.refused_pod(OPEN, account)
 
 
 def _namespaces(stage: Stage) -> Iterator[Recording]:
@@ -288,7 +293,7 @@ def _namespaces(stage: Stage) -> Iterator[Recording]:
     route = {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
-        "metadata": {"name": "r", "namespace": _OPEN},
+        "metadata": {"name": "r", "namespace": OPEN},
     }
     yield "kind-missing", "kind_missing", stage.refused(lambda: stage.create(route, url))
     url = "/apis/networking.k8s.io/v1/namespaces/golden-open/gateways"
@@ -296,13 +301,13 @@ def _namespaces(stage: Stage) -> Iterator[Recording]:
 
 
 def _callers(stage: Stage) -> Iterator[Recording]:
-    yield "site-unknown", "unauthorized", stage.refused(lambda: _caller(stage, "nonsense").list("Pod", _OPEN))
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "site", "namespace": _OPEN}}
+    yield "site-unknown", "unauthorized", stage.refused(lambda: _caller(stage, "nonsense").list("Pod", OPEN))
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "site", "namespace": OPEN}}
     stage.create(account)
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
-    token = stage.create(body, f"{path('ServiceAccount', _OPEN, 'site')}/token")["status"]["token"]
+    token = stage.create(body, f"{path('ServiceAccount', OPEN, 'site')}/token")["status"]["token"]
     site = _caller(stage, token)
-    yield "site-forbidden", "forbidden", stage.refused(lambda: site.apply(placed(pod("p"), _OPEN)))
+    yield "site-forbidden", "forbidden", stage.refused(lambda: site.apply(placed(pod("p"), OPEN)))
     yield "too-busy", "too_many_requests", _crowded(stage, site)
 
 
@@ -330,7 +335,7 @@ def _crowded(stage: Stage, site: Client) -> Object:
     meta = {"name": "golden"}
     levels, flows = f"{_FLOW}/prioritylevelconfigurations", f"{_FLOW}/flowschemas"
     stage.create({"apiVersion": api, "kind": "PriorityLevelConfiguration", "metadata": meta, "spec": level}, levels)
-    subject = {"kind": "ServiceAccount", "serviceAccount": {"namespace": _OPEN, "name": "site"}}
+    subject = {"kind": "ServiceAccount", "serviceAccount": {"namespace": OPEN, "name": "site"}}
     resources = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": True}]
     flow = {
         "priorityLevelConfiguration": meta, "matchingPrecedence": 2,
@@ -341,7 +346,7 @@ def _crowded(stage: Stage, site: Client) -> Object:
     def crowded() -> Object | None:
         # One call is let through whenever none is under way: more than one at once are needed.
         with ThreadPoolExecutor(16) as threads:
-            calls = [threads.submit(stage.refused, lambda: site.list("Pod", _OPEN)) for _ in range(64)]
+            calls = [threads.submit(stage.refused, lambda: site.list("Pod", OPEN)) for _ in range(64)]
         answers = [call.result() for call in calls]
         return next((said for said in answers if said["error"]["code"] == 429), None)
 
