@@ -9,8 +9,12 @@ _PASSING = re.compile(r"status unknown for quota|error looking up service accoun
 _QUOTA = re.compile(r"exceeded quota|failed quota", re.I)
 #: Server-side apply answers 500 to a body that does not fit its schema.
 _MALFORMED = re.compile(r"failed to create typed patch object|failed to convert new object|cannot unmarshal", re.I)
+#: It is the webhook that is out of order, whatever is said of its answer.
+_WEBHOOK_AWAY = re.compile(r"failed calling webhook")
 _POLICY = re.compile(r"admission webhook|ValidatingAdmissionPolicy")
-_RBAC = re.compile(r'User "[^"]*" cannot |is being terminated|is not allowed to ', re.I)
+_RBAC = re.compile(r'User "[^"]*" cannot |is not allowed to ', re.I)
+#: The namespace is on its way out; it can be made again when it is gone.
+_TERMINATING = re.compile(r"because it is being terminated|namespace \S+ is being terminated", re.I)
 
 
 class Error(Exception):
@@ -58,6 +62,10 @@ class Unavailable(Error):
         self.retry_after = retry_after
 
 
+class NamespaceTerminating(Unavailable):
+    """Nothing can be made in the namespace, which is being removed. It passes, but not within the tries of one call."""
+
+
 def from_status(code: int, content: bytes, retry_after: str, *, about: str = "") -> Error:
     """The error for an HTTP status and the Status object that came with it.
 
@@ -65,9 +73,12 @@ def from_status(code: int, content: bytes, retry_after: str, *, about: str = "")
     reduced to the names of the fields, since the server quotes values.
     """
     status = _parse(content)
-    message, reason = str(status.get("message") or f"HTTP {code}"), str(status.get("reason") or "")
+    message = str(status.get("message") or _plain(content) or f"HTTP {code}")
+    reason = str(status.get("reason") or "")
     details = status.get("details") or {}
-    malformed = code in (400, 422) or (code == 500 and _MALFORMED.search(message) is not None)
+    malformed = code in (400, 422) or (
+        code == 500 and _MALFORMED.search(message) is not None and not _WEBHOOK_AWAY.search(message)
+    )
     if about == "Secret" and (malformed or code >= 500):
         fields = sorted({str(cause.get("field")) for cause in details.get("causes") or [] if cause.get("field")})
         message = f"The cluster did not take the Secret{': ' + ', '.join(fields) if fields else ''} (HTTP {code})."
@@ -81,6 +92,8 @@ def from_status(code: int, content: bytes, retry_after: str, *, about: str = "")
         return NotFound(message, code=code, reason=reason)
     if code == 410:
         return Gone(message, code=code, reason=reason)
+    if code in (403, 409) and _TERMINATING.search(message):
+        return NamespaceTerminating(message, code=code, reason=reason, passing=False)
     if code in (403, 409) and (_PASSING.search(message) or (code == 409 and details.get("kind") == "resourcequotas")):
         return Unavailable(message, code=code, reason=reason)
     if code == 409:
@@ -105,3 +118,9 @@ def _parse(content: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return status if isinstance(status, dict) else {}
+
+
+def _plain(content: bytes) -> str:
+    """The first line of an answer that is no Status, such as "404 page not found"; nothing of a page in HTML."""
+    line = content[:200].decode(errors="replace").strip().partition("\n")[0]
+    return "" if line[:1] in ("{", "<") else line

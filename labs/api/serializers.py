@@ -28,6 +28,7 @@ class LabSerializer(serializers.ModelSerializer[Lab]):
     service = serializers.SlugRelatedField[ServiceTemplate](slug_field="slug", read_only=True, source="template")
     owner = serializers.CharField(source="owner.email", read_only=True)
     address = serializers.SerializerMethodField()
+    diagnosis = serializers.SerializerMethodField(help_text="What is wrong, in plain words; null when nothing is.")
 
     class Meta:
         model = Lab
@@ -37,6 +38,11 @@ class LabSerializer(serializers.ModelSerializer[Lab]):
             "ended_at", "diagnosis", "steps",
         )  # fmt: skip
         read_only_fields = fields
+
+    def get_diagnosis(self, lab: Lab) -> dict[str, Any] | None:
+        """Without the cluster's own line, which is for the staff, in the console."""
+        found = lab.diagnosis
+        return {key: value for key, value in found.items() if key != "technical"} if found else None
 
     def get_address(self, lab: Lab) -> str | None:
         return lab.address if lab.is_ready else None

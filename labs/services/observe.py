@@ -81,7 +81,9 @@ def _look(lab: Lab, news: Told, now: datetime.datetime) -> dict[str, Any]:
     pod = news.pod
     if pod is None or pod["metadata"].get("deletionTimestamp"):
         return fields
-    found = diagnosis.diagnose(pod, lines, now=now, was_ready=lab.started_at is not None)
+    found = diagnosis.diagnose(
+        pod, lines, now=now, was_ready=lab.started_at is not None, machines=_machines(lab) if is_waiting(pod) else None
+    )
     if found and found.cause in ORDERLY_ENDS:
         end(lab, ORDERLY_ENDS[found.cause], now=now, reason=found.title, **fields)
         return {}
@@ -112,6 +114,18 @@ def _fold(
         same = [old for old in lines if (old["reason"], old["message"]) != (line["reason"], line["message"])]
         lines = sorted([*same, line], key=lambda item: item["at"])[-KEPT_EVENTS:]
     return lines
+
+
+def _machines(lab: Lab) -> list[dict[str, Any]] | None:
+    """How much is free on its cluster, as the sweep last saw it; None where that is not known."""
+    snapshot = getattr(lab.cluster, "snapshot", None)
+    return snapshot.machines if snapshot else None
+
+
+def is_waiting(pod: dict[str, Any]) -> bool:
+    """Whether the scheduler says that it has no machine for it."""
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(item["type"] == "PodScheduled" and item["status"] == "False" for item in conditions)
 
 
 def is_ready(pod: dict[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from k8s import diagnosis, manifests
 from k8s.client import Client
-from k8s.errors import Error, NotFound, Refused, Unavailable
+from k8s.errors import Error, NotFound, Unavailable
 from k8s.policy import PolicyError
 from labs.models import Lab, State, Workload
 from labs.models.reconciled import changed
@@ -169,7 +169,7 @@ def _run(jobs: Sequence[Job]) -> list[tuple[Sequence[Lab], Sent]]:
         rows, work = job
         cluster = rows[0].cluster_id
         sent = Sent(error=silent[cluster]) if cluster in silent else work()
-        if isinstance(sent.error, Unavailable):
+        if isinstance(sent.error, Unavailable) and diagnosis.explain(sent.error).cause in OF_THE_CLUSTER:
             silent[cluster] = sent.error
         return rows, sent
 
@@ -182,14 +182,7 @@ def _run(jobs: Sequence[Job]) -> list[tuple[Sequence[Lab], Sent]]:
 def _note(claim: Claim, row: Lab, sent: Sent, provisioned: set[tuple[int, int]]) -> Exception | None:
     """Write what has been done, and let go of the row if that was all. Returns why it is to be tried again later, if so."""
     error = sent.error
-    if isinstance(error, Refused) and error.kind == "forbidden":
-        # No fault of the workload: somebody gives the site the right, or an API server that has just started has not read the
-        # roles yet and refuses everybody.
-        error = Unavailable(error.message, code=error.code, reason=error.reason, passing=False)
-    elif isinstance(error, Refused):
-        _refused(row, error)
-        error = None
-    elif isinstance(error, NotFound) and (row.instance_id, row.cluster_id) not in provisioned:
+    if isinstance(error, NotFound) and (row.instance_id, row.cluster_id) not in provisioned:
         # Its namespace is not there (any more): made again, and the row is not let go of.
         provisioned.add((row.instance_id, row.cluster_id))
         try:
@@ -198,35 +191,29 @@ def _note(claim: Claim, row: Lab, sent: Sent, provisioned: set[tuple[int, int]])
             error = problem
         else:
             return None
+    found = diagnosis.explain(error) if isinstance(error, Error) else None
+    if found and found.fatal:
+        # The cluster says no: that does not get better by waiting.
+        log.warning("workload %s refused: %s", row.pk, error)
+        fail(row, dataclasses.asdict(found), now=timezone.now())
+        error = None
     if sent.gone:
         finish([row])
     if error is None:
         claim.settle(row, **sent.written)
         return None
     # Told on its page until the cluster says something of it again.
-    told = {"diagnosis": CLUSTER_SILENT} if isinstance(error, Unavailable) and row.state in STARTING_STATES else {}
+    told = {"diagnosis": dataclasses.asdict(found)} if found and row.state in STARTING_STATES else {}
     claim.drop(row.pk, str(error) or type(error).__name__, **told, **sent.written)
     return error
 
 
-def _refused(lab: Lab, error: Refused) -> None:
-    """The cluster says no: that does not get better by waiting."""
-    log.warning("workload %s refused: %s", lab.pk, error)
-    found = diagnosis.diagnose(None, [], refusal=error, now=timezone.now())
-    fail(lab, dataclasses.asdict(found) if found else TEMPLATE_AT_FAULT, now=timezone.now())
-
-
 STARTING_STATES = (State.REQUESTED, State.STARTING)
-CLUSTER_SILENT = {
-    "cause": "cluster-silent",
-    "title": "The machines do not answer at the moment.",
-    "text": "The lab has been accepted, and keeps its place. It is tried again every minute.",
-    "next_step": "Nothing: it goes on by itself.",
-    "fatal": False,
-}
+#: Causes that are the same for whatever is sent to the cluster.
+OF_THE_CLUSTER = ("cluster-silent", "site-unknown", "too-busy")
 TEMPLATE_AT_FAULT = {
     "cause": "template",
-    "title": "This service is set up wrongly.",
+    "title": "The service is set up wrongly",
     "text": "What it wanted to start is not allowed here. It is not your fault, and trying again will not help.",
     "next_step": "Please tell the people who run the site.",
     "fatal": True,

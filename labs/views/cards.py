@@ -12,6 +12,8 @@ from django.db.models import Q
 from django.urls import reverse
 
 from accounts.models import User
+from accounts.services import authority
+from k8s.diagnosis.story import story
 from labs.models import EndReason, Lab, State
 from labs.services.overview import with_place_in_queue
 
@@ -107,6 +109,16 @@ class Card:
             since = step.get("at") or since
             made.append({**step, "since": datetime.datetime.fromisoformat(since) if step["state"] == "now" else None})
         return made
+
+    @cached_property
+    def shows_technical(self) -> bool:
+        """Whether the viewer helps to run the instance: they see the cluster's own lines too. One query."""
+        return authority.can_see_console(self.viewer, self.lab.instance)
+
+    @property
+    def story(self) -> list[dict[str, Any]]:
+        """What the cluster said, in plain words."""
+        return story(self.lab.cluster_events)
 
     @property
     def needs_memory(self) -> bool:

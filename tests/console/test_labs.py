@@ -63,6 +63,7 @@ def test_the_page_tells_why_it_does_not_start(world: World) -> None:
             "text": "It is not there.",
             "next_step": "Choose another.",
             "fatal": True,
+            "technical": "ErrImagePull: rpc error",
         },
         steps=[{"title": "Place found", "state": "done", "at": "2024-05-01T10:00:00Z", "note": ""}],
         cluster_events=[{"at": "2024-05-01T10:00:01Z", "type": "Warning", "reason": "Failed", "message": "<b>not found</b>"}],
@@ -72,6 +73,7 @@ def test_the_page_tells_why_it_does_not_start(world: World) -> None:
     for part in (
         "The image cannot be fetched",
         "Choose another.",
+        "ErrImagePull: rpc error",
         "Place found",
         "10:00:00",
         "somebody@example.org launched",

@@ -14,8 +14,9 @@ import pytest
 
 from k8s import client as module
 from k8s.client import Client, Conflict, Error, Gone, NotFound, Refused, Unavailable
+from k8s.errors import NamespaceTerminating, from_status
 from k8s.kinds import path
-from tests.k8s.examples import golden
+from tests.k8s.examples import GOLDEN
 from tests.k8s.scripted import Answer, Request, serving, status
 
 SECRET = {
@@ -142,7 +143,7 @@ def test_page_that_is_not_json_is_unavailable() -> None:
         (status(403, "Forbidden", 'pods "p" is forbidden: error looking up service account n/lab'), Unavailable, None),
         (status(410, "Expired", "too old resource version"), Gone, None),
         (status(403, "Forbidden", 'pods is forbidden: User "u" cannot create resource "pods"'), Refused, "forbidden"),
-        (status(403, "Forbidden", "unable to create: namespace n is being terminated"), Refused, "forbidden"),
+        (status(403, "Forbidden", "unable to create in namespace n because it is being terminated"), NamespaceTerminating, None),
         (status(400, "BadRequest", 'admission webhook "w" denied the request: no'), Refused, "policy"),
         (status(422, "Invalid", "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"), Refused, "policy"),
         (status(400, "BadRequest", "the body is malformed"), Refused, "validation"),
@@ -158,15 +159,34 @@ def test_answers_are_sorted_by_what_they_mean(answer: Answer, error: type[Error]
     assert caught.value.code == answer.code
 
 
-@pytest.mark.parametrize("name", list(golden("refusals")))
-def test_refusal_of_a_real_server_keeps_its_kind_and_words(name: str) -> None:
-    real = golden("refusals")[name]
+ANSWERS = {
+    name: case["error"]
+    for file in (GOLDEN / "causes").glob("*.json")
+    for name, case in json.loads(file.read_text()).items()
+    if "error" in case and case["error"]["code"]
+}
+
+
+@pytest.mark.parametrize("name", sorted(ANSWERS))
+def test_answer_of_a_real_server_keeps_its_meaning_and_words(name: str) -> None:
+    real = ANSWERS[name]
     with (
         serving(lambda request: status(real["code"], real["reason"], real["message"])) as server,
-        pytest.raises(Refused) as caught,
+        pytest.raises(Error) as caught,
     ):
-        server.client().apply(SECRET | {"kind": "Pod"})
-    assert (caught.value.kind, caught.value.message) == (real["kind"], real["message"])
+        server.client(retries=0).apply(SECRET | {"kind": "Pod"})
+    said = {"type": type(caught.value).__name__, "message": caught.value.message}
+    if isinstance(caught.value, Refused):
+        said["kind"] = caught.value.kind
+    assert said == {key: real[key] for key in said}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"404 page not found\n", "404 page not found"), (b"<html>no</html>", "HTTP 404"), (b'{"odd": 1}', "HTTP 404")],
+)
+def test_an_answer_that_is_no_status_is_kept_unless_it_is_a_page(content: bytes, message: str) -> None:
+    assert from_status(404, content, "").message == message
 
 
 def test_content_of_a_secret_is_in_no_error_and_no_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -277,7 +277,8 @@ def test_a_refusal_by_the_namespaces_quota_is_explained_in_plain_words(running: 
     row = load(lab.pk)
     assert row.end_reason == EndReason.FAILED
     assert row.diagnosis["cause"] == "quota"
-    assert "forbidden" not in str(row.diagnosis).lower()
+    assert "forbidden" not in f"{row.diagnosis['title']} {row.diagnosis['text']} {row.diagnosis['next_step']}".lower()
+    assert "exceeded quota" in row.diagnosis["technical"]
     until(lambda: not objects_of(running, lab), 20, "nothing is left on the cluster")
 
 

@@ -162,11 +162,31 @@ def test_the_place_in_the_queue_is_shown(browser: Client, world: SimpleNamespace
     assert "Number <b>2</b> in the queue" in browser.get("/labs/").text
 
 
-def test_events_of_the_cluster_are_escaped(browser: Client, make: Callable[..., Lab]) -> None:
+def test_events_of_the_cluster_are_escaped(world: SimpleNamespace, signed_in: SignIn, make: Callable[..., Lab]) -> None:
     event = {"at": "2026-11-24T10:00:00Z", "type": "Warning", "reason": "Failed", "message": "<script>x</script>"}
-    page = browser.get(f"/labs/{make(state=State.STARTING, cluster_events=[event]).pk}/").text
+    page = signed_in(world.staff).get(f"/labs/{make(state=State.STARTING, cluster_events=[event]).pk}/").text
     assert "&lt;script&gt;x" in page
     assert "<script>x" not in page
+
+
+RAW = "0/2 nodes are available: 2 Insufficient cpu."
+WAITING = {
+    "cause": "no-free-cpu", "title": "The lab waits for free CPU", "text": "It needs 4 CPUs.", "next_step": "Wait.",
+    "fatal": False, "technical": RAW, "since": "2026-11-24T10:00:00Z",
+}  # fmt: skip
+
+
+def test_the_clusters_own_words_are_for_the_staff(
+    world: SimpleNamespace, signed_in: SignIn, make: Callable[..., Lab]
+) -> None:
+    event = {"at": "2026-11-24T10:00:00Z", "type": "Warning", "reason": "FailedScheduling", "message": RAW}
+    lab = make(state=State.STARTING, diagnosis=WAITING, cluster_events=[event])
+    for address in (f"/labs/{lab.pk}/", f"/labs/{lab.pk}/live/", "/labs/", f"/api/labs/{lab.pk}/"):
+        text = signed_in(world.member).get(address).text
+        assert RAW not in text, address
+        assert "The lab waits for free CPU" in text, address
+    assert "No machine could take it yet" in signed_in(world.member).get(f"/labs/{lab.pk}/").text
+    assert signed_in(world.staff).get(f"/labs/{lab.pk}/").text.count(RAW) == 2
 
 
 def test_extending_adds_time_and_too_much_is_refused_in_words(browser: Client, make: Callable[..., Lab]) -> None:

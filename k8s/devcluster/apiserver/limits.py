@@ -63,7 +63,21 @@ def _check(limit: Object, resources: Object, kind: str) -> list[str]:
             texts.append(f"maximum {name} usage per {kind} is {most}.  No limit is specified")
         elif parse(limits[name]) > parse(most):
             texts.append(f"maximum {name} usage per {kind} is {most}, but limit is {limits[name]}")
+    for name, most in (limit.get("maxLimitRequestRatio") or {}).items():
+        texts += _check_ratio(name, most, requests, limits, kind)
     return texts
+
+
+def _check_ratio(name: str, most: str, requests: Object, limits: Object, kind: str) -> list[str]:
+    said = f"{name} max limit to request ratio per {kind} is {most}, but"
+    least, largest = parse(requests.get(name, "0")), parse(limits.get(name, "0"))
+    if not least or not largest:
+        return [
+            f"{said} no request is specified or request is 0"
+            if not least
+            else f"{said} no limit is specified or limit is 0"
+        ]
+    return [f"{said} provided ratio is {float(largest / least):f}"] if largest / least > parse(most) else []
 
 
 def totals(spec: Object) -> Object:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from k8s.pod_facts import Container, Facts, parse_time
-from k8s.words import Diagnosis
+from k8s.diagnosis.facts import Container, Facts, parse_time
+from k8s.diagnosis.says import Diagnosis
+from k8s.diagnosis.story import fetched
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def _fetching(known: Facts, main: Container) -> _Stage:
     said = next(
         (e for e in reversed(known.events) if e.reason == "Pulled" and main.image and main.image in e.message), None
     )
-    note = "It was there already" if said and "already present" in said.message else ""
+    note = (
+        "" if said is None else "It was there already" if "already present" in said.message else fetched(said.message)
+    )
     return _Stage(
         f"Fetching the image {main.image}".rstrip(), bool(said) or main.has_started, said.at if said else None, note
     )

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from k8s import quantities
+from k8s.errors import Error
 
 
 def parse_time(text: object) -> datetime | None:
@@ -21,11 +22,12 @@ def parse_time(text: object) -> datetime | None:
 
 @dataclass(frozen=True)
 class EventLine:
-    """One event: what, in which words, when last."""
+    """One event: what, in which words, when last, and whether it warns."""
 
     reason: str
     message: str
     at: datetime | None
+    warns: bool = False
 
     @classmethod
     def of(cls, event: dict[str, Any]) -> "EventLine":
@@ -39,7 +41,13 @@ class EventLine:
             metadata.get("creationTimestamp"),
         )
         at = next((found for found in map(parse_time, times) if found), None)
-        return cls(str(event.get("reason") or ""), str(event.get("message") or ""), at)
+        warns = event.get("type") == "Warning"
+        return cls(str(event.get("reason") or ""), str(event.get("message") or ""), at, warns)
+
+    @property
+    def line(self) -> str:
+        """As kubectl would write it."""
+        return f"{self.reason}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,24 @@ class Container:
         return bool(self.running_since or self.ended)
 
     @property
+    def ending(self) -> str:
+        """How it ended, for people who know Kubernetes: "Error, exit code 3, 2026-01-01T11:50:03Z"; empty if it never did."""
+        if not self.ended:
+            return ""
+        code = self.ended.get("exitCode")
+        signal = f", signal {self.ended['signal']}" if self.ended.get("signal") else ""
+        reason = self.ended.get("reason")
+        # Of a program that ran, the message may be the end of its log, and that may hold a token.
+        message = self.ended.get("message") if reason in ("StartError", "ContainerCannotRun") else ""
+        parts = (reason, f"exit code {code}{signal}", self.ended.get("finishedAt"), message)
+        return ", ".join(str(part) for part in parts if part)
+
+    @property
+    def waiting_line(self) -> str:
+        """What it waits for, in the kubelet's words; empty if it does not."""
+        return ": ".join(str(self.waiting[key]) for key in ("reason", "message") if self.waiting.get(key))
+
+    @property
     def memory_mib(self) -> int:
         """Its limit; 0 if it has none."""
         try:
@@ -99,13 +125,17 @@ class Container:
 
 @dataclass(frozen=True)
 class Facts:
-    """A pod, its events from old to new, and the present time."""
+    """All that is known: a pod, its events (and those of its claims) from old to new, and the present time."""
 
     pod: dict[str, Any]
     events: list[EventLine]
     now: datetime
     #: Whether it has ever been ready, if known from elsewhere.
     known_ready: bool | None = field(default=None)
+    #: What a call to the cluster came to, when it did not take what was sent.
+    error: Error | None = None
+    #: A snapshot of the machines, as `k8s.capacity.machines` makes it; None: not known.
+    machines: list[dict[str, Any]] | None = None
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -158,9 +188,24 @@ class Facts:
         began = parse_time(self.main.ended.get("startedAt"))
         return bool(turned and began and began.year > 1970 and turned > began)
 
+    @property
+    def has_begun(self) -> bool:
+        """Some container of it runs, or ran."""
+        return any(item.has_started for item in self.containers)
+
+    @property
+    def is_placed(self) -> bool:
+        """A machine has been found for it."""
+        return self.condition("PodScheduled").get("status") == "True" or bool(self.spec.get("nodeName"))
+
     def said(self, *reasons: str) -> EventLine | None:
         """The newest event with one of these reasons."""
         return next((event for event in reversed(self.events) if event.reason in reasons), None)
+
+    def line_of(self, *reasons: str) -> str:
+        """The newest event with one of these reasons as one line; empty if there is none."""
+        said = self.said(*reasons)
+        return said.line if said else ""
 
     def since(self, at: datetime | None) -> float:
         """Seconds from then to now; 0 if there is no then."""
@@ -173,7 +218,15 @@ class Facts:
         return {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
 
 
-def facts(pod: dict[str, Any], events: list[dict[str, Any]], now: datetime, was_ready: bool | None = None) -> Facts:
+def facts(
+    pod: dict[str, Any] | None,
+    events: list[dict[str, Any]],
+    now: datetime,
+    was_ready: bool | None = None,
+    *,
+    error: Error | None = None,
+    machines: list[dict[str, Any]] | None = None,
+) -> Facts:
     """Brings a pod and its events into order. `was_ready`: whether it has ever answered; None: see for yourself."""
     lines = sorted(map(EventLine.of, events), key=lambda line: line.at or datetime.min.replace(tzinfo=UTC))
-    return Facts(pod, lines, now, was_ready)
+    return Facts(pod or {}, lines, now, was_ready, error, machines)

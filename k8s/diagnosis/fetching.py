@@ -1,0 +1,126 @@
+"""Rules about what is fetched before the lab's program begins: its image, and the repository that is copied into it.
+
+The kubelet's words: k8s.io/kubernetes/pkg/kubelet/images; within them stand those of the container runtime and of the registry.
+"""
+
+import re
+from dataclasses import replace
+
+from k8s.diagnosis.facts import Container, Facts
+from k8s.diagnosis.running import more_memory
+from k8s.diagnosis.says import OTHER_SOFTWARE, WAIT, Diagnosis, Rule, amount_of_memory, unknown
+
+#: Seconds after which fetching is worth a word.
+SLOW_PULL = 60
+_REASONS = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "ImageInspectError",
+    "RegistryUnavailable",
+    "SignatureValidationFailed",
+}
+_NO_TOOL = "Launch the lab without a repository, and tell the staff."
+_NO_NAME = "“{image}” is not a name of software"
+_NOT_NOW = "The software cannot be fetched just now"
+_NOWHERE = "The software does not exist"
+#: What is looked for in the words of the runtime and of the registry: (cause, words, title, text, fatal). The first that fits.
+_TROUBLES = (
+    ("image-name", r"InvalidImageName|couldn't parse image|invalid reference format", _NO_NAME, "Its name is written wrongly.", True),
+    ("image-busy", r"toomanyrequests|rate limit|\b429\b", _NOT_NOW, "Its source is asked too often.", False),
+    ("image-not-found", r"pull access denied|repository does not exist", _NOWHERE, "“{image}” does not exist, or is not public.", True),
+    ("image-denied", r"\bunauthorized\b|\bforbidden\b|\bdenied\b|authorization failed|authentication required|\b40[13]\b",
+     "The software may not be fetched", "Its source does not give “{image}” to us.", True),
+    ("image-unsigned", r"SignatureValidationFailed|signature", "The software is not trusted here",
+     "“{image}” is not signed as this cluster demands.", True),
+    ("image-unreachable",
+     r"no such host|timeout|timed out|refused|unreachable|reset by peer|\b5\d\d\b|\bEOF\b|TLS|x509|RegistryUnavailable", _NOT_NOW,
+     "Its source does not answer; it is tried again and again.", False),
+    ("image-platform", r"no match for platform|exec format error", "The software is made for other machines",
+     "“{image}” does not run on the kind of machine that is here.", True),
+    ("image-not-found", r"not found|NotFound|manifest unknown|ErrImageNeverPull|not present", _NOWHERE,
+     "There is no “{image}” where it should be.", True),
+    ("image-no-room", r"no space left|disk", "The machine has no room for the software", "Its disk is full.", False),
+)  # fmt: skip
+
+
+def _broken(known: Facts) -> Container | None:
+    return next((item for item in known.containers if item.waiting.get("reason") in _REASONS), None)
+
+
+def _words(known: Facts, container: Container) -> str:
+    """The reason and what was said when it last failed: an older kubelet says "back-off" alone in the meantime."""
+    reason, message = container.waiting.get("reason"), str(container.waiting.get("message") or "")
+    pulled = next((event for event in reversed(known.events) if event.message.startswith("Failed to pull image")), None)
+    return f"{reason}: {message}" + (f" | {pulled.message}" if pulled and pulled.message not in message else "")
+
+
+def image(known: Facts) -> Diagnosis | None:
+    """It cannot be fetched."""
+    container = _broken(known)
+    if container is None:
+        return None
+    words = _words(known, container)
+    for cause, pattern, title, text, fatal in _TROUBLES:
+        if re.search(pattern, words, re.I):
+            title, text = (part.format(image=container.image) for part in (title, text))
+            after = (_NO_TOOL if container.is_init else OTHER_SOFTWARE) if fatal else WAIT
+            return Diagnosis(cause, title, text, after, fatal)
+    return replace(unknown(words, fatal=False), title="The software cannot be fetched, and we do not know why")
+
+
+def slow(known: Facts) -> Diagnosis | None:
+    """It is on its way for long."""
+    waiting = next((item for item in known.containers if item.waiting), None)
+    pulling, pulled = known.said("Pulling"), known.said("Pulled", "Failed")
+    if waiting is None or pulling is None or (pulled and pulled.at and pulling.at and pulled.at >= pulling.at):
+        return None
+    seconds = known.since(pulling.at)
+    if seconds <= SLOW_PULL:
+        return None
+    minutes = int(seconds // 60)
+    so_far = "a minute" if minutes == 1 else f"{minutes} minutes"
+    text = (
+        f"This machine has been fetching “{waiting.image}” for {so_far}: it did not have it yet. Large software can take "
+        "ten minutes; the next time it is there."
+    )
+    title, since = "The software is still being fetched", pulling.at.isoformat() if pulling.at else ""
+    return Diagnosis("image-slow", title, text, "Nothing: the lab starts by itself.", False, since=since)
+
+
+def copying(known: Facts) -> Diagnosis | None:
+    """The repository: the first failures may be the network's; between the second and the third lies a pause of ten seconds."""
+    container = _copier(known)
+    code = container.ended.get("exitCode") if container else None
+    if container is None or not code:
+        return None
+    if container.ended.get("reason") == "OOMKilled":
+        text = f"Copying it takes more than the lab's {amount_of_memory(container.memory_mib)} of memory."
+        return Diagnosis("clone-memory", "The repository is too large", text, more_memory(container.memory_mib), True)
+    reasons = "the address is wrong, the repository is not public, or its site does not answer"
+    if known.phase == "Failed" or (container.restarts > 1 and container.running_since is None):
+        text = f"git ended with {code}, three times: {reasons}."
+        after = "Open the address in your browser. If it works there without signing in, launch the lab again with that address."
+        return Diagnosis("clone-failed", "The repository could not be copied", text, after, True)
+    text = f"git ended with {code}: {reasons}. It is tried again in a moment."
+    return Diagnosis("clone-retry", "The repository could not be copied yet", text, WAIT, False)
+
+
+def _copier(known: Facts) -> Container | None:
+    return next((item for item in known.containers if item.is_init), None)
+
+
+def _line_of_image(known: Facts) -> str:
+    container = _broken(known)
+    return _words(known, container) if container else ""
+
+
+def _line_of_copier(known: Facts) -> str:
+    container = _copier(known)
+    return container.ending if container else ""
+
+
+RULES = (Rule(image, (*dict.fromkeys(row[0] for row in _TROUBLES), "unknown"), _line_of_image),)
+COPY_RULES = (Rule(copying, ("clone-memory", "clone-failed", "clone-retry"), _line_of_copier),)
+LATE_RULES = (Rule(slow, ("image-slow",), lambda known: known.line_of("Pulling")),)

@@ -1,0 +1,77 @@
+"""Pure: what the cluster says while a lab starts, as people would tell it. For students; staff read the cluster's own lines."""
+
+import re
+from typing import Any
+
+#: Reasons of Events (k8s.io/kubernetes/pkg/kubelet/events, the scheduler's and the node controllers') in plain words.
+_TOLD = {
+    "Scheduled": "A machine was found",
+    "FailedScheduling": "No machine could take it yet",
+    "NotTriggerScaleUp": "No machine could be added for it",
+    "TriggeredScaleUp": "A machine is being added for it",
+    "Pulling": "The software is being fetched",
+    "Started": "A program was started",
+    "Killing": "A program was asked to end",
+    "Unhealthy": "It did not answer when it was asked",
+    "FailedMount": "Its files could not be reached yet",
+    "FailedAttachVolume": "Its files could not be reached yet",
+    "Evicted": "The machine ran short of something, and ended it",
+    "Preempted": "It had to make room for something more urgent",
+    "NodeNotReady": "The machine does not answer",
+    "TaintManagerEviction": "Its machine is taken out of service",
+    "FailedCreatePodSandBox": "The machine had trouble setting it up",
+}
+_SIZE = re.compile(r"Image size: (\d+) bytes")
+_TIME = re.compile(r" in ((?:\d+h)?(?:\d+m)?(?:[\d.]+m?s))")
+
+
+def fetched(message: str) -> str:
+    """How large an image was and how long it took, from a kubelet's "Pulled": "4.2 GB in 3 min 20 s"; empty if not said."""
+    size, time = _SIZE.search(message), _TIME.search(message)
+    parts = [_size(int(size[1])) if size else "", f"in {_span(time[1])}" if time else ""]
+    return " ".join(part for part in parts if part)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"
+
+
+def _span(text: str) -> str:
+    """Go's way to write a duration ("3m20.5s") in words."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)(m?s))?", text)
+    if found is None:
+        return text
+    hours, minutes = int(found[1] or 0), int(found[2] or 0)
+    seconds = 0 if found[4] == "ms" else round(float(found[3] or 0))
+    if hours or minutes:
+        return f"{60 * hours + minutes} min {seconds} s"
+    return f"{max(1, seconds)} s"
+
+
+def told(line: dict[str, Any]) -> str:
+    """One line {"reason", "message"} in plain words; empty for what says nothing to people who do not know Kubernetes."""
+    reason, message = str(line.get("reason") or ""), str(line.get("message") or "")
+    if reason == "Pulled":
+        if "already present" in message:
+            return "The software was there already"
+        how = fetched(message)
+        return f"The software was fetched ({how})" if how else "The software was fetched"
+    if reason in ("Failed", "BackOff"):
+        of_image = "image" in message.lower() or "ImagePull" in message
+        if reason == "BackOff":
+            return "The software is tried again in a while" if of_image else "It is tried again in a while"
+        return "The software could not be fetched" if of_image else "A program could not be started"
+    return _TOLD.get(reason, "")
+
+
+def story(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Lines {"at", "type", "reason", "message"} as {"at", "warns", "text"}; of a text that repeats itself, the last."""
+    made: list[dict[str, Any]] = []
+    for line in lines:
+        text = told(line)
+        if not text:
+            continue
+        if made and made[-1]["text"] == text:
+            made.pop()
+        made.append({"at": line.get("at"), "warns": line.get("type") == "Warning", "text": text})
+    return made
