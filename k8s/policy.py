@@ -45,10 +45,29 @@ _SERVICE = {"type", "selector", "ports", "clusterIP", "sessionAffinity", "publis
 _VOLUMES = {"emptyDir", "secret", "configMap", "persistentVolumeClaim", "downwardAPI"}
 _MOUNT = {"name", "mountPath", "subPath", "readOnly"}
 _OUR_LABEL = re.compile(r"(mlsite|app\.kubernetes\.io)/")
-#: Annotations by which an ingress controller would run configuration, or answer for another host.
+#: What an ingress controller may be told: time-outs, sizes, buffers, https, certificates. Others run configuration, answer
+#: for another host, send people elsewhere or read another's Secret. k8s/site/policy.yaml says the same in the cluster.
 _INGRESS_ANNOTATION = re.compile(
-    r"snippet|server-alias|auth-url|auth-signin|proxy-ssl|mirror|/rewrite-target|canary", re.I
+    r"nginx\.ingress\.kubernetes\.io/(proxy-(body-size|buffering|buffer-size|request-buffering|http-version)"
+    r"|proxy-(connect|read|send)-timeout|(force-)?ssl-redirect)"
+    r"|traefik\.ingress\.kubernetes\.io/router\.(entrypoints|tls|tls\.certresolver)"
+    r"|haproxy\.org/(timeout-(client|server|tunnel)|ssl-redirect)"
+    r"|haproxy-ingress\.github\.io/(proxy-body-size|timeout-(client|server|tunnel)|ssl-redirect)"
+    r"|projectcontour\.io/(websocket-routes|response-timeout|idle-timeout)"
+    r"|ingress\.kubernetes\.io/force-ssl-redirect|kubernetes\.io/ingress\.class"
+    r"|cert-manager\.io/(cluster-issuer|issuer)|mlsite/[a-z-]+"
 )
+#: Nothing that could end a directive and begin another.
+_ANNOTATION_VALUE = re.compile(r"[A-Za-z0-9._/,:-]{0,200}")
+
+
+def ingress_annotation_problem(key: str, value: object) -> str | None:
+    """Why an Ingress may not carry this annotation, as a sentence; None: it may."""
+    if not _INGRESS_ANNOTATION.fullmatch(key):
+        return f"the annotation {key} is not allowed"
+    if not isinstance(value, str) or not _ANNOTATION_VALUE.fullmatch(value):
+        return f"the value of the annotation {key} is not allowed"
+    return None
 
 
 class PolicyError(Exception):
@@ -144,8 +163,11 @@ class _Checker:
         yield from (f"the label {key} is not allowed" for key in carried if not _OUR_LABEL.match(key))
         if kind == "Pod" and not str(carried.get(EXPIRES, "")).isdecimal():
             yield f"the label {EXPIRES} must give the end of its time"
-        for key in metadata.get("annotations") or {}:
-            if _INGRESS_ANNOTATION.search(key) if kind == "Ingress" else not key.startswith("mlsite/"):
+        for key, value in (metadata.get("annotations") or {}).items():
+            if kind == "Ingress":
+                if problem := ingress_annotation_problem(key, value):
+                    yield problem
+            elif not key.startswith("mlsite/"):
                 yield f"the annotation {key} is not allowed"
         for owner in metadata.get("ownerReferences") or []:
             if owner.get("kind") != "Secret" or not self._ours(owner.get("name")):

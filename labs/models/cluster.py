@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
+
+from k8s.policy import ingress_annotation_problem
 
 
 class Connection(models.TextChoices):
@@ -64,6 +69,13 @@ class Cluster(models.Model):
     def __str__(self) -> str:
         return self.title
 
+    def clean(self) -> None:
+        """What is typed as JSON has its form: a page of every member reads it."""
+        super().clean()
+        errors = {"gpu_models": _gpu_problem(self.gpu_models), "ingress_annotations": _annotations_problem(self)}
+        if found := {name: problem for name, problem in errors.items() if problem}:
+            raise ValidationError(found)
+
     def host(self, name: str) -> str:
         """The host name of a lab with this name here."""
         return f"{name}.{self.lab_domain}"
@@ -72,3 +84,27 @@ class Cluster(models.Model):
         """The web address of a lab with this name here."""
         port = f":{self.lab_port}" if self.lab_port else ""
         return f"{self.lab_scheme}://{self.host(name)}{port}/"
+
+
+def _gpu_problem(models: object) -> str | None:
+    """What is wrong with a list of GPU models, as a sentence."""
+    if not isinstance(models, list) or not all(isinstance(item, dict) for item in models):
+        return "A list of GPU models, each with a name and a count."
+    for item in models:
+        count, labels = item.get("count", 0), item.get("node_labels", {})
+        if not isinstance(item.get("name"), str) or not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,59}", item["name"]):
+            return "Each model has a name of small letters, digits, dots and hyphens."
+        if not isinstance(item.get("title", ""), str) or isinstance(count, bool) or not isinstance(count, int):
+            return "The title of a model is a text, and its count a whole number."
+        if not 0 <= count <= 100_000:
+            return "The count of a model is between 0 and 100000."
+        if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+            return "The labels of a model's nodes are names and texts."
+    return None
+
+
+def _annotations_problem(cluster: Cluster) -> str | None:
+    if not isinstance(cluster.ingress_annotations, dict):
+        return 'Names and texts, such as {"cert-manager.io/cluster-issuer": "letsencrypt"}.'
+    problems = (ingress_annotation_problem(*item) for item in cluster.ingress_annotations.items())
+    return next((f"{problem[0].upper()}{problem[1:]}." for problem in problems if problem), None)

@@ -46,6 +46,8 @@ def launch(
     """
     if template.kind != ServiceKind.LAB:
         raise Refusal("This service cannot be launched yet.", code="invalid")
+    # Looked at again under the lock; here, so that hashing a password is no work that a stranger can ask for.
+    _check_open(actor, instance, template, now)
     answers = clean(template, instance.cluster, values)
     password_hash = hash_password(answers.password) if answers.password else ""
     try:

@@ -14,6 +14,7 @@ from labs.models.workload import WANTED_STATES
 from .logs import fetch_quietly
 from .queue import enqueue
 from .reconcile import finish, forget_applied, load
+from .rendering import is_of
 from .stopping import end, fail
 from .transition import move
 
@@ -58,8 +59,8 @@ def pod_gone(pod: dict[str, Any], *, now: datetime.datetime) -> None:
 
 def event_seen(workload_pk: str, event: dict[str, Any], *, now: datetime.datetime) -> None:
     """The cluster said something about the pod of this workload: kept for its page, and for the diagnosis."""
-    row = Workload.objects.filter(pk=workload_pk, state__in=WANTED_STATES).first()
-    if row is None:
+    row = Workload.objects.filter(pk=workload_pk, state__in=WANTED_STATES).select_related("instance").first()
+    if row is None or not is_of(row, event.get("involvedObject", {})):
         return
     line = {
         "at": event.get("lastTimestamp")
@@ -85,9 +86,10 @@ def is_ready(pod: dict[str, Any]) -> bool:
 def _lab_of(pod: dict[str, Any]) -> Lab | None:
     pk = pod["metadata"].get("labels", {}).get(labels.WORKLOAD, "")
     try:
-        return load(pk)
+        lab = load(pk)
     except (Lab.DoesNotExist, ValueError):
         return None  # An orphan, or not a workload's: the sweep looks after it.
+    return lab if is_of(lab, pod["metadata"]) else None
 
 
 def _note(lab: Lab, pod: dict[str, Any], found: diagnosis.Diagnosis | None, now: datetime.datetime) -> None:

@@ -22,6 +22,7 @@ from django_q.models import OrmQ
 from k8s import labels
 from k8s.client import Client
 from k8s.errors import Error
+from k8s.names import is_name_for
 from labs.models import Cluster, EndReason, Instance, State, Workload
 from labs.models.workload import WANTED_STATES
 
@@ -135,7 +136,11 @@ def _compare_one(client: Client, row: Workload, objects: Found) -> None:
 
 
 def list_ours(client: Client) -> dict[UUID, Found]:
-    """Everything with our labels, by the workload that it names."""
+    """Everything with our labels, in a namespace and under a name of ours, by the workload that it names.
+
+    Labels alone do not make an object ours: who copies a manifest into another namespace copies them too.
+    """
+    namespaces = {instance.namespace for instance in Instance.objects.only("slug")}
     found: dict[UUID, Found] = defaultdict(dict)
     for kind in SEEN_KINDS:
         for item in client.list(kind, labels=labels.selector(settings.SITE_IDENTITY), metadata_only=True).items:
@@ -143,7 +148,8 @@ def list_ours(client: Client) -> dict[UUID, Found]:
                 pk = UUID(item["metadata"]["labels"][labels.WORKLOAD])
             except ValueError:
                 continue  # Somebody's hand-made label: not ours.
-            found[pk][kind] = item["metadata"]
+            if item["metadata"]["namespace"] in namespaces and is_name_for(item["metadata"]["name"], pk):
+                found[pk][kind] = item["metadata"]
     return found
 
 
@@ -153,7 +159,7 @@ def remove(client: Client, objects: Found) -> None:
         (owner["name"], item["namespace"], owner["uid"])
         for item in objects.values()
         for owner in item.get("ownerReferences", [])
-        if owner["kind"] == "Secret"
+        if owner["kind"] == "Secret" and owner["name"] == item["name"]
     }
     seen = {(kind, item["name"], item["namespace"], item["uid"]) for kind, item in objects.items()}
     for kind, name, namespace, uid in [*(("Secret", *owner) for owner in owners), *seen]:

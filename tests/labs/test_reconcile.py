@@ -204,7 +204,7 @@ def test_the_sweep_makes_again_what_went_without_our_doing(running: SimpleNamesp
     assert set(objects_of(running, lab)) == set(WORKLOAD_KINDS)
 
 
-def ours(world: SimpleNamespace, kind: str, name: str, **more: str) -> dict[str, Any]:
+def ours(world: SimpleNamespace, kind: str, name: str = "", **more: str) -> dict[str, Any]:
     """An object that looks like a workload's, which has no row."""
     marks = {
         labels.MANAGED_BY: labels.MANAGER,
@@ -212,6 +212,7 @@ def ours(world: SimpleNamespace, kind: str, name: str, **more: str) -> dict[str,
         labels.WORKLOAD: str(uuid4()),
         **more,
     }
+    name = name or f"orphan-{marks[labels.WORKLOAD][:8]}"
     metadata = {"name": name, "namespace": world.instance.namespace, "labels": marks}
     spec = {"spec": {"ports": [{"port": 80}]}} if kind == "Service" else {}
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **spec}
@@ -227,7 +228,7 @@ def test_the_sweep_removes_what_has_no_row_and_nothing_that_is_not_ours(running:
         ours(running, "Service", "not-managed", **{labels.MANAGED_BY: "helm"}),
         ours(running, "Service", "by-hand", **{labels.WORKLOAD: "mine"}),
     ]
-    for manifest in [*foreign, ours(running, "Service", "orphan")]:
+    for manifest in [*foreign, ours(running, "Service")]:
         running.operator.apply(manifest)
     sweep.compare(running.instance.cluster)
     assert names(running, "Service") == {"other-site", "not-managed", "by-hand"}
