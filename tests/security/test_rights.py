@@ -72,7 +72,12 @@ def test_fields_that_a_form_does_not_have_change_nothing(world: World) -> None:
     )
     person = User.objects.get(pk=world.people["member"].pk)
     assert (person.name, person.is_superuser, person.email) == ("New", False, world.people["member"].email)
-    for field, value in (("owner", side.owner.pk), ("state", "running"), ("cluster", other.cluster_id), ("cpu_millis", 9)):
+    for field, value in (
+        ("owner", side.owner.pk),
+        ("state", "running"),
+        ("cluster", other.cluster_id),
+        ("cpu_millis", 9),
+    ):
         sent = {"instance": side.instance.slug, field: value, "values": {**VALUES, field: str(value)}}
         answer = world.client("member").post("/api/labs/", json.dumps(sent), content_type="application/json")
         assert answer.status_code == 400
@@ -133,6 +138,16 @@ def test_changes_of_limits_on_the_data_base_of_production(postgres: object) -> N
     """The console's and the history's tests again, on PostgreSQL: its locks are not SQLite's."""
     env = environment("", TEST_DATABASE_URL=postgres.url("limits"))  # type: ignore[attr-defined]
     names = ["tests/console/test_limits.py", "tests/console/test_decisions.py", "tests/security/test_input.py"]
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/labs/test_history.py", *names]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "tests/labs/test_history.py",
+        *names,
+    ]
     done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
