@@ -10,6 +10,7 @@ _QUOTA = re.compile(r"exceeded quota|failed quota", re.I)
 #: Server-side apply answers 500 to a body that does not fit its schema.
 _MALFORMED = re.compile(r"failed to create typed patch object|failed to convert new object|cannot unmarshal", re.I)
 _POLICY = re.compile(r"admission webhook|ValidatingAdmissionPolicy")
+_POLICY_NAME = re.compile(r"ValidatingAdmissionPolicy '[a-z0-9.-]+'")
 _RBAC = re.compile(r'User "[^"]*" cannot |is being terminated|is not allowed to ', re.I)
 
 
@@ -70,6 +71,7 @@ def from_status(code: int, content: bytes, retry_after: str, *, about: str = "")
     malformed = code in (400, 422) or (code == 500 and _MALFORMED.search(message) is not None)
     if about == "Secret" and (malformed or code >= 500):
         fields = sorted({str(cause.get("field")) for cause in details.get("causes") or [] if cause.get("field")})
+        fields += _POLICY_NAME.findall(message)
         message = f"The cluster did not take the Secret{': ' + ', '.join(fields) if fields else ''} (HTTP {code})."
     if malformed:
         kind = "policy" if _POLICY.search(message) else "validation"
