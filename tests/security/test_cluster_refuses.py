@@ -100,6 +100,8 @@ ATTACKS: dict[str, tuple[Change, str]] = {
     "another lab's pod": (put(SERVICE, "spec", "selector", value={labels.WORKLOAD: str(uuid4())}), BY_POLICY),
     "every pod": (put(SERVICE, "spec", "selector", value={labels.SITE: "mlsite"}), BY_POLICY),
     "a host outside the domain": (put(INGRESS, "spec", "rules", 0, "host", value="bank.example.com"), BY_POLICY),
+    "every name of the domain": (put(INGRESS, "spec", "rules", 0, "host", value="*.example.org"), BY_POLICY),
+    "a certificate for every name": (put(INGRESS, "spec", "tls", value=[{"hosts": ["*.example.org"]}]), BY_POLICY),
     "every host": (put(INGRESS, "spec", "rules", 0, "host", value=""), BY_POLICY),
     "all that has no host": (put(INGRESS, "spec", "defaultBackend", value={"service": {"name": "x", "port": {"number": 80}}}), BY_POLICY),
     "another's Service": (
