@@ -66,6 +66,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-
 lock: setup
 	$(COMPILE) requirements.in -o requirements.txt
 	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) tests/controlplane/go.in -o tests/controlplane/go.txt
 	$(COMPILE) k8s/devcluster/images/jupyterlab.in -o k8s/devcluster/images/jupyterlab.txt
 
 hooks: setup

@@ -81,6 +81,8 @@ class Processes:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
                 self._gone(name, _GRACE)
+            if child := self._children.pop(process.pid, None):
+                child.wait()  # or it would stay as a zombie
         known = self._known()
         if known.pop(name, None):
             self._remember(known)

@@ -4,11 +4,12 @@ import fcntl
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-MODULE = Path(__file__).resolve().parent
+from . import toolchain
+from .toolchain import MODULE
+
 #: In the order in which they are started, with the packages that they are built from.
 PROGRAMS = {
     "etcd": "go.etcd.io/etcd/server/v3",
@@ -52,24 +53,24 @@ def build() -> Path:
     target = folder()
     if not missing():
         return target
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    if go is None:
-        raise NotBuilt("Go is not installed, so the control plane cannot be built (Debian: golang-go)")
     target.mkdir(parents=True, exist_ok=True)
     with (target / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            go = toolchain.find(target.parent)
+        except toolchain.NoToolchain as problem:
+            raise NotBuilt(f"the control plane cannot be built: {problem}") from None
         for name, package in PROGRAMS.items():
             if not (target / name).exists():
                 _build_one(go, package, target / name)
     return target
 
 
-def _build_one(go: str, package: str, program: Path) -> None:
+def _build_one(go: Path, package: str, program: Path) -> None:
     major, minor, _ = version()[1:].split(".")
     values = {"gitVersion": version(), "gitMajor": major, "gitMinor": minor}
     flags = " ".join(["-s", "-w", *(f"-X {_STAMP}.{key}={value}" for key, value in values.items())])
-    # Debian's Go is told to stay as it is; the module may need a newer one, which the module proxy serves.
-    environment = {"GOTOOLCHAIN": "auto", **os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
     fresh = program.with_name(f".{program.name}.new")
     command = [go, "build", "-trimpath", "-ldflags", flags, "-o", str(fresh), package]
     print(f"building {program.name} ...", flush=True)

@@ -13,6 +13,8 @@ APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 JSON = "application/json"
+#: A ConfigMap that every namespace has.
+ROOT = "kube-root-ca.crt"
 
 
 @dataclass
@@ -123,5 +125,7 @@ def node(space: Space, name: str, **amounts: str) -> None:
     space.call("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
     room = {"cpu": "4", "memory": "8Gi", "pods": "110", **amounts}
     status = {"capacity": room, "allocatable": room, "conditions": [{"type": "Ready", "status": "True"}]}
+    # Where no controller of nodes runs, the one who makes a node says that it is ready for pods.
+    space.call("PATCH", f"/api/v1/nodes/{name}", {"spec": {"taints": None}}, content=MERGE)
     answer = space.call("PATCH", f"/api/v1/nodes/{name}/status", {"status": status}, content=MERGE)
     assert answer.code == 200, answer.body

@@ -2,13 +2,14 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from tests.support.cluster import Cluster, wait_for
 from tests.support.devcluster import DevCluster
 
-from .apiserver_support import Space
+from .apiserver_support import ROOT, Space
 
 _numbers = itertools.count()
 
@@ -27,21 +28,27 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
     return found
 
 
-def _space(cluster: Cluster) -> Space:
+@contextmanager
+def _space(cluster: Cluster) -> Iterator[Space]:
     found = Space(cluster, f"test-{next(_numbers)}")
     found.make("/api/v1/namespaces", {"metadata": {"name": found.name}})
     # Pods cannot be made before; a real controller takes a moment.
-    wait_for("the namespace's account", lambda: not found.gone("serviceaccounts/default"))
-    return found
+    for furniture in ("serviceaccounts/default", f"configmaps/{ROOT}"):
+        wait_for(f"the namespace's {furniture}", lambda path=furniture: not found.gone(path))
+    yield found
+    found.call("DELETE", "pods", {"gracePeriodSeconds": 0})  # or they would take the room of the next test's node
+    found.call("DELETE", f"/api/v1/namespaces/{found.name}")
 
 
 @pytest.fixture
-def space(cluster: Cluster) -> Space:
+def space(cluster: Cluster) -> Iterator[Space]:
     """A namespace for a test."""
-    return _space(cluster)
+    with _space(cluster) as made:
+        yield made
 
 
 @pytest.fixture
-def embedded_space(embedded: DevCluster) -> Space:
+def embedded_space(embedded: DevCluster) -> Iterator[Space]:
     """A namespace for a test of what the embedded API server alone does."""
-    return _space(embedded)
+    with _space(embedded) as made:
+        yield made

@@ -2,12 +2,18 @@
 
 import urllib.error
 import urllib.request
+from typing import Any
 
 import pytest
 
 from tests.support.cluster import Cluster
 
-from .apiserver_support import MERGE, STRATEGIC, Space, config_map, pod
+from .apiserver_support import MERGE, ROOT, STRATEGIC, Space, config_map, owner, pod
+
+
+def _names(listed: dict[str, Any]) -> list[str]:
+    """Of the test's own."""
+    return [name for one in listed["items"] if (name := one["metadata"]["name"]) != ROOT]
 
 
 def test_nobody_is_answered_without_the_token(cluster: Cluster) -> None:
@@ -81,14 +87,17 @@ def test_strategic_merge_patch_merges_lists_by_key(space: Space) -> None:
 
 
 def test_status_and_specification_are_written_apart(space: Space) -> None:
-    space.make("pods", pod("a"))
+    made = space.make("pods", pod("a"))
     space.call("PATCH", "pods/a", {"status": {"phase": "Running"}}, content=MERGE)
     assert space.get("pods/a")["status"]["phase"] == "Pending"
-    change = {"metadata": {"labels": {"x": "y"}}, "status": {"phase": "Running"}}
+    meta = {"labels": {"x": "y"}, "ownerReferences": [owner(made)]}
+    change = {"metadata": meta, "spec": {"activeDeadlineSeconds": 1}, "status": {"phase": "Running"}}
     space.call("PATCH", "pods/a/status", change, content=MERGE)
     found = space.get("pods/a")
     assert found["status"]["phase"] == "Running"
-    assert "labels" not in found["metadata"]
+    assert found["metadata"]["labels"] == {"x": "y"}, "these can be written with the status"
+    assert "ownerReferences" not in found["metadata"]
+    assert "activeDeadlineSeconds" not in found["spec"]
 
 
 def test_dry_run_changes_nothing(space: Space) -> None:
@@ -112,7 +121,7 @@ def test_a_collection_is_deleted_by_its_selector(space: Space) -> None:
     space.make("configmaps", config_map("a", labels={"x": "1"}))
     space.make("configmaps", config_map("b", labels={"x": "2"}))
     assert space.call("DELETE", "configmaps?labelSelector=x%3D1").code == 200
-    assert [one["metadata"]["name"] for one in space.get("configmaps")["items"]] == ["b"]
+    assert _names(space.get("configmaps")) == ["b"]
 
 
 def test_an_object_with_a_finalizer_waits_for_it(space: Space) -> None:
@@ -139,7 +148,7 @@ def test_an_object_with_a_finalizer_waits_for_it(space: Space) -> None:
 def test_selectors_select(space: Space, selector: str, names: list[str]) -> None:
     for name, value in (("a", "1"), ("b", "2"), ("c", "")):
         space.make("configmaps", config_map(name, labels={"x": value} if value else {}))
-    assert [one["metadata"]["name"] for one in space.get(f"configmaps?{selector}")["items"]] == names
+    assert _names(space.get(f"configmaps?{selector}")) == names
 
 
 def test_a_list_comes_in_pages(space: Space) -> None:
@@ -148,7 +157,7 @@ def test_a_list_comes_in_pages(space: Space) -> None:
     names, token = [], ""
     for _ in range(3):
         page = space.get(f"configmaps?limit=2&continue={token}")
-        names += [one["metadata"]["name"] for one in page["items"]]
+        names += _names(page)
         token = page["metadata"].get("continue", "")
     assert names == ["c0", "c1", "c2", "c3", "c4"]
     assert token == ""

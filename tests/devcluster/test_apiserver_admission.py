@@ -61,7 +61,7 @@ def test_many_at_once_never_exceed_the_quota(space: Space) -> None:
 def test_the_used_amounts_follow(space: Space) -> None:
     _quota(space, pods="5", requests_cpu="2", count__configmaps="9")
     space.make("pods", needs("a", {"cpu": "500m"}))
-    wait_for("used", lambda: _used(space) == {"pods": "1", "requests.cpu": "500m", "count/configmaps": "0"})
+    wait_for("used", lambda: _used(space) == {"pods": "1", "requests.cpu": "500m", "count/configmaps": "1"})
     space.call("PATCH", "pods/a/status", {"status": {"phase": "Failed"}}, content=MERGE)
     wait_for("a pod that has ended does not count", lambda: _used(space)["pods"] == "0")
 

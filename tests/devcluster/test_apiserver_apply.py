@@ -93,9 +93,12 @@ def test_a_pod_may_be_applied_again_with_other_labels(space: Space) -> None:
 
 
 def test_a_malformed_body_is_refused_as_the_real_server_does(space: Space) -> None:
-    answer = space.apply("pods/a", pod("a", nonsense=1))
+    body = pod("a", nonsense=1)
+    body["metadata"]["namespace"] = space.name
+    answer = space.apply("pods/a", body)
     assert answer.code == 500
     assert answer.message.endswith(f"({space.name}/a; /v1, Kind=Pod): .spec.nonsense: field not declared in schema")
+    assert "(/a; /v1, Kind=Pod): " in space.apply("pods/a", pod("a", nonsense=1)).message, "as the body says"
     answer = space.apply("pods/a", pod("a", containers=[{"name": "c", "image": "x"}, {"name": "c", "image": "y"}]))
     assert answer.message.endswith('.spec.containers: duplicate entries for key [name="c"]')
     answer = space.call("PATCH", "pods/a", pod("a"), content="application/apply-patch+yaml")

@@ -45,7 +45,8 @@ def test_a_version_that_is_forgotten_is_gone(embedded: DevCluster, embedded_spac
 def test_watches_are_dropped_on_demand(embedded: DevCluster, embedded_space: Space) -> None:
     try:
         embedded.faults(drop_watches_after_seconds=0.2)
-        with watch(embedded_space, "resourceVersion=0") as changes:
+        version = embedded_space.get("configmaps")["metadata"]["resourceVersion"]
+        with watch(embedded_space, f"resourceVersion={version}") as changes:
             assert list(changes) == []
     finally:
         embedded.faults()

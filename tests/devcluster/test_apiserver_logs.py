@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from k8s.client import NotFound, Refused
-from tests.support.devcluster import DevCluster, wait_for
+from k8s.devcluster.apiserver import certificate
+from tests.support.cluster import Cluster, wait_for
 
 from .apiserver_support import MERGE, Space, node, pod
 
@@ -45,11 +46,13 @@ class _Kubelet(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def kubelet(space: Space) -> Iterator[type[_Kubelet]]:
+def kubelet(space: Space, tmp_path: Path) -> Iterator[type[_Kubelet]]:
     """A node whose kubelet has one log, and a pod `a` on it."""
     _Kubelet.asked.clear()
     _Kubelet.more.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Kubelet)
+    context, _ = certificate.ensure(tmp_path)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     node(space, "n")
     status = {
@@ -57,8 +60,6 @@ def kubelet(space: Space) -> Iterator[type[_Kubelet]]:
         "daemonEndpoints": {"kubeletEndpoint": {"Port": server.server_port}},
     }
     space.call("PATCH", "/api/v1/nodes/n/status", {"status": status}, content=MERGE)
-    scheme = {"metadata": {"annotations": {"devcluster/kubelet-scheme": "http"}}}
-    space.call("PATCH", "/api/v1/nodes/n", scheme, content=MERGE)
     space.make("pods", pod("a"))
     wait_for("a has a node", lambda: space.get("pods/a")["spec"].get("nodeName"))
     yield _Kubelet
@@ -69,14 +70,14 @@ def kubelet(space: Space) -> Iterator[type[_Kubelet]]:
 
 
 def test_the_log_comes_from_the_kubelet_with_its_options(
-    cluster: DevCluster, space: Space, kubelet: type[_Kubelet]
+    cluster: Cluster, space: Space, kubelet: type[_Kubelet]
 ) -> None:
     client = cluster.client()
     assert client.logs("a", space.name, tail_lines=7, limit_bytes=99) == "first\n"
-    assert kubelet.asked == [f"/containerLogs/{space.name}/a/c?tailLines=7&limitBytes=99"]
+    assert kubelet.asked == [f"/containerLogs/{space.name}/a/c?limitBytes=99&tailLines=7"]
 
 
-def test_what_the_kubelet_refuses_is_refused(cluster: DevCluster, space: Space, kubelet: type[_Kubelet]) -> None:
+def test_what_the_kubelet_refuses_is_refused(cluster: Cluster, space: Space, kubelet: type[_Kubelet]) -> None:
     client = cluster.client()
     with pytest.raises(Refused):
         client.logs("a", space.name, previous=True)
@@ -87,7 +88,7 @@ def test_what_the_kubelet_refuses_is_refused(cluster: DevCluster, space: Space, 
 
 
 @pytest.mark.skipif(not _KUBECTL.exists(), reason="kubectl is not installed (requirements-dev.txt)")
-def test_kubectl_follows_a_log(cluster: DevCluster, space: Space, kubelet: type[_Kubelet]) -> None:
+def test_kubectl_follows_a_log(cluster: Cluster, space: Space, kubelet: type[_Kubelet]) -> None:
     command = [str(_KUBECTL), "--kubeconfig", str(cluster.kubeconfig), "-n", space.name, "logs", "-f", "a"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout

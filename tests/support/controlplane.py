@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,7 +141,7 @@ class ControlPlane(Cluster):
     def attach_ingress(self, name: str = "ingress", port: int = 0) -> int:
         """Give the cluster an ingress at `<host>:<port>` on loopback; the port, which stays the same from start to start."""
         self._attach(name, ["ingress", "--ingress-port", str(port)])
-        self._wait_attached(name, "listens", (self.folder / name / "ingress-port").exists)
+        self._wait_attached(name, "listens", lambda: self._listens(name))
         return self.ingress_port(name)
 
     def ingress_port(self, name: str = "ingress") -> int:
@@ -177,6 +178,12 @@ class ControlPlane(Cluster):
             self._require(name)
         with contextlib.suppress(OSError):  # refused, not yet certified, and 5xx
             return str(self.request("GET", "/readyz")) == "ok"
+        return False
+
+    def _listens(self, name: str) -> bool:
+        with contextlib.suppress(OSError):  # no port known yet, or nobody at it
+            socket.create_connection(("127.0.0.1", self.ingress_port(name)), 1).close()
+            return True
         return False
 
     def _is_there(self, kind: str, name: str, namespace: str = "default") -> bool:

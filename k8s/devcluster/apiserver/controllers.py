@@ -24,11 +24,12 @@ _RESYNC = 5.0
 class Controllers:
     """Works through what the changes of the store have asked for, one step at a time."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, authority: str) -> None:
+        """`authority`: the certificate (PEM) by which pods know the API server."""
         self._registry = registry
         self._wake = asyncio.Event()
         self._garbage = Garbage(registry)
-        self._namespaces = Namespaces(registry)
+        self._namespaces = Namespaces(registry, authority)
         self._scheduler = Scheduler(registry)
         self._task: asyncio.Task[None] | None = None
         registry.store.listen(self._changed)

@@ -162,7 +162,7 @@ class Handlers:
         meta = body.setdefault("metadata", {})
         if meta.get("managedFields"):
             raise errors.bad_request("metadata.managedFields must be nil")
-        schema.typed_patch(body, resource.kind, resource.api_version, f"{namespace}/{target.name}")
+        schema.typed_patch(body, resource.kind, resource.api_version, f"{meta.get('namespace', '')}/{target.name}")
         obj = self._registry.take(resource, body, namespace, target.name, asked)
         obj["metadata"]["name"] = target.name
         if resource.status and target.subresource != "status":

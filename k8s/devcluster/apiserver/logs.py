@@ -8,7 +8,8 @@ from .registry import Registry
 from .resources import BY_PLURAL
 from .target import Target
 
-_PASSED = ("follow", "tailLines", "limitBytes", "previous", "sinceSeconds", "sinceTime", "timestamps")
+#: Sorted, as Go writes a query.
+_PASSED = ("follow", "limitBytes", "previous", "sinceSeconds", "sinceTime", "tailLines", "timestamps")
 
 
 def _container(pod: dict[str, object], asked: str) -> str:
@@ -40,8 +41,7 @@ async def stream(
     addresses = (node.get("status") or {}).get("addresses") or []
     host = next((one["address"] for one in addresses if one["type"] == "InternalIP"), "127.0.0.1")
     endpoint = ((node.get("status") or {}).get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
-    scheme = (node["metadata"].get("annotations") or {}).get("devcluster/kubelet-scheme", "https")
-    url = f"{scheme}://{host}:{endpoint.get('Port', 0)}/containerLogs/{target.namespace}/{target.name}/{container}"
+    url = f"https://{host}:{endpoint.get('Port', 0)}/containerLogs/{target.namespace}/{target.name}/{container}"
     query = {key: request.query[key] for key in _PASSED if request.query.get(key)}
     try:
         async with session.get(url, params=query, ssl=False) as answer:

@@ -1,4 +1,4 @@
-"""Namespaces: the first ones, the default account in each, and the removal of all that is in one."""
+"""Namespaces: the first ones, what every one has, and the removal of all that is in one."""
 
 import contextlib
 from typing import Any
@@ -11,7 +11,12 @@ from .store import Change
 
 Object = dict[str, Any]
 
-_NAMESPACES, _ACCOUNTS = BY_PLURAL["namespaces"], BY_PLURAL["serviceaccounts"]
+_NAMESPACES = BY_PLURAL["namespaces"]
+_ROOT = "kube-root-ca.crt"
+_ROOT_TEXT = (
+    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal "
+    "service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters."
+)
 _REQUEST = Request(manager="namespace-controller")
 _FIRST = ("default", "kube-node-lease", "kube-public", "kube-system")
 
@@ -19,7 +24,15 @@ _FIRST = ("default", "kube-node-lease", "kube-public", "kube-system")
 class Namespaces:
     """Keeps namespaces as they should be."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, authority: str) -> None:
+        #: What every namespace has, as the controllers of a real cluster see to it.
+        self._furniture = {
+            (BY_PLURAL["serviceaccounts"], "default"): {"metadata": {"name": "default"}},
+            (BY_PLURAL["configmaps"], _ROOT): {
+                "metadata": {"name": _ROOT, "annotations": {"kubernetes.io/description": _ROOT_TEXT}},
+                "data": {"ca.crt": authority},
+            },
+        }
         self._registry, self._store = registry, registry.store
         self._waiting: set[str] = {entry.obj["metadata"]["name"] for entry in self._store.each(_NAMESPACES)}
 
@@ -33,18 +46,21 @@ class Namespaces:
         """Remember which namespaces to look at."""
         if resource is _NAMESPACES and change.type != "DELETED":
             self._waiting.add(change.entry.obj["metadata"]["name"])
-            self._account(change.entry.obj)
+            self._furnish(change.entry.obj)
         elif change.type == "DELETED":
             namespace = change.entry.obj["metadata"].get("namespace")
             if namespace:
                 self._waiting.add(namespace)
 
-    def _account(self, namespace: Object) -> None:
+    def _furnish(self, namespace: Object) -> None:
         """The default account is there as soon as the namespace is: a pod may be created in the next call."""
         name = namespace["metadata"]["name"]
-        if not namespace["metadata"].get("deletionTimestamp") and self._store.get(_ACCOUNTS, name, "default") is None:
-            with contextlib.suppress(ApiError):
-                self._registry.create(_ACCOUNTS, {"metadata": {"name": "default"}}, name, _REQUEST)
+        if namespace["metadata"].get("deletionTimestamp"):
+            return
+        for (resource, what), obj in self._furniture.items():
+            if self._store.get(resource, name, what) is None:
+                with contextlib.suppress(ApiError):
+                    self._registry.create(resource, copy(obj), name, _REQUEST)
 
     def step(self) -> None:
         """Do what there is to do."""
@@ -53,7 +69,7 @@ class Namespaces:
             found = self._store.get(_NAMESPACES, "", name)
             if found is None:
                 continue
-            self._account(found.obj)
+            self._furnish(found.obj)
             if found.obj["metadata"].get("deletionTimestamp"):
                 self._empty(name)
 

@@ -195,8 +195,10 @@ class Registry:
         obj = dict(obj)
         meta, was = dict(obj["metadata"]), old["metadata"]
         if request.subresource == "status":
+            # Labels and annotations can be written this way too; a pod's owners cannot.
             obj = {**old, **({"status": obj["status"]} if "status" in obj else {})}
-            meta = {**was, **({"managedFields": meta["managedFields"]} if "managedFields" in meta else {})}
+            if resource.kind == "Pod":
+                meta["ownerReferences"] = was.get("ownerReferences")
         elif resource.status:
             obj.pop("status", None)
             if "status" in old:

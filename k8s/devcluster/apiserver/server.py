@@ -45,7 +45,7 @@ class Server:
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
         self._handlers: Handlers | None = None
-        self.controllers = Controllers(self.registry)
+        self.controllers = Controllers(self.registry, self._authority)
 
     async def start(self, port: int | None) -> int:
         """Listen; the answer is the port. `port` 0 or None: the one of last time, or a free one. Raises OSError."""

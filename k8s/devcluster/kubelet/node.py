@@ -69,8 +69,7 @@ class Node:
 
     async def beat(self) -> None:
         """Make the Node object say what is so. Raises ApiError."""
-        annotations = {"devcluster/kubelet-scheme": "https"}
-        meta = {"name": self._name, "labels": self._labels, "annotations": annotations}
+        meta = {"name": self._name, "labels": self._labels}
         path = path_of("nodes", None, self._name)
         try:
             node = await self._api.call("GET", path)
@@ -82,8 +81,7 @@ class Node:
         taints = node.get("spec", {}).get("taints") or []
         kept = [taint for taint in taints if taint["key"] != _NOT_READY]
         labelled = node["metadata"].get("labels", {}).items() >= self._labels.items()
-        annotated = node["metadata"].get("annotations", {}).items() >= annotations.items()
-        if len(kept) != len(taints) or not labelled or not annotated:
+        if len(kept) != len(taints) or not labelled:
             change: Object = {"metadata": meta, "spec": {"taints": kept or None}}
             await self._api.call("PATCH", path, change, content_type=MERGE)
         await self._api.call("PATCH", f"{path}/status", {"status": self._status()}, content_type=MERGE)
