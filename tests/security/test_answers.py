@@ -19,7 +19,7 @@ Answers = dict[str, Any]
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     folder: Path = tmp_path_factory.mktemp("production")
     env = environment(
-        f"sqlite:///{folder}/site.sqlite3", DEBUG="off", SITE_URL="https://courses.example.org", STATIC_ROOT=str(folder / "static"),
+        f"sqlite:///{folder}/site.sqlite3", DEBUG="off", SITE_URL="https://courses.example.org",
         BEHIND_PROXY="on", EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend", SECURE_SSL_REDIRECT="off",
     )  # fmt: skip
     command = [sys.executable, "-m", "tests.support.production"]
@@ -103,3 +103,17 @@ def test_headers_of_every_page(answers: Answers) -> None:
 def test_behind_a_proxy_each_person_has_tries_of_their_own(answers: Answers) -> None:
     """Counted by the proxy's address, ten wrong passwords of one would shut everybody out for a minute."""
     assert answers["proxies"] == 1
+
+
+@pytest.mark.parametrize("page", ["signup", "password/reset", "login"])
+def test_nobody_learns_who_has_an_account(answers: Answers, page: str) -> None:
+    known, unknown = answers[f"{page} person"], answers[f"{page} nobody"]
+    assert known["status"] == unknown["status"]
+    assert known["headers"].get("Location") == unknown["headers"].get("Location")
+    assert _words(known) == _words(unknown)
+
+
+def _words(answer: dict[str, Any]) -> list[str]:
+    """The page without what differs each time, and without the address that was typed."""
+    lines = answer["text"].replace("person@", "nobody@").splitlines()
+    return [line for line in lines if "csrf" not in line.lower() and 'name="now"' not in line]

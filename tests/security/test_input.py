@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import Membership, Status
+from accounts.models import Membership, Status, User
 from labs.models import Event, Lab
 from tests.console.conftest import World, form_data
 from tests.factories import ClusterFactory, UserFactory
@@ -134,3 +134,19 @@ def test_a_search_full_of_signs_finds_nothing_and_breaks_nothing(world: World) -
     for model in ("labs_lab", "accounts_membership", "labs_event", "labs_quota", "labs_instance"):
         for bad in ("%", "_", "'", '"', "\\", "(", "é" * 2000):
             assert client.get(reverse(f"admin:{model}_changelist"), {"q": bad}).status_code in (200, 302)
+
+
+@pytest.mark.parametrize("bad", ["Ada\r\nBcc: x@example.org", "Ada\x1b[2J", "Ada \u202erenwO", "Ada\u2028x"])
+def test_a_name_is_one_line_that_reads_as_it_is_written(world: World, bad: str) -> None:
+    """Owners decide by it, and mails carry it."""
+    for field in ("name", "affiliation"):
+        answer = world.client("member").post("/profile/", {"name": "Ada", "affiliation": "", field: bad})
+        assert answer.status_code == 400
+    sent = {
+        "email": "new@example.org",
+        "password1": "a-long-pass-phrase",
+        "password2": "a-long-pass-phrase",
+        "name": bad,
+    }
+    assert Client().post("/accounts/signup/", sent).status_code == 200
+    assert not User.objects.filter(email="new@example.org").exists()
