@@ -3,15 +3,21 @@
 from typing import Any
 
 from django import forms
+from django.core.validators import RegexValidator
 
 from accounts.models import User
+
+#: Others read it in lists and mails: no line break that begins another header, no sign that turns the text around it.
+ONE_LINE = RegexValidator(
+    r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", "Letters and signs of one line, please.", inverse_match=True
+)
 
 
 class SignupForm(forms.Form):
     """What allauth's sign-up asks beside address and password."""
 
-    name = forms.CharField(max_length=150, label="Your name")
-    affiliation = forms.CharField(max_length=200, required=False, label="Institution or group")
+    name = forms.CharField(max_length=150, label="Your name", validators=[ONE_LINE])
+    affiliation = forms.CharField(max_length=200, required=False, label="Institution or group", validators=[ONE_LINE])
 
     def signup(self, request: Any, user: Any) -> None:
         user.name = self.cleaned_data["name"]
@@ -26,3 +32,8 @@ class ProfileForm(forms.ModelForm):
         model = User
         fields = ("name", "affiliation")
         labels = {"name": "Your name", "affiliation": "Institution or group"}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.validators.append(ONE_LINE)

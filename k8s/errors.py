@@ -15,6 +15,7 @@ _POLICY = re.compile(r"admission webhook|ValidatingAdmissionPolicy")
 _RBAC = re.compile(r'User "[^"]*" cannot |is not allowed to ', re.I)
 #: The namespace is on its way out; it can be made again when it is gone.
 _TERMINATING = re.compile(r"because it is being terminated|namespace \S+ is being terminated", re.I)
+_POLICY_NAME = re.compile(r"ValidatingAdmissionPolicy '[a-z0-9.-]+'")
 
 
 class Error(Exception):
@@ -81,6 +82,7 @@ def from_status(code: int, content: bytes, retry_after: str, *, about: str = "")
     )
     if about == "Secret" and (malformed or code >= 500):
         fields = sorted({str(cause.get("field")) for cause in details.get("causes") or [] if cause.get("field")})
+        fields += _POLICY_NAME.findall(message)
         message = f"The cluster did not take the Secret{': ' + ', '.join(fields) if fields else ''} (HTTP {code})."
     if malformed:
         kind = "policy" if _POLICY.search(message) else "validation"

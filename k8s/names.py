@@ -26,8 +26,17 @@ def object_name(name: str, uid: uuid.UUID) -> str:
 
     Always a DNS label that starts with a letter, as a Service's name must (RFC 1035), of at most 50 characters.
     """
-    end = f"-{uid.hex[:8]}"
+    end = _end(uid)
     return _readable(name, LONGEST_OBJECT_NAME - len(end)) + end
+
+
+def is_name_for(name: str, uid: uuid.UUID) -> bool:
+    """Whether objects of the workload with this uid, whatever it is called, may have this name."""
+    return name.endswith(_end(uid))
+
+
+def _end(uid: uuid.UUID) -> str:
+    return f"-{uid.hex[:8]}"
 
 
 def check_host_label(name: str) -> str | None:

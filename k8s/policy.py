@@ -46,10 +46,34 @@ _SERVICE = {"type", "selector", "ports", "clusterIP", "sessionAffinity", "publis
 _VOLUMES = {"emptyDir", "secret", "configMap", "persistentVolumeClaim", "downwardAPI"}
 _MOUNT = {"name", "mountPath", "subPath", "readOnly"}
 _OUR_LABEL = re.compile(r"(mlsite|app\.kubernetes\.io)/")
-#: Annotations by which an ingress controller would run configuration, or answer for another host.
-_INGRESS_ANNOTATION = re.compile(
-    r"snippet|server-alias|auth-url|auth-signin|proxy-ssl|mirror|/rewrite-target|canary", re.I
+#: What an ingress controller may be told: time-outs, sizes, buffers, https, certificates. Others run configuration, answer
+#: for another host, send people elsewhere or read another's Secret. k8s/site/policy.yaml says the same in the cluster.
+INGRESS_ANNOTATIONS = frozenset(
+    f"{prefix}/{name}"
+    for prefix, names in {
+        "nginx.ingress.kubernetes.io": "proxy-body-size proxy-buffering proxy-buffer-size proxy-request-buffering"
+        " proxy-http-version proxy-connect-timeout proxy-read-timeout proxy-send-timeout ssl-redirect force-ssl-redirect",
+        "traefik.ingress.kubernetes.io": "router.entrypoints router.tls router.tls.certresolver",
+        "haproxy.org": "timeout-client timeout-server timeout-tunnel ssl-redirect",
+        "haproxy-ingress.github.io": "proxy-body-size timeout-client timeout-server timeout-tunnel ssl-redirect",
+        "projectcontour.io": "websocket-routes response-timeout idle-timeout",
+        "ingress.kubernetes.io": "force-ssl-redirect",
+        "kubernetes.io": "ingress.class",
+        "cert-manager.io": "cluster-issuer issuer",
+    }.items()
+    for name in names.split()
 )
+#: Nothing that could end a directive and begin another.
+_ANNOTATION_VALUE = re.compile(r"[A-Za-z0-9._/,:-]{0,200}")
+
+
+def ingress_annotation_problem(key: str, value: object) -> str | None:
+    """Why an Ingress may not carry this annotation, as a sentence; None: it may."""
+    if key not in INGRESS_ANNOTATIONS:
+        return f"the annotation {key} is not allowed"
+    if not isinstance(value, str) or not _ANNOTATION_VALUE.fullmatch(value):
+        return f"the value of the annotation {key} is not allowed"
+    return None
 
 
 class PolicyError(Exception):
@@ -161,8 +185,11 @@ class _Checker:
         yield from (f"the label {key} is not allowed" for key in carried if not _OUR_LABEL.match(key))
         if kind == "Pod" and not str(carried.get(EXPIRES, "")).isdecimal():
             yield f"the label {EXPIRES} must give the end of its time"
-        for key in metadata.get("annotations") or {}:
-            if _INGRESS_ANNOTATION.search(key) if kind in ("Ingress", "HTTPRoute") else not key.startswith("mlsite/"):
+        for key, value in (metadata.get("annotations") or {}).items():
+            if kind in ("Ingress", "HTTPRoute"):
+                if problem := ingress_annotation_problem(key, value):
+                    yield problem
+            elif not key.startswith("mlsite/"):
                 yield f"the annotation {key} is not allowed"
 
     def _pod(self, spec: dict[str, Any]) -> Iterator[str]:

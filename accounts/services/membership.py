@@ -75,10 +75,9 @@ def reinstate(membership: Membership, *, actor: User, now: datetime.datetime, no
 @transaction.atomic
 def change_role(membership: Membership, role: Role, *, actor: User, now: datetime.datetime) -> bool:
     """Owners give roles, never to themselves; the last owner stays. Raises Refusal."""
-    if not authority.can_change_role(actor, membership):
+    before = _as_it_stands(membership)
+    if not authority.can_change_role(actor, before):
         raise Refusal("Only an owner gives roles, and nobody to themselves.", code="forbidden")
-    Instance.objects.select_for_update(no_key=True).get(pk=membership.instance_id)
-    before = Membership.objects.get(pk=membership.pk)
     if before.role == role:
         return False
     if before.role == Role.OWNER:
@@ -128,10 +127,9 @@ def _decide(
     now: datetime.datetime,
     note: str,
 ) -> bool:
-    if not authority.can_decide_membership(actor, membership):
+    before = _as_it_stands(membership)
+    if not authority.can_decide_membership(actor, before):
         raise Refusal("This is for the owners of the instance to decide, and never for oneself.", code="forbidden")
-    Instance.objects.select_for_update(no_key=True).get(pk=membership.instance_id)
-    before = Membership.objects.get(pk=membership.pk)
     if to == Status.SUSPENDED and before.role == Role.OWNER:
         _keep_one_owner(before)
     changed = Membership.objects.filter(pk=membership.pk, status__in=allowed).update(
@@ -147,6 +145,12 @@ def _decide(
     if to == Status.SUSPENDED:
         stop_all(membership.instance, owner=membership.user, actor=actor, now=now, reason="access suspended")
     return True
+
+
+def _as_it_stands(membership: Membership) -> Membership:
+    """The row of now, with its instance locked: who may decide hangs on its role, which a page may have read long ago."""
+    Instance.objects.select_for_update(no_key=True).get(pk=membership.instance_id)
+    return Membership.objects.select_related("instance", "user").get(pk=membership.pk)
 
 
 def _keep_one_owner(membership: Membership) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
+
+from k8s.policy import ingress_annotation_problem
 
 
 class Connection(models.TextChoices):
@@ -39,18 +42,8 @@ SILENT = datetime.timedelta(seconds=150)
 
 def check_gpu_models(value: Any) -> None:
     """Raises ValidationError when it is not a list of models as pages and placement expect them."""
-    if not isinstance(value, list) or not all(isinstance(model, dict) for model in value):
-        raise ValidationError("A list of models, each in curly brackets.")
-    for model in value:
-        if not isinstance(model.get("name"), str) or not model["name"]:
-            raise ValidationError('Each model needs a "name".')
-        if not isinstance(model.get("count", 0), int) or model.get("count", 0) < 0:
-            raise ValidationError('"count" is a whole number.')
-        labels = model.get("node_labels", {})
-        if not isinstance(labels, dict) or not all(isinstance(text, str) for text in [*labels, *labels.values()]):
-            raise ValidationError('"node_labels" are pairs of texts, such as {"nvidia.com/gpu.product": "A100"}.')
-    if len({model["name"] for model in value}) < len(value):
-        raise ValidationError("Each name once.")
+    if problem := _gpu_problem(value):
+        raise ValidationError(problem)
 
 
 def check_names(value: Any) -> None:
@@ -150,7 +143,10 @@ class Cluster(models.Model):
         return self.title
 
     def clean(self) -> None:
+        """What is typed as JSON has its form: a page of every member reads it."""
         super().clean()
+        if problem := _annotations_problem(self):
+            raise ValidationError({"ingress_annotations": problem})
         if self.connection == Connection.FILE and not self.kubeconfig_file:
             raise ValidationError({"kubeconfig_file": "The path of the file, please."})
         if self.gateway and (self.tls_secret or self.cluster_issuer):
@@ -196,3 +192,31 @@ class MachineSnapshot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.cluster}, {self.at}"
+
+
+def _gpu_problem(models: object) -> str | None:
+    """What is wrong with a list of GPU models, as a sentence."""
+    if not isinstance(models, list) or not all(isinstance(item, dict) for item in models):
+        return "A list of GPU models, each with a name and a count."
+    for item in models:
+        count, labels = item.get("count", 0), item.get("node_labels", {})
+        if not isinstance(item.get("name"), str) or not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,59}", item["name"]):
+            return "Each model has a name of small letters, digits, dots and hyphens."
+        if not isinstance(item.get("title", ""), str) or isinstance(count, bool) or not isinstance(count, int):
+            return "The title of a model is a text, and its count a whole number."
+        if not 0 <= count <= 100_000:
+            return "The count of a model is between 0 and 100000."
+        if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+            return "The labels of a model's nodes are names and texts."
+    if len({item["name"] for item in models}) < len(models):
+        return "Each name once."
+    return None
+
+
+def _annotations_problem(cluster: Cluster) -> str | None:
+    if not isinstance(cluster.ingress_annotations, dict):
+        return 'Names and texts, such as {"cert-manager.io/cluster-issuer": "letsencrypt"}.'
+    # Without a value, one of those that the controller's kind brings is taken away.
+    added = {key: value for key, value in cluster.ingress_annotations.items() if value is not None}
+    problems = (ingress_annotation_problem(*item) for item in added.items())
+    return next((f"{problem[0].upper()}{problem[1:]}." for problem in problems if problem), None)

@@ -16,62 +16,60 @@ EARLY_EVENTS = 200
 
 
 class Inbox:
-    """What the watches tell, gathered by workload until it is taken: of many changes of a pod only the last counts."""
+    """What the watches tell, gathered by pod until it is taken: of many changes of a pod only the last counts."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._told: dict[UUID, Told] = {}
-        #: Pods that do not answer yet, for Events that come without a change of the pod.
-        self._waiting: dict[UUID, dict[str, Any]] = {}
-        #: Kubernetes' Events name the pod by uid only; its workload is known from the watch of pods.
+        #: By uid of the pod, as is all that follows.
+        self._told: dict[str, Told] = {}
+        #: Kubernetes' Events name the pod only; its workload is known from the watch of pods.
         self._workload_of: dict[str, UUID] = {}
+        #: Pods that do not answer yet, for Events that come without a change of the pod.
+        self._waiting: dict[str, dict[str, Any]] = {}
         self._early: deque[dict[str, Any]] = deque(maxlen=EARLY_EVENTS)
 
     def pod(self, pod: dict[str, Any], *, gone: bool = False) -> None:
-        """A pod of ours was added, changed or removed."""
-        metadata = pod["metadata"]
-        pk = _key(metadata)
-        if pk is None:
+        """A pod with our labels was added, changed or removed."""
+        uid, workload = pod["metadata"]["uid"], _workload(pod)
+        if workload is None:
             return
         with self._changed:
-            told = self._told.setdefault(pk, Told())
+            told = self._told.setdefault(uid, Told(workload))
             told.pod, told.gone = pod, gone
             if gone:
-                self._workload_of.pop(metadata["uid"], None)
-            elif metadata["uid"] not in self._workload_of:
-                self._workload_of[metadata["uid"]] = pk
-                told.events += [event for event in self._early if event["involvedObject"].get("uid") == metadata["uid"]]
+                self._workload_of.pop(uid, None)
+            elif uid not in self._workload_of:
+                self._workload_of[uid] = workload
+                told.events += [event for event in self._early if _about(event) == uid]
             if gone or is_ready(pod):
-                self._waiting.pop(pk, None)
+                self._waiting.pop(uid, None)
             else:
-                self._waiting[pk] = pod
+                self._waiting[uid] = pod
             self._changed.notify()
 
     def event(self, event: dict[str, Any]) -> None:
         """The cluster said something about a pod."""
         with self._changed:
-            about = event.get("involvedObject", {})
-            pk = self._workload_of.get(about.get("uid", ""))
-            if pk is None:
+            uid = _about(event)
+            if uid not in self._workload_of:
                 self._early.append(event)
                 return
-            told = self._told.setdefault(pk, Told(pod=self._waiting.get(pk)))
+            told = self._told.setdefault(uid, Told(self._workload_of[uid], pod=self._waiting.get(uid)))
             told.events.append(event)
             self._changed.notify()
 
     def only(self, pods: list[dict[str, Any]]) -> None:
         """These pods are all that there are: what else was known is forgotten."""
         with self._changed:
-            uids = {pod["metadata"]["uid"] for pod in pods}
-            self._workload_of = {uid: pk for uid, pk in self._workload_of.items() if uid in uids}
-            alive = set(self._workload_of.values())
-            self._waiting = {pk: pod for pk, pod in self._waiting.items() if pk in alive}
+            there = {pod["metadata"]["uid"] for pod in pods}
+            self._workload_of = {uid: pk for uid, pk in self._workload_of.items() if uid in there}
+            self._waiting = {uid: pod for uid, pod in self._waiting.items() if uid in there}
 
     def look_again(self) -> None:
         """Tell once more of the pods that do not answer yet."""
         with self._changed:
-            for pk, pod in self._waiting.items():
-                self._told.setdefault(pk, Told(pod=pod))
+            for uid, pod in self._waiting.items():
+                self._told.setdefault(uid, Told(self._workload_of[uid], pod=pod))
             self._changed.notify()
 
     def wait(self, seconds: float) -> bool:
@@ -79,22 +77,26 @@ class Inbox:
         with self._changed:
             return self._changed.wait_for(lambda: bool(self._told), seconds)
 
-    def take(self, most: int) -> dict[UUID, Told]:
+    def take(self, most: int) -> dict[str, Told]:
         """The oldest of what was told."""
         with self._changed:
-            return {pk: self._told.pop(pk) for pk in list(self._told)[:most]}
+            return {uid: self._told.pop(uid) for uid in list(self._told)[:most]}
 
-    def put_back(self, told: dict[UUID, Told]) -> None:
+    def put_back(self, told: dict[str, Told]) -> None:
         """It could not be written. What was told since then is newer."""
         with self._changed:
-            for pk, old in told.items():
-                newer = self._told.setdefault(pk, old)
+            for uid, old in told.items():
+                newer = self._told.setdefault(uid, old)
                 if newer is not old:
                     newer.events[:0] = old.events
 
 
-def _key(metadata: dict[str, Any]) -> UUID | None:
+def _workload(pod: dict[str, Any]) -> UUID | None:
     try:
-        return UUID(metadata["labels"][labels.WORKLOAD])
+        return UUID(pod["metadata"]["labels"][labels.WORKLOAD])
     except (KeyError, ValueError):
         return None  # Somebody's hand-made label: not ours.
+
+
+def _about(event: dict[str, Any]) -> str:
+    return str(event.get("involvedObject", {}).get("uid", ""))

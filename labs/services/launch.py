@@ -53,6 +53,9 @@ def launch(
     clusters = clusters_of(instance)
     answers = clean(template, gpu_counts(clusters), values)
     _check_name(clusters, answers.name)
+    if answers.password:
+        # Looked at again under the lock; here, so that hashing a password is no work that a stranger can ask for.
+        _check_open(actor, instance, template, now)
     password_hash = hash_password(answers.password) if answers.password else ""
     try:
         with transaction.atomic():

@@ -20,7 +20,8 @@ FIELDS = ("cpu_millis", "memory_mib", "gpus", "storage_gib", "running", "lifetim
 @transaction.atomic
 def set_limits(quota: Quota, *, actor: User, now: datetime.datetime) -> Quota:
     """Write a new or changed row. Shrinking a limit ends nothing that runs. Raises Refusal and ValidationError."""
-    old = Quota.objects.select_for_update(no_key=True).filter(pk=quota.pk).first() if quota.pk else None
+    # Not in the model's order: that joins the person, and PostgreSQL locks no row that may be missing.
+    old = Quota.objects.select_for_update(no_key=True).order_by("pk").filter(pk=quota.pk).first() if quota.pk else None
     for row in filter(None, (old, quota)):
         _authorise(row, actor)
     quota.full_clean()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from labs.models.workload import WANTED_STATES
 from .logs import fetch_quietly
 from .queue import ring
 from .reconcile import finish, forget_applied, load_many
+from .rendering import is_of
 from .stopping import end, fail
 from .transition import move_many
 
@@ -28,36 +29,52 @@ ORDERLY_ENDS = {"shut-down": EndReason.USER, "deadline": EndReason.EXPIRED}
 
 @dataclass
 class Told:
-    """What has been said of one workload since the last time."""
+    """What has been said of one pod since the last time."""
 
-    #: The pod as it is now; as it was at last, where it is gone.
+    #: The workload that its labels name.
+    workload: UUID
+    #: The pod as it is now; as it was at last, where it is gone; None where only Events have come.
     pod: dict[str, Any] | None = None
     gone: bool = False
     #: Kubernetes' Events about the pod.
     events: list[dict[str, Any]] = field(default_factory=list)
 
 
-def observe(told: Mapping[UUID, Told], *, now: datetime.datetime) -> None:
-    """Write what was told of these workloads: a few queries for all, and one for each row that changes."""
+def observe(told: Iterable[Told], *, now: datetime.datetime) -> None:
+    """Write what was told of these pods: a few queries for all, and one for each row that changes."""
+    told = list(told)
+    labs = {lab.pk: lab for lab in load_many({one.workload for one in told})}
+    news: dict[UUID, Told] = {}
+    for one in told:
+        lab = labs.get(one.workload)
+        # Of a pod that went and the one in its place, the one that is there counts.
+        if lab and _is_about(lab, one) and not (one.gone and lab.pk in news):
+            news[lab.pk] = one
     gone: list[Lab] = []
     running: dict[UUID, dict[str, Any]] = {}
-    labs = {lab.pk: lab for lab in load_many(told)}
-    for lab in labs.values():
-        news = told[lab.pk]
-        if lab.state == State.STOPPING and news.gone:
+    for pk, one in news.items():
+        lab = labs[pk]
+        if lab.state == State.STOPPING and one.gone:
             gone.append(lab)
-        elif lab.state in WANTED_STATES and news.gone:
+        elif lab.state in WANTED_STATES and one.gone:
             _lost(lab)
         elif lab.state in WANTED_STATES:
-            fields = _look(lab, news, now)
+            fields = _look(lab, one, now)
             if fields.get("is_ready") and lab.state != State.RUNNING:
-                running[lab.pk] = fields
+                running[pk] = fields
             elif fields:
-                Workload.objects.filter(pk=lab.pk, state__in=WANTED_STATES).update(**fields)
+                Workload.objects.filter(pk=pk, state__in=WANTED_STATES).update(**fields)
     if gone:
         finish(gone)
     if running:
         _answers([labs[pk] for pk in running], running, now)
+
+
+def _is_about(lab: Lab, told: Told) -> bool:
+    """Whether it is the workload's own pod, and not one of somebody who copied its labels."""
+    return all(is_of(lab, event.get("involvedObject", {})) for event in told.events) and (
+        told.pod is None or is_of(lab, told.pod["metadata"])
+    )
 
 
 def _answers(labs: Sequence[Lab], fields: dict[UUID, dict[str, Any]], now: datetime.datetime) -> None:

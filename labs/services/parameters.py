@@ -41,7 +41,8 @@ def clean(template: ServiceTemplate, gpus: Gpus, values: Mapping[str, Any]) -> A
     cleaned: dict[str, Any] = {"name": str(values.get("name") or "").strip()}
     declared = {item["name"]: item for item in template.parameters}
     for unknown in set(values) - set(declared) - {"name"}:
-        errors[unknown] = "There is no such field."
+        # The name comes back in the answer, so it must be one that can be written.
+        errors[unknown[:40].encode("ascii", "backslashreplace").decode()] = "There is no such field."
     for name, item in declared.items():
         try:
             cleaned[name] = _clean_one(item, values.get(name), gpus)

@@ -30,6 +30,11 @@ def name_of(workload: Workload) -> str:
     return object_name(workload.name, workload.pk)
 
 
+def is_of(workload: Workload, metadata: dict[str, Any]) -> bool:
+    """Whether this is an object of the workload. Its labels alone do not tell: anybody on the cluster can copy labels."""
+    return metadata.get("name") == name_of(workload) and metadata.get("namespace") == workload.instance.namespace
+
+
 def render(lab: Lab) -> list[dict[str, Any]]:
     """Its objects, the Secret first; checked after rendering. Who owns them is added when they are sent (`manifests.owned`).
 

@@ -21,6 +21,7 @@ from django.utils import timezone
 from k8s import labels
 from k8s.client import Client
 from k8s.errors import Error, Unavailable
+from k8s.names import is_name_for
 from labs.models import Cluster, EndReason, Instance, State, Workload
 from labs.models.reconciled import due
 from labs.models.workload import WANTED_STATES
@@ -149,7 +150,11 @@ def seen_kinds(cluster: Cluster) -> tuple[str, ...]:
 
 
 def list_ours(client: Client, kinds: tuple[str, ...]) -> dict[UUID, Found]:
-    """Everything with our labels, by the workload that it names."""
+    """Everything with our labels, in a namespace and under a name of ours, by the workload that it names.
+
+    Labels alone do not make an object ours: who copies a manifest into another namespace copies them too.
+    """
+    namespaces = {instance.namespace for instance in Instance.objects.only("slug")}
     found: dict[UUID, Found] = defaultdict(dict)
     for kind in kinds:
         for item in client.list(kind, labels=labels.selector(settings.SITE_IDENTITY), metadata_only=True).items:
@@ -157,7 +162,8 @@ def list_ours(client: Client, kinds: tuple[str, ...]) -> dict[UUID, Found]:
                 pk = UUID(item["metadata"]["labels"][labels.WORKLOAD])
             except ValueError:
                 continue  # Somebody's hand-made label: not ours.
-            found[pk][kind] = item["metadata"]
+            if item["metadata"]["namespace"] in namespaces and is_name_for(item["metadata"]["name"], pk):
+                found[pk][kind] = item["metadata"]
     return found
 
 
@@ -167,7 +173,7 @@ def remove(client: Client, objects: Found) -> None:
         (owner["name"], item["namespace"], owner["uid"])
         for item in objects.values()
         for owner in item.get("ownerReferences", [])
-        if owner["kind"] == "Secret"
+        if owner["kind"] == "Secret" and owner["name"] == item["name"]
     }
     seen = {(kind, item["name"], item["namespace"], item["uid"]) for kind, item in objects.items()}
     for kind, name, namespace, uid in [*(("Secret", *owner) for owner in owners), *seen]:

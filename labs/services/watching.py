@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
@@ -27,7 +26,7 @@ log = logging.getLogger(__name__)
 RELIST_SECONDS = 300
 #: What is told within this time is written together.
 GATHER_SECONDS = 0.05
-#: Workloads that are written in one go.
+#: Pods that are written in one go.
 BATCH = 50
 #: Pods that are not ready are looked at again so often: how long something has lasted is part of a diagnosis.
 LOOK_AGAIN_SECONDS = 20.0
@@ -115,11 +114,11 @@ class ClusterWatch:
                 self.stop.wait(GATHER_SECONDS)
                 self._write_some(self.inbox.take(BATCH))
 
-    def _write_some(self, told: dict[UUID, Told]) -> None:
+    def _write_some(self, told: dict[str, Told]) -> None:
         """Without the data base all of it waits; an odd item does not keep the others from theirs."""
         close_old_connections()
         try:
-            observe(told, now=timezone.now())
+            observe(told.values(), now=timezone.now())
         except (OperationalError, InterfaceError) as error:
             log.warning("watch of %s: %s; trying again", self.cluster, error)
             self.inbox.put_back(told)
@@ -127,5 +126,5 @@ class ClusterWatch:
         except Exception:
             log.exception("watch of %s", self.cluster)
             if len(told) > 1:
-                for pk, one in told.items():
-                    self._write_some({pk: one})
+                for uid, one in told.items():
+                    self._write_some({uid: one})

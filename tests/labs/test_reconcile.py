@@ -77,8 +77,8 @@ def ready(pod: dict[str, Any]) -> dict[str, Any]:
 
 def tell(pod: dict[str, Any], *, gone: bool = False, now: datetime.datetime | None = None) -> None:
     """As the watcher does."""
-    pk = UUID(pod["metadata"]["labels"][labels.WORKLOAD])
-    observe({pk: Told(pod=pod, gone=gone)}, now=now or timezone.now())
+    workload = UUID(pod["metadata"]["labels"][labels.WORKLOAD])
+    observe([Told(workload, pod=pod, gone=gone)], now=now or timezone.now())
 
 
 def test_a_launch_makes_four_objects_of_which_the_secret_owns_the_rest(running: SimpleNamespace) -> None:
@@ -213,7 +213,7 @@ def test_the_sweep_makes_again_what_went_without_our_doing(running: SimpleNamesp
     assert set(objects_of(running, lab)) == set(WORKLOAD_KINDS)
 
 
-def ours(world: SimpleNamespace, kind: str, name: str, **more: str) -> dict[str, Any]:
+def ours(world: SimpleNamespace, kind: str, name: str = "", **more: str) -> dict[str, Any]:
     """An object that looks like a workload's, which has no row."""
     marks = {
         labels.MANAGED_BY: labels.MANAGER,
@@ -221,6 +221,7 @@ def ours(world: SimpleNamespace, kind: str, name: str, **more: str) -> dict[str,
         labels.WORKLOAD: str(uuid4()),
         **more,
     }
+    name = name or f"orphan-{marks[labels.WORKLOAD][:8]}"
     metadata = {"name": name, "namespace": world.instance.namespace, "labels": marks}
     spec = {"spec": {"ports": [{"port": 80}]}} if kind == "Service" else {}
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **spec}
@@ -236,7 +237,7 @@ def test_the_sweep_removes_what_has_no_row_and_nothing_that_is_not_ours(running:
         ours(running, "Service", "not-managed", **{labels.MANAGED_BY: "helm"}),
         ours(running, "Service", "by-hand", **{labels.WORKLOAD: "mine"}),
     ]
-    for manifest in [*foreign, ours(running, "Service", "orphan")]:
+    for manifest in [*foreign, ours(running, "Service")]:
         running.operator.apply(manifest)
     sweep.compare(running.instance.clusters.get())
     assert names(running, "Service") == {"other-site", "not-managed", "by-hand"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,9 +13,16 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from k8s.client import Client, Error, Refused
+from tests.support.cluster import wait_for
+
 _ROOT = Path(__file__).resolve().parents[2]
 RIGHTS = _ROOT / "k8s" / "site" / "rbac.yaml"
+POLICY = _ROOT / "k8s" / "site" / "policy.yaml"
 NAMESPACE = ACCOUNT = "mlsite"
+#: What the tests' labs are called and made of.
+DOMAINS = "example.org,localhost,localtest.me"
+IMAGES = "jupyter/,alpine/git:,busybox:,python:,debian:,alpine:,example/"
 #: By which the API server and its audit log know it.
 USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 
@@ -30,6 +38,7 @@ class Right(NamedTuple):
 def make(kubeconfig: str | Path, folder: Path) -> Path:
     """Make the account and its rights as an operator does; the kubeconfig of a token of a day."""
     _kubectl(kubeconfig, folder, "apply", "-f", str(RIGHTS))
+    _hold_to_policy(kubeconfig, folder)
     token = _kubectl(kubeconfig, folder, "create", "token", ACCOUNT, "-n", NAMESPACE, "--duration", "24h").strip()
     config = yaml.safe_load(Path(kubeconfig).read_text())
     current = next(one for one in config["contexts"] if one["name"] == config["current-context"])
@@ -39,6 +48,40 @@ def make(kubeconfig: str | Path, folder: Path) -> Path:
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(config))
     return path
+
+
+def _hold_to_policy(kubeconfig: str | Path, folder: Path) -> None:
+    """Apply the cluster's own check, and wait until it checks."""
+    _kubectl(kubeconfig, folder, "apply", "-f", str(POLICY))
+    data = json.dumps({"data": {"domains": DOMAINS, "images": IMAGES}})
+    _kubectl(kubeconfig, folder, "patch", "configmap", "mlsite-policy", "-n", NAMESPACE, "--type=merge", "-p", data)
+    probe = Client.from_kubeconfig(kubeconfig)
+    labels = {"mlsite/site": "probe"}
+    probe.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ml-probe", "labels": labels}})
+    try:
+        wait_for("the cluster refuses what its policy says", lambda: _is_held(probe))
+    finally:
+        probe.delete("Namespace", "ml-probe")
+
+
+def _is_held(probe: Client) -> bool:
+    """Each binding becomes active by itself: one object that only the last of them would refuse is asked for each."""
+    tries: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/basic-auth", "stringData": {"username": "x"}},
+        {"apiVersion": "v1", "kind": "Service", "spec": {"type": "ExternalName", "externalName": "x.example.com"}},
+        {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "spec": {"rules": [{"host": "x.example.com"}]}},
+        {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "x", "image": "other/image"}]}},
+    ]
+    for obj in tries:
+        try:
+            probe.apply({**obj, "metadata": {"name": "probe", "namespace": "ml-probe"}})
+        except Refused as refusal:
+            if "ValidatingAdmissionPolicy" in refusal.message:
+                continue
+        except Error:
+            pass
+        return False
+    return True
 
 
 def _kubectl(kubeconfig: str | Path, folder: Path, *words: str) -> str:

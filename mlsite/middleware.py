@@ -1,0 +1,41 @@
+"""What holds for every request and answer of the site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.utils.cache import add_never_cache_headers
+
+Answer = Callable[[HttpRequest], HttpResponse]
+
+
+def plain_text(get_response: Answer) -> Answer:
+    """No text with a null character comes in: no person types one, and PostgreSQL stores none.
+
+    The JSON interface has its own check, in its serializers.
+    """
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        if _has_null(request.GET) or (request.method == "POST" and _has_null(request.POST)):
+            raise BadRequest("a null character in a text")
+        return get_response(request)
+
+    return handle
+
+
+def _has_null(values: QueryDict) -> bool:
+    return any("\0" in text for name, texts in values.lists() for text in (name, *texts))
+
+
+def private_pages(get_response: Answer) -> Answer:
+    """What was made for a person who is signed in is kept by nobody: the back button shows nothing of it after they have signed out."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if not response.has_header("Cache-Control") and request.user.is_authenticated:
+            add_never_cache_headers(response)
+        return response
+
+    return handle

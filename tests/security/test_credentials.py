@@ -1,0 +1,143 @@
+"""What a lab holds in its hands: an account that may do nothing, no token of it, and nothing of another lab."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from k8s.client import Client
+from k8s.errors import NotFound, Refused
+from k8s.kinds import KINDS
+from labs.models import Lab, ServiceTemplate
+from labs.services.launch import launch
+from labs.services.reconcile import reconcile
+from labs.services.rendering import name_of
+from labs.services.secrets import token_of
+from tests.support.cluster import wait_for
+from tests.support.controlplane import ControlPlane
+
+pytestmark = pytest.mark.k8s
+
+
+@pytest.fixture
+def as_lab(held: SimpleNamespace, control_plane: ControlPlane) -> Client:
+    """A client with the token of the instance's account `lab`, as if it had leaked."""
+    path = f"/api/v1/namespaces/{held.instance.namespace}/serviceaccounts/lab/token"
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = control_plane.request("POST", path, body)["status"]["token"]
+    config = json.loads(control_plane.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": token}
+    return Client.from_kubeconfig(config)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_account_of_labs_reads_and_writes_nothing(held: SimpleNamespace, as_lab: Client, kind: str) -> None:
+    """In its own namespace, in others, and in all."""
+    own = held.instance.namespace
+    where = KINDS[kind]
+    for namespace in (own, "default", "kube-system", None) if where.namespaced else (None,):
+        with pytest.raises(Refused, match="cannot list"):
+            as_lab.list(kind, namespace)
+    place = own if where.namespaced else None
+    with pytest.raises(Refused, match="cannot get"):
+        as_lab.get(kind, "instance", place)
+    with pytest.raises(Refused, match="cannot delete"):
+        as_lab.delete(kind, "instance", place)
+    made = {"apiVersion": where.api_version, "kind": kind, "metadata": {"name": "made"}}
+    if place:
+        made["metadata"] = {"name": "made", "namespace": place}
+    with pytest.raises(Refused, match="cannot patch"):
+        as_lab.apply(made)
+
+
+def test_the_account_of_labs_gets_no_other_token_and_no_log(held: SimpleNamespace, control_plane: ControlPlane) -> None:
+    user = f"system:serviceaccount:{held.instance.namespace}:lab"
+    for verb, resource, name in (
+        ("create", "serviceaccounts/token", "lab"), ("create", "serviceaccounts/token", "default"), ("get", "pods/log", ""),
+        ("create", "pods/exec", ""), ("create", "pods/portforward", ""), ("impersonate", "users", ""), ("get", "nodes/proxy", ""),
+    ):  # fmt: skip
+        base, _, part = resource.partition("/")
+        about = {
+            "verb": verb,
+            "resource": base,
+            "subresource": part,
+            "name": name,
+            "namespace": held.instance.namespace,
+        }
+        review = {
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "spec": {"user": user, "groups": ["system:serviceaccounts", "system:authenticated"], "resourceAttributes": about},
+        }  # fmt: skip
+        answer = control_plane.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+        assert not answer["status"]["allowed"], (verb, resource)
+
+
+LOOK = """
+echo BEGIN
+env
+echo FILES
+ls /var/run/secrets /run/secrets 2>&1
+find / -xdev -name token -path '*serviceaccount*' 2>/dev/null
+echo OTHERS
+grep -rlsF "$VICTIM" / --include=jupyter_server_config.json 2>/dev/null
+for link in /proc/[0-9]*; do cat $link/root/etc/lab/jupyter_server_config.json 2>/dev/null; done
+for link in /proc/[0-9]*; do cat $link/environ 2>/dev/null | tr '\\0' '\\n' | grep -i token; done
+echo END
+sleep 600
+"""
+
+
+@pytest.fixture
+def machine(control_plane: ControlPlane) -> Iterator[ControlPlane]:
+    """The control plane with a node of its own."""
+    control_plane.attach_kubelet("lab-machine")
+    try:
+        yield control_plane
+    finally:
+        control_plane.detach("lab-machine")
+
+
+def looking(held: SimpleNamespace, name: str, script: str) -> Lab:
+    """A lab that runs this shell script in the place of JupyterLab."""
+    template = ServiceTemplate.objects.get(pk=held.template.pk)
+    image = next(item for item in template.parameters if item["name"] == "image")
+    image.update(
+        default="busybox:1.36", choices=[{"value": "busybox:1.36", "label": "Shell", "help": "", "gpu": False}]
+    )
+    container: dict[str, Any] = next(item for item in template.objects_json if item["kind"] == "Pod")["spec"][
+        "containers"
+    ][0]
+    container.update(command=["sh", "-c", script], args=[])
+    template.save()
+    values = {"name": name, "cpu": "1", "memory": "512", "lifetime": "60"}
+    lab = launch(actor=held.member, instance=held.instance, template=template, values=values, now=timezone.now())
+    reconcile(lab.pk)
+    return lab
+
+
+def test_a_process_of_a_lab_finds_no_credentials_and_nothing_of_another_lab(
+    held: SimpleNamespace, machine: ControlPlane
+) -> None:
+    victim = looking(held, f"victim-{held.instance.slug}", "echo READY; sleep 600")
+    wait_for("the victim runs", lambda: "READY" in log(held, victim), 60)
+    attacker = looking(held, f"attacker-{held.instance.slug}", f"VICTIM={token_of(victim)}\n{LOOK}")
+    said = wait_for("the attacker has looked", lambda: "END\n" in (found := log(held, attacker)) and found, 90)
+    environment, _, rest = said.partition("FILES")
+    files, _, others = rest.partition("OTHERS")
+    assert "KUBERNETES_" not in environment
+    assert "token" not in environment.lower().replace("victim=", "")
+    assert "kubernetes.io" not in files
+    assert token_of(victim) not in others
+    assert "serviceaccount" not in files
+
+
+def log(held: SimpleNamespace, lab: Lab) -> str:
+    try:
+        return held.operator.logs(name_of(lab), held.instance.namespace)
+    except (NotFound, Refused):
+        return ""
