@@ -3,15 +3,13 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from accounts.views import profile
-
 from . import views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("about/", views.about, name="about"),
     path("healthz", views.healthz, name="healthz"),
-    path("profile/", profile, name="profile"),
+    path("", include("accounts.urls")),
     path("", include("labs.urls")),
     path("api/", include("labs.api.urls")),
     path("accounts/", include("allauth.urls")),

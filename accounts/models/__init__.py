@@ -1,4 +1,6 @@
+from .mail import Mail, MailKind, MailState
 from .membership import Membership, Role, Status
+from .roster import RosterEntry
 from .user import User
 
-__all__ = ["Membership", "Role", "Status", "User"]
+__all__ = ["Mail", "MailKind", "MailState", "Membership", "Role", "RosterEntry", "Status", "User"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import TYPE_CHECKING, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.urls import reverse
@@ -25,6 +27,8 @@ SLUG = RegexValidator(
 )
 
 
+DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
+
 #: Keeps a slug from meeting a namespace of somebody else.
 NAMESPACE_PREFIX = "ml-"
 
@@ -38,7 +42,15 @@ class Kind(models.TextChoices):
 class Policy(models.TextChoices):
     APPROVAL = "approval", "An owner approves each request"
     OPEN = "open", "Everybody who asks is in"
+    DOMAIN = "domain", "Verified addresses of these domains are in, an owner approves all others"
+    ROSTER = "roster", "Who is on the roster is in, nobody else can ask"
     CLOSED = "closed", "Nobody can ask"
+
+
+def check_domains(value: object) -> None:
+    """A list of domain names in small letters. Raises ValidationError."""
+    if not isinstance(value, list) or not all(isinstance(item, str) and DOMAIN.fullmatch(item) for item in value):
+        raise ValidationError('A list of domains in small letters, such as ["uni.example"].')
 
 
 class InstanceQuerySet(models.QuerySet["Instance"]):
@@ -95,6 +107,16 @@ class Instance(Reconciled):
         max_length=7, default="#3454d1", validators=[COLOUR], help_text="The one colour of the instance's pages."
     )
     policy = models.CharField("access", max_length=16, choices=Policy, default=Policy.APPROVAL)
+    email_domains = models.JSONField(
+        "domains",
+        default=list,
+        blank=True,
+        validators=[check_domains],
+        help_text='Domains whose verified addresses are let in, such as ["uni.example"]; subdomains are named one by one.',
+    )
+    staff_may_approve = models.BooleanField(
+        "staff decide requests", default=True, help_text="Otherwise only owners approve and deny."
+    )
     is_public = models.BooleanField("listed on the home page", default=True)
     starts_on = models.DateField(null=True, blank=True)
     ends_on = models.DateField(null=True, blank=True, help_text="The last day on which things run.")

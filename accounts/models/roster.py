@@ -1,0 +1,76 @@
+"""The roster: whom the staff of an instance expect, by address, before and after the person has an account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from .membership import Role
+
+if TYPE_CHECKING:
+    from .user import User
+
+
+class RosterQuerySet(models.QuerySet["RosterEntry"]):
+    def unbound(self) -> RosterQuerySet:
+        """Those for which nobody has come yet."""
+        return self.filter(user=None)
+
+    def managed_by(self, user: User) -> RosterQuerySet:
+        """Those of the instances that the person owns or helps to run; all for a site administrator."""
+        from labs.models import Instance
+
+        if user.is_superuser:
+            return self
+        return self.filter(instance__in=Instance.objects.managed_by(user))
+
+
+class RosterEntry(models.Model):
+    """One expected person. A verified address binds it to an account, or the signed link of its invitation, and nothing else."""
+
+    instance = models.ForeignKey("labs.Instance", on_delete=models.CASCADE, related_name="roster")
+    email = models.EmailField("e-mail", help_text="Kept in lower case.")
+    name = models.CharField(max_length=150, blank=True)
+    section = models.CharField(max_length=60, blank=True, help_text="Part of the class, such as a tutorial group.")
+    role = models.CharField(max_length=16, choices=Role, default=Role.MEMBER)
+    #: Personal limits, by the names of Quota's fields; empty: the default of members.
+    limits = models.JSONField(default=dict, blank=True)
+    #: Other columns of the imported file, by their heads.
+    notes = models.JSONField(default=dict, blank=True)
+    user = models.ForeignKey(
+        "accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="roster_entries",
+        verbose_name="person",
+    )  # fmt: skip
+    bound_at = models.DateTimeField(null=True, blank=True, editable=False)
+    #: Rises with each invitation, so that the link of an earlier one is worth nothing.
+    invitation = models.PositiveIntegerField(default=0, editable=False)
+    invited_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects: ClassVar[models.Manager[RosterEntry]] = RosterQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["instance", "email"]
+        verbose_name_plural = "roster entries"
+        constraints = [
+            models.UniqueConstraint(fields=["instance", "email"], name="roster_address_once"),
+            models.UniqueConstraint(
+                fields=["instance", "user"], condition=models.Q(user__isnull=False), name="roster_person_once"
+            ),
+            models.CheckConstraint(condition=models.Q(email=Lower("email")), name="roster_email_in_lower_case"),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="roster_role_known"),
+        ]
+        indexes = [
+            models.Index(fields=["email"], name="roster_of_address"),
+            models.Index(fields=["instance", "section"], name="roster_of_section"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name or self.email} on the roster of {self.instance}"
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        self.email = self.email.strip().lower()
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
