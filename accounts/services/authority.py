@@ -99,3 +99,16 @@ def can_decide_membership(user: Person, membership: Membership) -> bool:
     if membership.role == Role.MEMBER:
         return _is_manager(user, membership.instance)
     return _is_owner(user, membership.instance)
+
+
+def can_see_mails(user: Person, instance: Instance) -> bool:
+    """Who got which mail and what became of it, and to send one again: owners."""
+    return _is_owner(user, instance)
+
+
+def can_write_letters(user: Person, instance: Instance) -> bool:
+    return _is_owner(user, instance)
+
+
+def can_change_wordings(user: Person, instance: Instance) -> bool:
+    return _is_owner(user, instance)
