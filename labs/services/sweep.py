@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
+from accounts.services.roster import uploads
 from k8s import labels
 from k8s.client import Client
 from k8s.errors import Error, Unavailable
@@ -26,7 +27,7 @@ from labs.models import Cluster, EndReason, Instance, State, Workload
 from labs.models.reconciled import due
 from labs.models.workload import WANTED_STATES
 
-from . import clusters, hearing
+from . import classes, clusters, hearing
 from .instances import end_what_is_over
 from .queue import MOST_QUEUED, enqueue, remind, ring
 from .reconcile import finish, forget_applied
@@ -51,6 +52,8 @@ def sweep(now: datetime.datetime) -> None:
         lambda: end_what_is_over(now),
         lambda: promote_all(now),
         lambda: send_again(now),
+        lambda: classes.remind(now),
+        lambda: uploads.forget_old(now),
         *(partial(visit, cluster, now) for cluster in Cluster.objects.all()),
     ]
     for part in parts:

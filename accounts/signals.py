@@ -1,0 +1,31 @@
+"""Thin wires from allauth to the roster. Handlers are at most five lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from allauth.account.signals import user_logged_in
+from django.db.models.signals import post_save
+from django.utils import timezone
+
+from accounts.models import User
+
+
+def signed_in(sender: Any, user: User, **kwargs: Any) -> None:
+    from .services.roster.admitting import bind_person
+
+    bind_person(user, now=timezone.now())
+
+
+def address_saved(sender: Any, instance: EmailAddress, **kwargs: Any) -> None:
+    from .services.roster.admitting import bind_person
+
+    if instance.verified:
+        bind_person(instance.user, now=timezone.now())
+
+
+def connect() -> None:
+    user_logged_in.connect(signed_in)
+    # Also what allauth calls "confirmed": it saves the address as verified first.
+    post_save.connect(address_saved, sender=EmailAddress)
