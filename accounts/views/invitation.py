@@ -6,8 +6,6 @@ sign-up have no secret in their address.
 
 from __future__ import annotations
 
-from typing import cast
-
 from allauth.account.adapter import get_adapter
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -18,7 +16,7 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from accounts.models import Membership, Status, User
+from accounts.models import Membership, RosterEntry, Status
 from accounts.services import invitations
 from accounts.services.invitations import Found
 from labs.errors import Refusal
@@ -62,8 +60,8 @@ def _answer(request: HttpRequest, found: Found, token: str) -> HttpResponse:
     if found.problem or found.entry is None:
         return _page(request, found)
     if not request.user.is_authenticated:
-        return _go_and_sign_in(request, found, token)
-    user = cast(User, request.user)
+        return _go_and_sign_in(request, found.entry, token)
+    user = request.user
     try:
         entry = invitations.take(token, user=user, now=timezone.now())
     except Refusal as refusal:
@@ -76,10 +74,9 @@ def _answer(request: HttpRequest, found: Found, token: str) -> HttpResponse:
     return redirect(entry.instance)
 
 
-def _go_and_sign_in(request: HttpRequest, found: Found, token: str) -> HttpResponse:
+def _go_and_sign_in(request: HttpRequest, entry: RosterEntry, token: str) -> HttpResponse:
     """Remember the invitation, and that its address is proved: a new account with it needs no second mail."""
-    assert found.entry
     request.session[KEY] = token
-    get_adapter().stash_verified_email(request, found.entry.email)
+    get_adapter().stash_verified_email(request, entry.email)
     page = "account_signup" if request.POST.get("then") == "sign-up" else "account_login"
     return redirect(f"{reverse(page)}?{urlencode({'next': reverse('invitation-remembered')})}")

@@ -47,7 +47,8 @@ def launch(
 ) -> Lab:
     """Accept a launch, or raise Refusal with what is wrong. `wait`: stand in the queue if there is no room now.
 
-    `owner`: whose it will be, and against whose limits it counts, when that is not the actor. One transaction locks the instance's row, so that no number of requests at once takes it over its limits.
+    `owner`: whose it will be, and against whose limits it counts, when that is not the actor.
+    One transaction locks the instance's row, so that no number of requests at once takes it over its limits.
     """
     if template.kind != ServiceKind.LAB:
         raise Refusal("This service cannot be launched yet.", code="invalid")

@@ -123,7 +123,7 @@ def run(request: HttpRequest, instance: Instance, pk: uuid.UUID) -> HttpResponse
     seats = list(found.seats.select_related("user", "lab").order_by("user__name", "user__email"))
     names = dict(RosterEntry.objects.filter(instance=instance, user__isnull=False).values_list("user", "section"))
     rows = [{"seat": seat, "section": names.get(seat.user_id, ""), "why": seat.reason, **_told(seat)} for seat in seats]
-    told = Counter((row["kind"], row["word"].lower()) for row in rows)
+    told = Counter((str(row["kind"]), str(row["word"]).lower()) for row in rows)
     rows.sort(key=lambda row: ORDER.index(row["tone"]))
     context = {
         "instance": instance, "here": "classes", "run": found, "rows": rows[:ROWS_SHOWN], "more": max(0, len(rows) - ROWS_SHOWN),

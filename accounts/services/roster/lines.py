@@ -35,7 +35,7 @@ QUOTA = {
 }
 AMOUNT = re.compile(r"(\d{1,9}(?:[.,]\d{1,6})?)\s*([a-z]*)")
 #: Units that may stand behind a number: how many of the file's own unit one of these is.
-UNITS = {
+UNITS: dict[str, dict[str, Any]] = {
     "cpu": {"": 1, "core": 1, "cores": 1, "cpu": 1, "cpus": 1},
     "memory": {"": 1, "gib": 1, "gb": 1, "g": 1, "gi": 1, "mib": Decimal(1) / 1024, "mb": Decimal(1) / 1024},
     "gpus": {"": 1, "gpu": 1, "gpus": 1},
@@ -156,16 +156,16 @@ def _limit(key: str, text: str) -> int | None:
         return None
     name, factor, most = QUOTA[key]
     found = AMOUNT.fullmatch(text.lower())
-    units: dict[str, Any] = UNITS[key]
+    units = UNITS[key]
     if not found or found[2] not in units:
-        raise ValueError(f"“{text[:40]}” is no {WORDS[key]}: a number such as {EXAMPLES[key]}.")
+        raise ValueError(f"“{text[:40]}” cannot be read as {WORDS[key]}: a number such as {EXAMPLES[key]}.")
     try:
         value = Decimal(found[1].replace(",", ".")) * units[found[2]] * factor
     except InvalidOperation:
-        raise ValueError(f"“{text[:40]}” is no {WORDS[key]}: a number such as {EXAMPLES[key]}.") from None
+        raise ValueError(f"“{text[:40]}” cannot be read as {WORDS[key]}: a number such as {EXAMPLES[key]}.") from None
     whole = int(value.to_integral_value())
     if abs(value - whole) > Decimal("0.01"):
-        raise ValueError(f"“{text[:40]}” is too fine a {WORDS[key]}: a number such as {EXAMPLES[key]}.")
+        raise ValueError(f"“{text[:40]}” is too fine for {WORDS[key]}: a number such as {EXAMPLES[key]}.")
     if whole > most or (name == "lifetime_minutes" and whole < 1):
         raise ValueError(f"“{text[:40]}” is out of range for the {WORDS[key]}.")
     return whole
