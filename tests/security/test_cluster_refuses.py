@@ -155,7 +155,7 @@ def test_an_attack_is_refused_by_the_site_and_by_the_cluster(
         held.operator.get("Secret", name_of(lab), held.instance.namespace)
 
     monkeypatch.setattr(policy, "check", lambda *args, **options: None)
-    answers = [_send(held, obj) for obj in render(lab, str(uuid4()))]
+    answers = [_send(held, obj) for obj in render(lab)]
     refused = [answer for answer in answers if answer]
     assert len(refused) == 1, answers
     assert by in refused[0]
@@ -222,7 +222,7 @@ def test_what_stands_in_another_namespace_is_not_removed(held: SimpleNamespace) 
 def test_more_than_the_limits_is_refused_by_the_quota(held: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = launched(held)
     lab.cpu_millis = 5_000
-    pod = next(obj for obj in render(lab, str(uuid4())) if obj["kind"] == "Pod")
+    pod = next(obj for obj in render(lab) if obj["kind"] == "Pod")
     assert "exceeded quota" in _send(held, pod)
 
 
