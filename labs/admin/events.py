@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
@@ -16,6 +18,7 @@ from .access import Rows
 from .pills import when
 from .scoped import ReachableFilter, ScopedAdmin
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 SHOWN = ("moment", "who", "what", "subject", "where", "changes", "why")
 
 
@@ -43,7 +46,7 @@ class EventAdmin(ScopedAdmin):
 
     @admin.display(description="Who", ordering="actor_name")
     def who(self, row: Event) -> str:
-        return str(row.actor or row.actor_name)
+        return row.who
 
     @admin.display(description="To", ordering="subject")
     def subject(self, row: Event) -> str:
@@ -76,5 +79,11 @@ def _words(name: str) -> str:
     return name.replace("_", " ").replace(" millis", " (thousandths)").replace(" mib", " (MiB)").capitalize()
 
 
-def _value(value: Any) -> str:
-    return "–" if value in (None, "", []) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _value(value: Any) -> SafeString | str:
+    if value in (None, "", []):
+        return "–"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    # A time, as JSON keeps it.
+    at = parse_datetime(value) if isinstance(value, str) and _TIME.match(value) else None
+    return when(at) if at else str(value)

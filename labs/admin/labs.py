@@ -130,7 +130,7 @@ class LabAdmin(ScopedAdmin):
             "state": state_pill(lab),
             "unknown": lab.is_unknown(timezone.now()),
             "facts": self._facts(lab),
-            "history": Event.objects.filter(workload_id=lab.pk).order_by("at", "pk"),
+            "history": Event.objects.filter(workload_id=lab.pk).select_related("actor").order_by("at", "pk"),
         }
         return super().render_change_form(request, context, *args, **kwargs)
 
