@@ -46,11 +46,11 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     rows = within_reach(Instance.objects.filter(archived_at=None), request.user)
     rows = rows.annotate(waiting=Count("memberships", filter=Q(memberships__status="requested")))
     instances = list(rows.order_by("-waiting", "title")[:INSTANCES_SHOWN])
-    waiting = within_reach(Membership.objects.waiting(), request.user).select_related("user", "instance")
+    waiting = Membership.objects.decidable_by(request.user).select_related("user", "instance")
     return context | {
         "cards": _cards(request, instances),
         "more_instances": len(instances) == INSTANCES_SHOWN,
-        "waiting": waiting.exclude(user=request.user).order_by("requested_at")[:WAITING_SHOWN],
+        "waiting": waiting.order_by("requested_at")[:WAITING_SHOWN],
         "waiting_count": waiting_count(request),
         "events": within_reach(Event.objects.all(), request.user).select_related("instance", "actor").order_by("-at", "-pk")[:EVENTS_SHOWN],
     }  # fmt: skip

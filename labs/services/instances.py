@@ -33,6 +33,8 @@ FIELDS = (
     "footer",
     "accent",
     "policy",
+    "email_domains",
+    "staff_may_approve",
     "is_public",
     "starts_on",
     "ends_on",
@@ -100,10 +102,10 @@ def save_instance(instance: Instance, *, actor: User, now: datetime.datetime) ->
         allowed = False
     if not allowed:
         raise Refusal("You may not change this instance.", code="forbidden")
-    before = {name: str(getattr(old, name)) for name in FIELDS} if old else {}
+    before = _told(old) if old else {}
     instance.full_clean(exclude=["services"])
     instance.save(update_fields=[*FIELDS, "slug"] if old else None)
-    after = {name: str(getattr(instance, name)) for name in FIELDS}
+    after = _told(instance)
     changed = [name for name in FIELDS if before.get(name) != after[name]]
     if changed:
         record(
@@ -111,6 +113,11 @@ def save_instance(instance: Instance, *, actor: User, now: datetime.datetime) ->
             before={name: before[name] for name in changed if name in before}, after={name: after[name] for name in changed},
         )  # fmt: skip
     return instance
+
+
+def _told(instance: Instance) -> dict[str, str]:
+    values = {name: getattr(instance, name) for name in FIELDS}
+    return {name: ", ".join(value) if isinstance(value, list) else str(value) for name, value in values.items()}
 
 
 @transaction.atomic
