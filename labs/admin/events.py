@@ -15,6 +15,7 @@ from labs.models import Event
 from .access import Rows
 from .pills import when
 from .scoped import ReachableFilter, ScopedAdmin
+from .words import change_lines
 
 SHOWN = ("moment", "who", "what", "subject", "where", "changes", "why")
 
@@ -63,18 +64,9 @@ class EventAdmin(ScopedAdmin):
 
     @admin.display(description="What changed")
     def changes(self, row: Event) -> SafeString | str:
-        names = sorted({*row.before, *row.after})
-        lines = [(_words(name), _value(row.before.get(name)), _value(row.after.get(name))) for name in names]
+        lines = change_lines(row)
         if not lines:
             return ""
         body = format_html_join("", "<tr><th>{}</th><td>{}</td><td>{}</td></tr>", lines)
         head = format_html("<tr><th></th><th>{}</th><th>{}</th></tr>", "Before", "After")
         return format_html('<table class="c-changes">{}{}</table>', head, body)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace(" millis", " (thousandths)").replace(" mib", " (MiB)").capitalize()
-
-
-def _value(value: Any) -> str:
-    return "–" if value in (None, "", []) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
