@@ -116,9 +116,7 @@ def cores_chart(
         series=[Series("Cores in use", values, is_stepped=True)],
         ticks=[f"{day:%a %-d}" for day in list(days)[1:]],
         head=["Day", "On average", "Most in an hour"],
-        rows=[
-            [f"{day:%a %-d %b}", plain(sum(found) / len(found)), plain(max(found))] for day, found in days.items()
-        ],
+        rows=[[f"{day:%a %-d %b}", plain(sum(found) / len(found)), plain(max(found))] for day, found in days.items()],
         limit=limit,
         limit_text=f"Limit: {plain(limit)}" if limit is not None else "",
         hints=[f"{hour:%a %-d %b, %H:%M}: {plain(value)}" for hour, value in zip(hours, values, strict=True)],

@@ -47,7 +47,11 @@ def ask(
 
 def bulk_fields(request: HttpRequest, rows: Iterable[Any]) -> list[tuple[str, str]]:
     """What the confirmation page of a bulk action sends again: the very rows that it showed, whatever matches by then."""
-    return [("action", request.POST.get("action", "")), (CONFIRMED, "yes"), (KEYS, ",".join(str(row.pk) for row in rows))]
+    return [
+        ("action", request.POST.get("action", "")),
+        (CONFIRMED, "yes"),
+        (KEYS, ",".join(str(row.pk) for row in rows)),
+    ]
 
 
 def unpack_keys(request: HttpRequest) -> None:

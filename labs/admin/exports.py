@@ -38,7 +38,8 @@ class Table:
 
 def _with_section(rows: Rows) -> Rows:
     entries = RosterEntry.objects.filter(instance=OuterRef("instance"), user=OuterRef("user")).order_by()
-    return rows.select_related("user", "instance", "decided_by").annotate(section=Subquery(entries.values("section")[:1]))
+    rows = rows.select_related("user", "instance", "decided_by").prefetch_related(None)
+    return rows.annotate(section=Subquery(entries.values("section")[:1]))
 
 
 def _if_approved(name: str) -> Callable[[Membership], Any]:

@@ -29,6 +29,7 @@ from labs.services.offering import offer
 
 from .access import Rows, may, person, reach
 from .confirm import Question, ask
+from .domains import DomainsField
 from .instance_charts import instance_charts
 from .limits import MemberInline, PersonalInline, WholeInline, save_limits
 from .pills import pill
@@ -36,10 +37,12 @@ from .places import PlacesInline, save_places
 from .scoped import ScopedAdmin
 
 PAGES = ("title", "kind", "summary", "about", "footer", "accent")
-ACCESS = ("policy", "is_public", "starts_on", "ends_on")
+ACCESS = ("policy", "email_domains", "staff_may_approve", "is_public", "starts_on", "ends_on")
 
 
 class InstanceForm(forms.ModelForm):
+    email_domains = DomainsField()
+
     class Meta:
         widgets = {"accent": UnfoldAdminColorInputWidget(), "services": UnfoldAdminCheckboxSelectMultipleWidget()}
 

@@ -19,7 +19,7 @@ from labs.models.quota import COUNTED
 from labs.services.admission import UNITS, Meter
 from labs.services.usage import cores_by_hour, hours_until
 
-from .access import Rows, reach, within_reach
+from .access import Rows, person, reach, within_reach
 from .charts import Chart, cores_chart, growth_chart
 from .navigation import waiting_count
 
@@ -58,7 +58,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     instances = list(rows.order_by("-waiting", "title")[: INSTANCES_SHOWN + 1])
     cards = _cards(request, instances[:INSTANCES_SHOWN], now)
     members = within_reach(Membership.objects.filter(instance__archived_at=None), request.user)
-    waiting = members.filter(status=Status.REQUESTED).select_related("user", "instance").exclude(user=request.user)
+    waiting = Membership.objects.decidable_by(person(request)).select_related("user", "instance")
     return context | {
         "cards": cards,
         "charts": _charts(cards, members, now),

@@ -7,7 +7,9 @@ from typing import Any
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from labs.models import Event
+from accounts.models import Role, Status
+from labs.models import EndReason, Event, Policy, State
+from labs.models.instance import Kind
 
 from .quantities import SCALES
 
@@ -18,6 +20,7 @@ NAMES = {
     "storage_gib": "Storage",
     "running": "Services at once",
     "lifetime_minutes": "Lifetime",
+    "end_reason": "How it ended",
     "expires_at": "Ends",
     "archived_at": "Archived",
     "starts_on": "Begins",
@@ -28,6 +31,13 @@ NAMES = {
     "staff_may_approve": "Staff decide requests",
 }
 NOTHING = "–"
+#: Values that are one of several words.
+CHOICES: dict[str, dict[str, str]] = {
+    name: dict(choices.choices)
+    for name, choices in {
+        "state": State, "end_reason": EndReason, "role": Role, "status": Status, "policy": Policy, "kind": Kind,
+    }.items()
+}  # fmt: skip
 
 
 def name_words(name: str) -> str:
@@ -38,6 +48,8 @@ def value_words(name: str, value: Any) -> str:
     """One value: limits with their unit, moments in the site's time zone."""
     if value in (None, "", [], {}, "None"):
         return NOTHING
+    if name in CHOICES:
+        return str(CHOICES[name].get(str(value), value))
     if name in SCALES and isinstance(value, int):
         return SCALES[name].text(value)
     if name == "storage_gib":

@@ -42,7 +42,9 @@ def cores_by_hour(
     return found
 
 
-def _spread(values: list[float], start: datetime.datetime, begin: datetime.datetime, end: datetime.datetime, cores: float) -> None:
+def _spread(
+    values: list[float], start: datetime.datetime, begin: datetime.datetime, end: datetime.datetime, cores: float
+) -> None:
     """Add `cores` to each hour after `start` by the part of it that lies between `begin` and `end`."""
     at = begin
     while at < end:
