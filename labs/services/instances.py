@@ -26,6 +26,7 @@ from .stopping import stop_all
 
 #: What a change of an instance is told with in the history.
 FIELDS = (
+    "slug",
     "title",
     "kind",
     "summary",
@@ -104,7 +105,7 @@ def save_instance(instance: Instance, *, actor: User, now: datetime.datetime) ->
         raise Refusal("You may not change this instance.", code="forbidden")
     before = _told(old) if old else {}
     instance.full_clean(exclude=["services"])
-    instance.save(update_fields=[*FIELDS, "slug"] if old else None)
+    instance.save(update_fields=FIELDS if old else None)
     after = _told(instance)
     changed = [name for name in FIELDS if before.get(name) != after[name]]
     if changed:
@@ -127,7 +128,10 @@ def archive(instance: Instance, *, actor: User, now: datetime.datetime) -> bool:
         raise Refusal("You may not archive this instance.", code="forbidden")
     if not Instance.objects.filter(pk=instance.pk, archived_at=None).update(archived_at=now):
         return False
-    record(Verb.INSTANCE_ARCHIVED, instance, actor=actor, now=now, instance=instance)
+    record(
+        Verb.INSTANCE_ARCHIVED, instance, actor=actor, now=now, instance=instance,
+        before={"archived_at": None}, after={"archived_at": now.isoformat()},
+    )  # fmt: skip
     stop_all(instance, actor=actor, now=now, end_reason=EndReason.INSTANCE_OVER)
     touch(instance.pk)
     return True
