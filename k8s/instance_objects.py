@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from k8s import registry
 from k8s.labels import INSTANCE, MANAGED_BY, MANAGER, SITE, WORKLOAD
 
 #: Networks that are never "the internet": private (RFC 1918), shared (RFC 6598), link-local with the clouds' metadata
@@ -31,16 +32,19 @@ def instance_objects(
     ingress_namespace_labels: dict[str, str],
     lab_uses_internet: bool = True,
     lab_port: int = 8888,
+    registry_login: str = "",
 ) -> list[dict[str, Any]]:
     """The namespace and its rules, in the order in which they must be applied.
 
     `quota`: cpu_millis, memory_mib, gpus, storage_gib, pods; None is not limited. `ingress_namespace_labels`: of the
     namespace in which the ingress controller runs. `lab_uses_internet`: whether labs may reach public addresses.
+    `registry_login`: from `k8s.registry.read`; by it the cluster fetches the images of labs.
     """
     labels = {MANAGED_BY: MANAGER, SITE: site, INSTANCE: name}
     objects = [
         _namespace(namespace),
-        _account(),
+        *([registry.secret(registry_login)] if registry_login else []),
+        _account(registry.SECRET if registry_login else ""),
         _quota(quota),
         _limit_range(),
         _policy("deny-all", {"policyTypes": ["Ingress", "Egress"]}),
@@ -77,12 +81,14 @@ def _namespace(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": levels}}
 
 
-def _account() -> dict[str, Any]:
+def _account(pull_secret: str) -> dict[str, Any]:
+    """The API server gives the names of these Secrets to each pod of the account; a process in the pod sees nothing of them."""
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
         "metadata": {"name": LAB_ACCOUNT},
         "automountServiceAccountToken": False,
+        **({"imagePullSecrets": [{"name": pull_secret}]} if pull_secret else {}),
     }
 
 
@@ -95,6 +101,8 @@ def _quota(quota: dict[str, int | None]) -> dict[str, Any]:
         "requests.nvidia.com/gpu": (quota.get("gpus"), ""),
         "requests.storage": (quota.get("storage_gib"), "Gi"),
         "pods": (quota.get("pods"), ""),
+        # The same of all there are: of those that have ended and not yet gone, no heap is made.
+        "count/pods": (quota.get("pods"), ""),
         "services.nodeports": (0, ""),
         "services.loadbalancers": (0, ""),
     }

@@ -107,6 +107,8 @@ class Cluster(models.Model):
     image_registry = models.CharField(
         max_length=200, blank=True, help_text="Put before every image name, for a registry of your own."
     )
+    #: Sealed by `labs.services.vault`, as the kubeconfig is.
+    registry_sealed = models.TextField(blank=True, editable=False)
     storage_classes = models.JSONField(
         default=list, blank=True, validators=[check_names], help_text="Names of those that are offered."
     )

@@ -71,6 +71,20 @@ def test_account_of_labs_has_no_token() -> None:
     assert account["automountServiceAccountToken"] is False
 
 
+def test_the_login_of_a_registry_comes_before_the_account_that_names_it() -> None:
+    login = '{"auths": {"registry.example.org": {"auth": "cm9ib3Q6c2VjcmV0"}}}'
+    kinds = [obj["kind"] for obj in made(registry_login=login)]
+    assert kinds[:3] == ["Namespace", "Secret", "ServiceAccount"]
+    assert made(registry_login=login)[2]["imagePullSecrets"] == [{"name": "registry"}]
+    assert not [problem for obj in made(registry_login=login) for problem in check_schema(obj)]
+    assert "imagePullSecrets" not in made()[1]
+
+
+def test_the_limit_of_what_runs_holds_for_what_has_ended_and_is_still_there() -> None:
+    hard = next(obj for obj in made() if obj["kind"] == "ResourceQuota")["spec"]["hard"]
+    assert hard["pods"] == hard["count/pods"] == "20"
+
+
 def test_internet_leaves_out_private_networks_and_the_metadata_address() -> None:
     v4, v6 = (block["ipBlock"] for block in named("allow-internet")["spec"]["egress"][0]["to"])
     for address in ("10.1.2.3", "172.20.0.1", "192.168.1.1", "169.254.169.254", "100.64.1.1", "127.0.0.1"):
