@@ -11,7 +11,9 @@ PASSWORD = "a-password-that-nobody-may-see"
 AUTH = base64.b64encode(f"robot:{PASSWORD}".encode()).decode()
 
 
-@pytest.mark.parametrize("login", [{"auth": AUTH, "email": "x@example.org"}, {"username": "robot", "password": PASSWORD}])
+@pytest.mark.parametrize(
+    "login", [{"auth": AUTH, "email": "x@example.org"}, {"username": "robot", "password": PASSWORD}]
+)
 def test_a_login_is_reduced_to_what_the_cluster_needs(login: dict[str, str]) -> None:
     pasted = json.dumps({"auths": {"registry.example.org": login}, "credsStore": "desktop", "HttpHeaders": {"X": "y"}})
     assert json.loads(registry.read(pasted)) == {"auths": {"registry.example.org": {"auth": AUTH}}}

@@ -325,9 +325,7 @@ def test_an_archived_instance_ends_keeps_its_files_as_long_as_it_says_and_then_t
     reconcile(lab.pk)
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     metadata = {"name": "home", "namespace": instance.namespace}
-    running.operator.apply(
-        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim}
-    )
+    running.operator.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim})
     Instance.objects.filter(pk=instance.pk).update(keep_days=2)
     assert archive(instance, actor=running.owner, now=timezone.now())
     reconcile_instance(instance.pk)
@@ -337,7 +335,10 @@ def test_an_archived_instance_ends_keeps_its_files_as_long_as_it_says_and_then_t
     assert load(lab.pk).state == State.ENDED
     work_off(running)
     assert is_left()
-    assert running.operator.get("PersistentVolumeClaim", "home", instance.namespace)["metadata"].get("deletionTimestamp") is None
+    assert (
+        running.operator.get("PersistentVolumeClaim", "home", instance.namespace)["metadata"].get("deletionTimestamp")
+        is None
+    )
 
     long_ago = timezone.now() - datetime.timedelta(days=2)
     Instance.objects.filter(pk=instance.pk).update(archived_at=long_ago)
