@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,15 +13,18 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
+from k8s import policy
 from k8s.checkup import Expected, examine
 from k8s.client import Client
+from k8s.errors import Refused
+from k8s.exposure import parent
 from k8s.names import object_name
 from labs.models import Cluster, Lab, State
 from labs.services import clusters, sweep
 from labs.services.instances import provision
 from labs.services.launch import launch
 from labs.services.reconcile import load, reconcile, reconcile_due
-from labs.services.rendering import kinds_of, name_of
+from labs.services.rendering import kinds_of, name_of, render
 from labs.services.stopping import stop_all
 from tests.support import gateway_api
 from tests.support.stack import until
@@ -100,7 +104,8 @@ def test_a_route_that_belongs_to_nothing_is_removed(routed: SimpleNamespace) -> 
         "name": name, "namespace": routed.instance.namespace,
         "labels": {**route["metadata"]["labels"], "mlsite/workload": str(gone)},
     }  # fmt: skip
-    routed.operator.apply({key: route[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": metadata})
+    spec = {**route["spec"], "rules": [{"backendRefs": [{"name": name, "port": 80}]}]}
+    routed.operator.apply({key: route[key] for key in ("apiVersion", "kind")} | {"metadata": metadata, "spec": spec})
     sweep.compare(routed.cluster)
     until(lambda: [one["metadata"]["name"] for one in routes(routed)] == [name_of(lab)], 20, "the lab's own is left")
 
@@ -119,3 +124,34 @@ def test_gateway_and_issuer_are_looked_at(routed: SimpleNamespace, site_kubeconf
     told = {finding.title: finding.tone for finding in found}
     assert told[f"The Gateway {GATEWAY} is there."] == "ok"
     assert told["There is no ClusterIssuer “letsencrypt”."] == "bad"
+
+
+REDIRECT = {"type": "RequestRedirect", "requestRedirect": {"hostname": "bank.example.com"}}
+ATTACKS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a host outside the domain": lambda spec: spec.update(hostnames=["bank.example.com"]),
+    "every name of the domain": lambda spec: spec.update(hostnames=["*.example.org"]),
+    "every host": lambda spec: spec.pop("hostnames"),
+    "another's Service": lambda spec: spec["rules"][0]["backendRefs"][0].update(name="other-12345678"),
+    "a Service of another namespace": lambda spec: spec["rules"][0]["backendRefs"][0].update(namespace="default"),
+    "people sent elsewhere": lambda spec: spec["rules"][0].update(filters=[REDIRECT]),
+}
+
+
+@pytest.mark.k8s
+@pytest.mark.parametrize("kubeconfig", ["real"], indirect=True)
+def test_a_route_to_elsewhere_is_refused_by_the_site_and_by_the_cluster(routed: SimpleNamespace) -> None:
+    lab = launched(routed, "crafted")
+    route = next(item for item in render(lab) if item["kind"] == "HTTPRoute")
+    routed.client.apply(route)
+    names = {"namespace": routed.instance.namespace, "name": name_of(lab), "labels": route["metadata"]["labels"]}
+    for attack, change in ATTACKS.items():
+        crafted = copy.deepcopy(route)
+        change(crafted["spec"])
+        with pytest.raises(Refused) as refusal:
+            routed.client.apply(crafted)
+        assert "ValidatingAdmissionPolicy 'mlsite-routes'" in refusal.value.message, attack
+        with pytest.raises(policy.PolicyError):
+            policy.check(
+                [crafted], **names, allowed_kinds={"HTTPRoute"}, service_account="lab", images=set(), host=lab.host,
+                gateway=parent(GATEWAY), secrets=set(),
+            )  # fmt: skip
