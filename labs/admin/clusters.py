@@ -133,7 +133,7 @@ class ClusterAdmin(AdministratorsOnly):
         (None, {"fields": ("title", "slug", "rank", "is_open", "grows", "health", "heard", "version", "problem")}),
         ("Connection", {"fields": ("connection", "kubeconfig_file", "kubeconfig")}),
         ("Images", {"fields": ("image_registry", "login", "forget_login")}),
-        ("Addresses of labs", {"fields": ("lab_domain", "lab_scheme", "lab_port")}),
+        ("Addresses of labs", {"fields": ("lab_domain", "lab_scheme", "lab_port", "forbidden_networks")}),
         (
             "Ingress, or Gateway",
             {
@@ -168,12 +168,9 @@ class ClusterAdmin(AdministratorsOnly):
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Help with angle brackets is text, not markup; and what every administrator writes in capitals, in capitals."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name == "storage_classes" and field:
-            field = NamesField(
-                required=False,
-                widget=UnfoldAdminTextInputWidget(),
-                help_text="Names, separated by commas. Empty: none.",
-            )
+        if db_field.name in ("storage_classes", "forbidden_networks") and field:
+            lead = "Names, separated by commas. Empty: none." if db_field.name == "storage_classes" else field.help_text
+            field = NamesField(required=False, widget=UnfoldAdminTextInputWidget(), help_text=lead)
         if field:
             field.help_text = conditional_escape(field.help_text)
             field.label = LABELS.get(db_field.name, field.label)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import functools
+import ipaddress
 import os
+import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -30,7 +32,7 @@ EMBEDDED = "devcluster"
 FIELDS = (
     "slug", "title", "rank", "connection", "kubeconfig_file", "is_open", "grows", "lab_domain", "lab_scheme", "lab_port",
     "ingress_controller", "ingress_class", "ingress_namespace", "ingress_annotations", "gateway", "tls_secret",
-    "cluster_issuer", "image_registry", "storage_classes", "gpu_models",
+    "cluster_issuer", "image_registry", "forbidden_networks", "storage_classes", "gpu_models",
 )  # fmt: skip
 
 
@@ -93,6 +95,17 @@ def _allowed(found: Client) -> Client:
             "The embedded cluster is for laptops: it runs labs as processes of this machine. It needs DEBUG."
         )
     return found
+
+
+def forbidden_networks(cluster: Cluster, server: str) -> list[str]:
+    """What its labs do not reach though it is public: what its row says, and its API server. `server`: name or address of that."""
+    found = [str(network) for network in cluster.forbidden_networks]
+    try:
+        answers = {str(answer[4][0]) for answer in socket.getaddrinfo(server, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return found  # It answers by some proxy's name for it.
+    addresses = [ipaddress.ip_address(address.partition("%")[0]) for address in answers]
+    return found + [str(ipaddress.ip_network(address)) for address in addresses if address.is_global]
 
 
 def registry_login(cluster: Cluster) -> str:

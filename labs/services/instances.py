@@ -69,6 +69,7 @@ def provision_on(instance: Instance, cluster: Cluster) -> None:
         quota=_limits_on(instance, cluster),
         ingress_namespace_labels={"kubernetes.io/metadata.name": cluster.ingress_namespace},
         registry_login=login,
+        forbidden_networks=clusters.forbidden_networks(cluster, client.server),
     ):
         client.apply(manifest)
     if not login:

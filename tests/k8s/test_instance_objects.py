@@ -94,6 +94,15 @@ def test_internet_leaves_out_private_networks_and_the_metadata_address() -> None
     assert (v4["except"], v6["except"]) == (PRIVATE_V4, PRIVATE_V6)
 
 
+def test_public_networks_can_be_left_out_of_the_internet() -> None:
+    there = ["198.51.100.7/32", "2001:db8:1::/64", "203.0.113.0/24", "198.51.100.7/32"]
+    v4, v6 = (
+        block["ipBlock"] for block in named("allow-internet", forbidden_networks=there)["spec"]["egress"][0]["to"]
+    )
+    assert v4["except"] == [*PRIVATE_V4, "198.51.100.7/32", "203.0.113.0/24"]
+    assert v6["except"] == [*PRIVATE_V6, "2001:db8:1::/64"]
+
+
 def test_labs_without_internet_reach_none() -> None:
     assert named("allow-internet", lab_uses_internet=False)["spec"]["egress"] == []
 
