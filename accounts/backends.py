@@ -42,11 +42,15 @@ class Folder(BaseEmailBackend):
         log.info("a mail lies in %s", path)
 
 
+class NoMailServer(ConnectionError):
+    """There is nobody to give a mail to."""
+
+
 class NoServer(BaseEmailBackend):
     """In production nothing is printed or kept: mails wait in the data base until a mail server is set."""
 
     def open(self) -> bool:
-        raise ConnectionError("No mail server is set (README, section Settings: EMAIL_URL or MAILGUN_API_KEY).")
+        raise NoMailServer("No mail server is set (README, section Settings: EMAIL_URL or MAILGUN_API_KEY).")
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         self.open()

@@ -18,6 +18,7 @@ from anymail.exceptions import AnymailAPIError, AnymailInvalidAddress, AnymailRe
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 
+from accounts.backends import NoMailServer
 from accounts.models import Mail, MailKind
 from accounts.services.wording import Rendered
 
@@ -236,6 +237,8 @@ def _by_smtp(error: smtplib.SMTPException) -> Answer:
 
 
 def _cannot_connect(error: Exception) -> str:
+    if isinstance(error, NoMailServer):
+        return "No mail server is set for this site."
     if isinstance(error, smtplib.SMTPAuthenticationError | smtplib.SMTPNotSupportedError):
         return NO_ENTRY
     return "The mail server cannot be reached."

@@ -214,7 +214,7 @@ def render(kind: MailKind, words: Words, facts: Facts) -> Rendered:
     }
     return Rendered(
         subject=subject,
-        text=render_to_string("mail/layout.txt", context),
+        text=render_to_string("mail/layout.txt", context).strip() + "\n",
         html=render_to_string("mail/layout.html", context),
         reply_to=known.get("reply_to", ""),
         sender=known.get("sender", ""),

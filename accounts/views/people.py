@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, cast
 
 from django.contrib import messages
@@ -86,27 +85,17 @@ def _back(request: HttpRequest, instance: Instance) -> str:
 
 @require_safe
 @for_staff
-def roster_csv(request: HttpRequest, instance: Instance) -> HttpResponse | StreamingHttpResponse:
-    return _csv(f"{instance.slug}-roster.csv", *people.roster_table(instance))
+def roster_csv(request: HttpRequest, instance: Instance) -> StreamingHttpResponse:
+    return export.csv_response(f"{instance.slug}-roster", *people.roster_table(instance))
 
 
 @require_safe
 @for_staff
 def roster_xlsx(request: HttpRequest, instance: Instance) -> HttpResponse:
-    content = export.xlsx(*people.roster_table(instance), title=instance.title)
-    return _named(HttpResponse(content, content_type=export.XLSX_TYPE), f"{instance.slug}-roster.xlsx")
+    return export.xlsx_response(f"{instance.slug}-roster", *people.roster_table(instance))
 
 
 @require_safe
 @for_staff
-def members_csv(request: HttpRequest, instance: Instance) -> HttpResponse | StreamingHttpResponse:
-    return _csv(f"{instance.slug}-members.csv", *people.members_table(instance))
-
-
-def _csv(name: str, head: Any, rows: Iterable[Any]) -> Any:
-    return _named(StreamingHttpResponse(export.csv_lines(head, rows), content_type=export.CSV_TYPE), name)
-
-
-def _named(response: Any, name: str) -> Any:
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
+def members_csv(request: HttpRequest, instance: Instance) -> StreamingHttpResponse:
+    return export.csv_response(f"{instance.slug}-members", *people.members_table(instance))

@@ -1,66 +1,92 @@
-"""Tables for other programs. Everything that leaves the site as CSV or XLSX goes through here.
+"""Tables for a spreadsheet, as CSV or XLSX, with nothing in them that a spreadsheet would run.
 
-A cell that begins like a formula gets an apostrophe before it, so that no spreadsheet runs what somebody has typed into a
-name (OWASP, "CSV Injection"). `original` takes it away again: an export that is imported changes nothing.
+Everything that leaves the site as a table goes through here. `original` undoes what `cell` does: a table that is imported
+again says what it said.
 """
 
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Any
 
+from django.http import HttpResponse, StreamingHttpResponse
+from django.utils import timezone
 from openpyxl import Workbook
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
-#: With any number of apostrophes before it: else one that was there would be taken for ours.
-DANGEROUS = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-CSV_TYPE = "text/csv; charset=utf-8"
+#: What a cell of a formula begins with, in Excel, LibreOffice and Google Sheets (OWASP, "CSV Injection"). With any number of
+#: apostrophes before it: else one that was there would be taken for ours.
+FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+#: Rows that are read from the data base at a time; so many are in memory, whatever the number of rows.
+CHUNK = 500
 
 
-def safe(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula. Numbers and nothing stay as they are."""
-    if value is None or isinstance(value, bool | int | float):
-        return "" if value is None else value
-    text = str(value)
-    return f"'{text}" if DANGEROUS.match(text) else text
+def cell(value: Any) -> str:
+    """One cell as text: a moment in the site's time zone, nothing for None, and a formula as the text that it is.
+
+    Text that begins as a formula does gets a leading apostrophe. So does a lone sign; a plain number stays one, for
+    spreadsheets count with it and never run it.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime.datetime):
+        return timezone.localtime(value).strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, (int, float, Decimal)):
+        return str(value)
+    text = str(value).replace("\0", "")
+    return f"'{text}" if FORMULA.match(text) else text
 
 
 def original(text: str) -> str:
-    """What a cell of ours was before `safe`."""
-    return text[1:] if text.startswith("'") and DANGEROUS.match(text[1:]) else text
+    """What a cell of ours was before `cell`."""
+    return text[1:] if text.startswith("'") and FORMULA.match(text[1:]) else text
 
 
-def csv_lines(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """CSV as Excel opens it rightly by a double click: with a mark of UTF-8 at its start."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    yield "\ufeff"
-    for row in _with_head(head, rows):
-        writer.writerow([safe(value) for value in row])
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
+class _Echo:
+    """What `csv.writer` writes to: it hands each line back instead of keeping it."""
+
+    def write(self, line: str) -> str:
+        return line
 
 
-def xlsx(head: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "Sheet") -> bytes:
-    """A workbook with one sheet; no cell of it is a formula."""
-    book = Workbook(write_only=True)
-    sheet = book.create_sheet(re.sub(r"[\\/*?:\[\]]", " ", title)[:31])
-    for row in _with_head(head, rows):
-        sheet.append([_plain(safe(value)) for value in row])
-    file = io.BytesIO()
+def lines(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
+    """The table as text, line by line, with a byte order mark so that Excel reads UTF-8."""
+    writer = csv.writer(_Echo())
+    yield "\ufeff" + writer.writerow([cell(name) for name in head])
+    for row in rows:
+        yield writer.writerow([cell(value) for value in row])
+
+
+def csv_response(name: str, head: Iterable[str], rows: Iterable[Iterable[Any]]) -> StreamingHttpResponse:
+    """An answer that is saved as `<name>.csv`. `rows` are read while it is sent; give an iterator that reads in chunks."""
+    response = StreamingHttpResponse(lines(head, rows), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def xlsx_response(name: str, head: Iterable[str], rows: Iterable[Iterable[Any]]) -> HttpResponse:
+    """An answer that is saved as `<name>.xlsx`: one sheet, and no cell of it a formula."""
+    book, file = Workbook(write_only=True), io.BytesIO()
+    sheet = book.create_sheet("Sheet 1")
+    sheet.append([_sheet_cell(value) for value in head])
+    for row in rows:
+        sheet.append([_sheet_cell(value) for value in row])
     book.save(file)
-    return file.getvalue()
+    response = HttpResponse(file.getvalue(), content_type=XLSX_TYPE)
+    response["Content-Disposition"] = f'attachment; filename="{name}.xlsx"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
-def _with_head(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
-    yield head
-    yield from rows
-
-
-def _plain(value: Any) -> Any:
-    return ILLEGAL_CHARACTERS_RE.sub("", value) if isinstance(value, str) else value
+def _sheet_cell(value: Any) -> Any:
+    is_number = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
+    return value if is_number else ILLEGAL_CHARACTERS_RE.sub("", cell(value))

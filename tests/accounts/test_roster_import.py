@@ -269,7 +269,8 @@ def test_what_is_exported_and_imported_again_changes_nothing(course: SimpleNames
         "bo@uni.example,O'Neill,'t,,,,,-5,''=y\n"
     )
     head, rows = people.roster_table(course.instance)
-    content = "".join(export.csv_lines(head, rows)).encode() if form == "csv" else export.xlsx(head, rows)
+    answer: Any = export.csv_response("roster", head, rows) if form == "csv" else export.xlsx_response("roster", head, rows)
+    content = b"".join(answer.streaming_content) if form == "csv" else answer.content
     before = standing()
     counts = load(content)
     assert (counts["unchanged"], counts["new"], counts["changed"], counts["wrong"]) == (2, 0, 0, 0)
