@@ -69,7 +69,9 @@ class Person:
     def state_text(self) -> str:
         if self.state != "out":
             return STATES[self.state]
-        return self.membership.get_status_display() if self.membership else "Off the list"
+        if self.membership:
+            return str(self.membership.get_status_display())
+        return "Off the list" if self.entry and self.entry.left_at else "Left"
 
     @property
     def tone(self) -> str:

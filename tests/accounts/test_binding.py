@@ -40,7 +40,10 @@ def test_the_first_sign_in_with_a_verified_address_gives_membership_role_and_lim
     assert (membership.role, membership.status) == (Role.STAFF, Status.APPROVED)
     assert Quota.objects.get(user=ann).cpu_millis == 2000
     told = Event.objects.filter(user=ann).order_by("pk").values_list("verb", "actor_name", "reason")
-    assert list(told) == [(Verb.ACCESS_APPROVED, "the site", "on the roster"), (Verb.LIMITS_CHANGED, "the site", "on the roster")]
+    assert list(told) == [
+        (Verb.ACCESS_APPROVED, "the site", "on the roster"),
+        (Verb.LIMITS_CHANGED, "the site", "on the roster"),
+    ]
 
 
 def test_an_unverified_address_binds_nothing(course: SimpleNamespace, client: Client) -> None:
@@ -54,7 +57,10 @@ def test_an_unverified_address_binds_nothing(course: SimpleNamespace, client: Cl
 
 def test_signing_up_with_an_address_of_the_roster_is_not_enough(course: SimpleNamespace, client: Client) -> None:
     entry = entry_of(course)
-    client.post("/accounts/signup/", {"email": "ann@uni.example", "password1": "a-long-password-1", "password2": "a-long-password-1", "name": "Ann"})
+    client.post(
+        "/accounts/signup/",
+        {"email": "ann@uni.example", "password1": "a-long-password-1", "password2": "a-long-password-1", "name": "Ann"},
+    )
     entry.refresh_from_db()
     assert entry.user is None
 

@@ -34,7 +34,9 @@ def invited(course: SimpleNamespace, entry: RosterEntry, now: datetime.datetime)
     assert invitations.invite(instance=course.instance, actor=course.staff, now=now) == 1
     entry.refresh_from_db()
     link = invitations.link(entry, now)
-    return SimpleNamespace(entry=entry, link=link, path=link.removeprefix("http://testserver"), token=link.split("/")[-2])
+    return SimpleNamespace(
+        entry=entry, link=link, path=link.removeprefix("http://testserver"), token=link.split("/")[-2]
+    )
 
 
 def signed_in(user: User) -> Client:
@@ -70,7 +72,9 @@ def test_all_who_have_none_are_invited_once_and_those_who_joined_never(
     assert Event.objects.filter(verb=Verb.INVITED).count() == 3
 
 
-def test_entries_of_another_instance_are_not_invited(course: SimpleNamespace, entry: RosterEntry, now: datetime.datetime) -> None:
+def test_entries_of_another_instance_are_not_invited(
+    course: SimpleNamespace, entry: RosterEntry, now: datetime.datetime
+) -> None:
     from tests.factories import InstanceFactory, MembershipFactory
 
     other = InstanceFactory()
@@ -133,7 +137,12 @@ def test_a_link_that_is_worth_nothing_says_why_and_what_to_do(
 ) -> None:
     happens(invited, course, now)
     client = signed_in(UserFactory())
-    for answer in (client.get(invited.path), client.post(invited.path), Client().get(invited.path), Client().post(invited.path)):
+    for answer in (
+        client.get(invited.path),
+        client.post(invited.path),
+        Client().get(invited.path),
+        Client().post(invited.path),
+    ):
         assert answer.status_code == 410
         assert PROBLEMS[problem] in answer.text
     with pytest.raises(Refusal) as refusal:
@@ -174,12 +183,19 @@ def test_no_other_site_hears_of_the_link_and_no_browser_keeps_its_page(invited: 
         assert "no-store" in answer["Cache-Control"]
 
 
-def test_a_new_person_signs_up_from_the_link_and_is_in(course: SimpleNamespace, invited: SimpleNamespace, settings: Any) -> None:
+def test_a_new_person_signs_up_from_the_link_and_is_in(
+    course: SimpleNamespace, invited: SimpleNamespace, settings: Any
+) -> None:
     settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
     client = Client()
     answer = client.post(invited.path, {"then": "sign-up"})
     assert answer["Location"] == "/accounts/signup/?next=%2Fjoin%2F", "no token in the address"
-    form = {"email": "ann@uni.example", "name": "Ann", "password1": "a-long-password-1", "password2": "a-long-password-1"}
+    form = {
+        "email": "ann@uni.example",
+        "name": "Ann",
+        "password1": "a-long-password-1",
+        "password2": "a-long-password-1",
+    }
     answer = client.post("/accounts/signup/", {**form, "next": "/join/"})
     assert answer["Location"] == "/join/"
     assert client.get("/join/")["Location"] == "/i/physics/", "the link has proved the address: no second mail"
@@ -194,14 +210,21 @@ def test_a_new_person_with_another_address_must_prove_that_one(
     settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
     client = Client()
     client.post(invited.path, {"then": "sign-up"})
-    form = {"email": "ann@home.example", "name": "Ann", "password1": "a-long-password-1", "password2": "a-long-password-1"}
+    form = {
+        "email": "ann@home.example",
+        "name": "Ann",
+        "password1": "a-long-password-1",
+        "password2": "a-long-password-1",
+    }
     client.post("/accounts/signup/", {**form, "next": "/join/"})
     assert not EmailAddress.objects.get(email="ann@home.example").verified
     assert "_auth_user_id" not in client.session
     assert not Membership.objects.filter(user__email="ann@home.example").exists()
 
 
-def test_the_remembered_invitation_is_accepted_after_signing_in(course: SimpleNamespace, invited: SimpleNamespace) -> None:
+def test_the_remembered_invitation_is_accepted_after_signing_in(
+    course: SimpleNamespace, invited: SimpleNamespace
+) -> None:
     from tests.factories import PASSWORD
 
     ann = UserFactory(email="ann@home.example")
@@ -214,7 +237,9 @@ def test_the_remembered_invitation_is_accepted_after_signing_in(course: SimpleNa
     assert client.get("/join/")["Location"] == "/", "the invitation is forgotten"
 
 
-def test_who_was_suspended_is_not_let_in_by_a_link(course: SimpleNamespace, invited: SimpleNamespace, now: datetime.datetime) -> None:
+def test_who_was_suspended_is_not_let_in_by_a_link(
+    course: SimpleNamespace, invited: SimpleNamespace, now: datetime.datetime
+) -> None:
     ann = UserFactory()
     Membership.objects.create(user=ann, instance=course.instance, status=Status.SUSPENDED, decided_at=now)
     answer = signed_in(ann).post(invited.path, follow=True)

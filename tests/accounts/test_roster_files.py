@@ -13,6 +13,8 @@ from openpyxl import Workbook
 from accounts.models import RosterUpload
 from labs.errors import Refusal
 
+# ruff: noqa: E501  # the sentences stand as they are shown
+
 Keep = Callable[..., RosterUpload]
 PLAIN = "e-mail,name,section\nann@uni.example,Ann Müller,A\n"
 EXPECTED = [("ann@uni.example", "Ann Müller", "A")]
@@ -111,7 +113,11 @@ def test_a_list_without_heads_is_read_too(keep: Keep, text: str, expected: list[
 
 def test_addresses_are_kept_small_and_without_the_name_before_them(keep: Keep) -> None:
     upload = keep('email\n"Ann Müller <Ann@UNI.example>"\n BO@uni.example \nmailto:chi@uni.example\n')
-    assert people(upload) == [("ann@uni.example", "Ann Müller", ""), ("bo@uni.example", "", ""), ("chi@uni.example", "", "")]
+    assert people(upload) == [
+        ("ann@uni.example", "Ann Müller", ""),
+        ("bo@uni.example", "", ""),
+        ("chi@uni.example", "", ""),
+    ]
 
 
 def test_other_columns_are_kept_as_notes_and_numbers_as_they_look(keep: Keep, load: Any, course: Any) -> None:
@@ -175,7 +181,11 @@ def test_limits_are_read_in_the_units_of_people(load: Any, course: Any) -> None:
 
 
 def test_a_formula_of_a_workbook_is_not_guessed_at(keep: Keep) -> None:
-    upload = keep(workbook([["e-mail", "name"], ["ann@uni.example", '=HYPERLINK("http://evil.example")'], ["bo@uni.example", "Bo"]]))
+    upload = keep(
+        workbook(
+            [["e-mail", "name"], ["ann@uni.example", '=HYPERLINK("http://evil.example")'], ["bo@uni.example", "Bo"]]
+        )
+    )
     assert wrong(upload) == {2: "The cell “name” holds a formula. Put its value there: copy, then “paste values”."}
 
 
@@ -229,7 +239,8 @@ def test_what_cannot_be_read_is_refused_with_what_to_do(keep: Keep, content: byt
 
 def test_a_workbook_that_unfolds_entities_is_not_unfolded(keep: Keep) -> None:
     book = io.BytesIO(workbook([["e-mail"], ["ann@uni.example"]]))
-    bomb = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]><worksheet><sheetData><row><c t="inlineStr"><is><t>&b;</t></is></c></row></sheetData></worksheet>'
+    bomb = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]><worksheet><sheetData><row>'
+    bomb += b'<c t="inlineStr"><is><t>&b;</t></is></c></row></sheetData></worksheet>'
     file = io.BytesIO()
     with zipfile.ZipFile(book) as source, zipfile.ZipFile(file, "w") as target:
         for part in source.infolist():

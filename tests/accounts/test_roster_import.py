@@ -63,7 +63,9 @@ def test_each_changed_person_leaves_an_event_with_what_was_and_is(course: Simple
     summary = Event.objects.filter(verb=Verb.ROSTER_IMPORTED).order_by("pk").last()
     assert summary is not None
     assert summary.after == {"new": 1, "changed": 1, "unchanged": 1, "wrong": 0, "missing": 0}
-    assert course.instance.roster.get(email="ann@uni.example").name == "Ann", "a column that is not there changes nothing"
+    assert course.instance.roster.get(email="ann@uni.example").name == "Ann", (
+        "a column that is not there changes nothing"
+    )
 
 
 def test_the_preview_says_what_becomes_of_each_line(course: SimpleNamespace, keep: Any, load: Load) -> None:
@@ -95,7 +97,9 @@ def test_staff_give_neither_roles_nor_limits(
 
 def test_staff_do_not_take_a_role_or_limits_away_either(course: SimpleNamespace, keep: Any, load: Load) -> None:
     load(OWNERS_LIST)
-    assert not lines_of(keep(OWNERS_LIST, course.staff), "wrong"), "as an owner has given them, they may stand in the list"
+    assert not lines_of(keep(OWNERS_LIST, course.staff), "wrong"), (
+        "as an owner has given them, they may stand in the list"
+    )
     problems = [lines_of(keep(text, course.staff), "wrong")[0]["problem"] for text in (
         "e-mail,role\nann@uni.example,member\n", "e-mail,cpu\nann@uni.example,1\n",
     )]  # fmt: skip
@@ -108,7 +112,9 @@ def test_a_member_imports_nothing(course: SimpleNamespace, keep: Any) -> None:
         keep(LIST, course.member)
 
 
-def test_what_is_confirmed_is_what_was_shown(course: SimpleNamespace, keep: Any, load: Load, now: datetime.datetime) -> None:
+def test_what_is_confirmed_is_what_was_shown(
+    course: SimpleNamespace, keep: Any, load: Load, now: datetime.datetime
+) -> None:
     upload = keep(LIST)
     load("e-mail,name\nann@uni.example,Somebody Else\n")
     before = standing()
@@ -127,7 +133,11 @@ def test_an_upload_belongs_to_who_made_it_where_and_for_a_while(
     elsewhere = InstanceFactory()
     MembershipFactory(instance=elsewhere, user=course.owner, role=Role.OWNER)
     late = now + uploads.KEPT
-    for instance, actor, at in ((course.instance, course.staff, now), (elsewhere, course.owner, now), (course.instance, course.owner, late)):
+    for instance, actor, at in (
+        (course.instance, course.staff, now),
+        (elsewhere, course.owner, now),
+        (course.instance, course.owner, late),
+    ):
         assert uploads.find(upload.pk, instance=instance, actor=actor, now=at) is None
         with pytest.raises(Refusal):
             uploads.confirm(upload.pk, instance=instance, actor=actor, now=at)
@@ -201,7 +211,9 @@ def test_a_line_that_cannot_be_read_suspends_nobody(course: SimpleNamespace, loa
     assert Membership.objects.get(user=course.member).status == Status.APPROVED
 
 
-def test_who_was_left_out_and_is_named_again_is_expected_again_but_not_let_in(course: SimpleNamespace, load: Load) -> None:
+def test_who_was_left_out_and_is_named_again_is_expected_again_but_not_let_in(
+    course: SimpleNamespace, load: Load
+) -> None:
     ann = somebody("ann@uni.example")
     load(LIST)
     load("e-mail\nbo@uni.example\n", suspend_missing=True)
@@ -231,7 +243,9 @@ def test_an_owner_raises_role_and_limits_of_those_who_are_in(course: SimpleNames
     assert Membership.objects.get(user=ann).role == Role.STAFF
     quota = Quota.objects.get(user=ann)
     assert (quota.cpu_millis, quota.memory_mib, quota.gpus, quota.lifetime_minutes) == (2000, 8192, 0, 60)
-    assert {Verb.ROLE_CHANGED, Verb.LIMITS_CHANGED} <= set(Event.objects.filter(user=ann).values_list("verb", flat=True))
+    assert {Verb.ROLE_CHANGED, Verb.LIMITS_CHANGED} <= set(
+        Event.objects.filter(user=ann).values_list("verb", flat=True)
+    )
 
 
 def test_a_list_lowers_nobodys_role(course: SimpleNamespace, load: Load) -> None:
@@ -269,7 +283,9 @@ def test_what_is_exported_and_imported_again_changes_nothing(course: SimpleNames
         "bo@uni.example,O'Neill,'t,,,,,-5,''=y\n"
     )
     head, rows = people.roster_table(course.instance)
-    answer: Any = export.csv_response("roster", head, rows) if form == "csv" else export.xlsx_response("roster", head, rows)
+    answer: Any = (
+        export.csv_response("roster", head, rows) if form == "csv" else export.xlsx_response("roster", head, rows)
+    )
     content = b"".join(answer.streaming_content) if form == "csv" else answer.content
     before = standing()
     counts = load(content)
@@ -288,7 +304,9 @@ def test_memory_and_queries_a_line_do_not_grow_with_the_list(course: SimpleNames
     assert many - few < 30, "what is more comes of SQLite, which takes no more than a few rows in one statement"
 
 
-def test_somebody_else_with_a_seat_keeps_it_when_two_addresses_are_on_the_list(course: SimpleNamespace, load: Load) -> None:
+def test_somebody_else_with_a_seat_keeps_it_when_two_addresses_are_on_the_list(
+    course: SimpleNamespace, load: Load
+) -> None:
     ann = somebody("ann@uni.example")
     ann.emailaddress_set.create(email="lee@uni.example", verified=True)  # type: ignore[attr-defined]
     load("e-mail\nann@uni.example\nlee@uni.example\n")

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from allauth.account.models import EmailAddress
 from django.db import transaction
 
-from accounts.models import Membership, Role, RosterEntry, Status, User
+from accounts.models import Mail, MailKind, Membership, Role, RosterEntry, Status, User
+from accounts.services import mailing
+from accounts.services.digest import forget_requests
 from accounts.services.identity import verified_addresses
 from labs.models import Event, Instance, Quota, Scope, Verb
 from labs.services.history import line
@@ -53,14 +55,16 @@ def bind_person(user: User, *, now: datetime.datetime) -> int:
     return bound
 
 
-def bind_known(instance: Instance, entries: Sequence[RosterEntry], *, now: datetime.datetime) -> Admitted:
+def bind_known(
+    instance: Instance, entries: Sequence[RosterEntry], *, actor: User, now: datetime.datetime
+) -> Admitted:  # fmt: skip
     """Bind those of the entries whose address somebody has verified already. The instance is locked."""
     waiting = {entry.email: entry for entry in entries if entry.user_id is None and entry.left_at is None}
     if not waiting:
         return Admitted([])
     known = EmailAddress.objects.filter(email__in=waiting, verified=True, user__is_active=True).select_related("user")
     pairs = [(waiting[row.email.lower()], row.user) for row in known.order_by("pk") if row.email.lower() in waiting]
-    return admit(instance, pairs, actor=None, now=now)
+    return admit(instance, pairs, actor=actor, now=now)
 
 
 def lock(pk: Any) -> Instance:
@@ -96,29 +100,51 @@ def settle(
     """Give the people what their entries hold. `spare`: keys of users whose role stays. Returns how many were let in by it."""
     if not pairs:
         return 0
-    events: list[Event] = []
-    let_in = _memberships(instance, pairs, events, actor, now, reason, spare)
-    _limits(instance, pairs, events, actor, now, reason)
-    Event.objects.bulk_create(events, batch_size=500)
+    told = Told(instance, actor, now, reason)
+    let_in = _memberships(told, pairs, spare)
+    _limits(told, pairs)
+    Event.objects.bulk_create(told.events, batch_size=500)
+    mailing.write_many(told.mails)
     return let_in
 
 
-def _memberships(
-    instance: Instance, pairs: Sequence[tuple[RosterEntry, User]], events: list[Event], actor: User | None,
-    now: datetime.datetime, reason: str, spare: Collection[int],
-) -> int:  # fmt: skip
+@dataclass(frozen=True)
+class Told:
+    """What goes into the history, and to the people, beside the change itself. `actor` None is the site."""
+
+    instance: Instance
+    actor: User | None
+    now: datetime.datetime
+    reason: str
+    events: list[Event] = field(default_factory=list)
+    mails: list[Mail] = field(default_factory=list)
+
+    def event(self, verb: Verb, user: User, before: dict[str, Any], after: dict[str, Any], subject: str = "") -> None:
+        self.events.append(
+            line(verb, subject or user, actor=self.actor, now=self.now, instance=self.instance, user=user, before=before,
+                 after=after, reason=self.reason)
+        )  # fmt: skip
+
+    def mail(self, kind: MailKind, user: User, **context: str) -> None:
+        key = f"{kind}:{self.instance.pk}:{user.pk}:{self.now.timestamp():.0f}"
+        self.mails.append(
+            mailing.draft(kind, user.email, key=key, now=self.now, user=user, instance=self.instance, context=context)
+        )
+
+
+def _memberships(told: Told, pairs: Sequence[tuple[RosterEntry, User]], spare: Collection[int]) -> int:
     users = [user.pk for _, user in pairs]
-    known = {row.user_id: row for row in Membership.objects.filter(instance=instance, user__in=users)}
+    known = {row.user_id: row for row in Membership.objects.filter(instance=told.instance, user__in=users)}
     new: list[Membership] = []
     changed: list[Membership] = []
-    let_in = 0
+    let_in, asked = 0, False
     for entry, user in pairs:
         row, role = known.get(user.pk), Role(entry.role)
         if row is None:
             new.append(
                 Membership(
-                    instance=instance, user=user, role=role, status=Status.APPROVED, reason=reason, requested_at=now,
-                    decided_at=now, decided_by=actor,
+                    instance=told.instance, user=user, role=role, status=Status.APPROVED, reason=told.reason,
+                    requested_at=told.now, decided_at=told.now, decided_by=told.actor,
                 )
             )  # fmt: skip
             before: dict[str, Any] = {}
@@ -130,39 +156,31 @@ def _memberships(
             if row.status == Status.APPROVED and not may_rise:
                 continue
             if row.status == Status.REQUESTED:
-                row.decided_at, row.decided_by = now, actor
+                row.decided_at, row.decided_by, asked = told.now, told.actor, True
             row.status, row.role = Status.APPROVED, role if may_rise else row.role
             changed.append(row)
         was_in = before.get("status") == Status.APPROVED
         let_in += not was_in
-        verb = Verb.ROLE_CHANGED if was_in else Verb.ACCESS_APPROVED
         after = {"status": Status.APPROVED, "role": row.role if row else role}
-        events.append(
-            line(
-                verb,
-                user,
-                actor=actor,
-                now=now,
-                instance=instance,
-                user=user,
-                before=before,
-                after=after,
-                reason=reason,
-            )
-        )
+        told.event(Verb.ROLE_CHANGED if was_in else Verb.ACCESS_APPROVED, user, before, after)
+        if was_in:
+            told.mail(MailKind.ROLE_CHANGED, user, role=str(role))
+        elif before or told.actor:
+            # Not when it comes of their own sign-in, or of a link that they have just opened: they see it.
+            told.mail(MailKind.ACCESS_APPROVED, user)
     Membership.objects.bulk_create(new, batch_size=500)
     Membership.objects.bulk_update(changed, ["status", "role", "decided_at", "decided_by"], batch_size=500)
+    if asked:
+        forget_requests(told.instance, now=told.now)
     return let_in
 
 
-def _limits(
-    instance: Instance, pairs: Sequence[tuple[RosterEntry, User]], events: list[Event], actor: User | None,
-    now: datetime.datetime, reason: str,
-) -> None:  # fmt: skip
+def _limits(told: Told, pairs: Sequence[tuple[RosterEntry, User]]) -> None:
     """Personal limits of those whose entries have some. Who has none on the roster keeps what an owner has set by hand."""
     wanted = [(entry, user) for entry, user in pairs if entry.limits]
     if not wanted:
         return
+    instance = told.instance
     rows = Quota.objects.filter(instance=instance, scope=Scope.PERSON, user__in=[user.pk for _, user in wanted])
     known = {row.user_id: row for row in rows.order_by("pk")}
     default = Quota.objects.filter(instance=instance, scope=Scope.MEMBER).first()
@@ -181,9 +199,6 @@ def _limits(
         if after == before:
             continue
         (changed if row.pk else new).append(row)
-        events.append(
-            line(Verb.LIMITS_CHANGED, f"{user}, {instance}", actor=actor, now=now, instance=instance, user=user,
-                 before=before, after=after, reason=reason)
-        )  # fmt: skip
+        told.event(Verb.LIMITS_CHANGED, user, before, after, subject=f"{user}, {instance}")
     Quota.objects.bulk_create(new, batch_size=500)
     Quota.objects.bulk_update(changed, list(FIELDS), batch_size=500)

@@ -220,7 +220,7 @@ def _follow(
     # Nobody raises their own role, not even through a list.
     theirs = [(entry, users[entry.user_id]) for entry in touched if entry.user_id and entry.user_id in users]
     outcome.let_in += settle(instance, theirs, actor=actor, now=now, spare=(actor.pk,))
-    outcome.let_in += bind_known(instance, known, now=now).let_in
+    outcome.let_in += bind_known(instance, known, actor=actor, now=now).let_in
 
 
 def _shown(item: Line, kind: str, entry: Any, row: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 from allauth.account.models import EmailAddress
 from django.db import transaction
 
-from accounts.models import Membership, Role, RosterEntry, Status, User
-from accounts.services import authority
+from accounts.models import MailKind, Membership, Role, RosterEntry, Status, User
+from accounts.services import authority, mailing
 from labs.errors import Refusal
 from labs.models import EndReason, Event, Instance, Verb, Workload
 from labs.models.workload import STOPPABLE_STATES
@@ -105,6 +105,13 @@ def _suspend(instance: Instance, found: list[Missing], *, actor: User, now: date
         for row in users.values()
     ]  # fmt: skip
     Event.objects.bulk_create(events, batch_size=500)
+    mailing.write_many(
+        [
+            mailing.draft(MailKind.ACCESS_SUSPENDED, row.user.email, now=now, user=row.user, instance=instance,
+                          key=f"{MailKind.ACCESS_SUSPENDED}:{instance.pk}:{row.user_id}:{now.timestamp():.0f}")
+            for row in users.values()
+        ]
+    )  # fmt: skip
     running = Workload.objects.filter(instance=instance, owner__in=users, state__in=STOPPABLE_STATES)
     end_many(
         running.select_related("instance", "owner"), EndReason.STAFF, now=now, actor=actor, reason="access suspended"

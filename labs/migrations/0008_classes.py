@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labs', '0004_people'),
+        ('labs', '0007_forbidden_networks'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
