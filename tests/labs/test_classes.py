@@ -205,7 +205,13 @@ def test_nobody_else_starts_stops_or_prepares(course: SimpleNamespace, now: date
 
 @pytest.mark.parametrize(
     ("title", "values", "field"),
-    [("", {}, "title"), ("x" * 61, {}, "title"), ("Week", {"cpu": "1000"}, "cpu"), ("Week", {"evil": "1"}, "evil"), ("Week", {"password": "a long one"}, "")],
+    [
+        ("", {}, "title"),
+        ("x" * 61, {}, "title"),
+        ("Week", {"cpu": "1000"}, "cpu"),
+        ("Week", {"evil": "1"}, "evil"),
+        ("Week", {"password": "a long one"}, ""),
+    ],
 )  # fmt: skip
 def test_wrong_answers_are_told_when_they_are_prepared(
     course: SimpleNamespace, now: datetime.datetime, title: str, values: dict[str, str], field: str
