@@ -38,9 +38,9 @@ def test_a_member_gets_a_private_jupyterlab_and_it_is_gone_afterwards(any_stack:
         _approve(browser, stack)
         _launch(member, stack)
         _compute(member)
-        _check_secrets(stack)
+        pod = _check_secrets(stack)
         _extend_and_stop(member, stack)
-    assert not _lab_processes(), "no process of the lab is left"
+    assert not _processes_of(pod), "no process of the lab is left"
 
 
 def _ask_for_access(page: Page, stack: Stack) -> None:
@@ -94,23 +94,28 @@ def _compute(page: Page) -> None:
     lab.close()
 
 
-def _lab_processes() -> list[psutil.Process]:
-    return [process for process in psutil.process_iter() if "--ServerApp.port=8888" in _command(process)]
+def _processes_of(pod: str) -> list[psutil.Process]:
+    """What runs in this pod, whoever else runs labs on this machine."""
+    return [process for process in psutil.process_iter() if _environment(process).get("HOSTNAME") == pod]
 
 
-def _command(process: psutil.Process) -> list[str]:
+def _environment(process: psutil.Process) -> dict[str, str]:
     try:
-        return process.cmdline()
+        return process.environ()
     except psutil.Error:
-        return []
+        return {}
 
 
-def _check_secrets(stack: Stack) -> None:
-    """Invariants 3 and 5: no secret in arguments, environment or logs; no credentials of the cluster in the lab."""
+def _check_secrets(stack: Stack) -> str:
+    """Returns the name of the lab's pod.
+
+    Invariants 3 and 5: no secret in arguments, environment or logs; no credentials of the cluster in the lab.
+    """
     hashed = stack.shell("from labs.models import Lab; print(Lab.objects.get(name='answer').password_hash)")
     assert hashed.startswith("argon2:")
-    running = _lab_processes()
-    assert running
+    pod = stack.client().list("Pod", "ml-physics-250").items[0]
+    running = _processes_of(pod["metadata"]["name"])
+    assert [process for process in running if "--ServerApp.port=8888" in process.cmdline()]
     for process in running:
         environment = process.environ()
         for text in [*process.cmdline(), *environment.values()]:
@@ -120,10 +125,10 @@ def _check_secrets(stack: Stack) -> None:
     logs = "".join(path.read_text(errors="replace") for path in stack.folder.glob("*.log"))
     assert LAB_PASSWORD not in logs
     assert hashed not in logs
-    pod = stack.client().list("Pod", "ml-physics-250").items[0]
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert hashed not in str(pod)
     assert LAB_PASSWORD not in str(pod)
+    return str(pod["metadata"]["name"])
 
 
 def _extend_and_stop(page: Page, stack: Stack) -> None:
