@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
@@ -17,8 +13,8 @@ from labs.models import Event
 from .access import Rows
 from .pills import when
 from .scoped import ReachableFilter, ScopedAdmin
+from .words import change_lines
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 SHOWN = ("moment", "who", "what", "subject", "where", "changes", "why")
 
 
@@ -66,24 +62,9 @@ class EventAdmin(ScopedAdmin):
 
     @admin.display(description="What changed")
     def changes(self, row: Event) -> SafeString | str:
-        names = sorted({*row.before, *row.after})
-        lines = [(_words(name), _value(row.before.get(name)), _value(row.after.get(name))) for name in names]
+        lines = change_lines(row)
         if not lines:
             return ""
         body = format_html_join("", "<tr><th>{}</th><td>{}</td><td>{}</td></tr>", lines)
         head = format_html("<tr><th></th><th>{}</th><th>{}</th></tr>", "Before", "After")
         return format_html('<table class="c-changes">{}{}</table>', head, body)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace(" millis", " (thousandths)").replace(" mib", " (MiB)").capitalize()
-
-
-def _value(value: Any) -> SafeString | str:
-    if value in (None, "", []):
-        return "–"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    # A time, as JSON keeps it.
-    at = parse_datetime(value) if isinstance(value, str) and _TIME.match(value) else None
-    return when(at) if at else str(value)
