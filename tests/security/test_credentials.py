@@ -14,10 +14,13 @@ from k8s.client import Client
 from k8s.errors import NotFound, Refused
 from k8s.kinds import KINDS
 from labs.models import Lab, ServiceTemplate
+from labs.models.template import ServiceKind
+from labs.services.instances import provision
 from labs.services.launch import launch
 from labs.services.reconcile import reconcile
 from labs.services.rendering import name_of
 from labs.services.secrets import token_of
+from tests.factories import TemplateFactory
 from tests.support.cluster import wait_for
 from tests.support.controlplane import ControlPlane
 
@@ -141,3 +144,51 @@ def log(held: SimpleNamespace, lab: Lab) -> str:
         return held.operator.logs(name_of(lab), held.instance.namespace)
     except (NotFound, Refused):
         return ""
+
+
+RBAC = {"apiVersion": "rbac.authorization.k8s.io/v1"}
+
+
+@pytest.fixture
+def with_spark(held: SimpleNamespace) -> SimpleNamespace:
+    """The instance offers Spark jobs, too."""
+    held.instance.services.add(TemplateFactory(slug="spark", version=1, kind=ServiceKind.SPARK))
+    provision(held.instance)
+    return held
+
+
+def test_the_account_of_spark_makes_executors_in_its_namespace_and_may_do_nothing_else(
+    with_spark: SimpleNamespace, control_plane: ControlPlane
+) -> None:
+    own = with_spark.instance.namespace
+
+    def may(verb: str, group: str, resource: str, namespace: str) -> bool:
+        attributes = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+        spec = {"user": f"system:serviceaccount:{own}:spark", "resourceAttributes": attributes}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        url = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        return bool(control_plane.request("POST", url, body)["status"]["allowed"])
+
+    for resource in ("pods", "services", "configmaps"):
+        assert all(may(verb, "", resource, own) for verb in ("get", "watch", "list", "create", "delete"))
+        assert not may("patch", "", resource, own)
+        assert not may("list", "", resource, "default")
+        assert not may("list", "", resource, "")
+    for group, resource in (("", "secrets"), ("", "pods/exec"), ("", "serviceaccounts/token"), ("networking.k8s.io", "ingresses"),
+                            ("rbac.authorization.k8s.io", "roles"), ("", "resourcequotas"), ("batch", "jobs")):  # fmt: skip
+        assert not [verb for verb in ("get", "list", "create", "patch", "delete") if may(verb, group, resource, own)]
+
+
+def test_the_site_gives_no_other_rights_and_to_nobody_else(with_spark: SimpleNamespace) -> None:
+    """Even of those that it has itself."""
+    where = {"name": "spark", "namespace": with_spark.instance.namespace}
+    rule = {"apiGroups": [""], "resources": ["pods", "secrets"], "verbs": ["create"]}
+    with pytest.raises(Refused, match="pods, services and configmaps only"):
+        with_spark.site.apply({**RBAC, "kind": "Role", "metadata": where, "rules": [rule]})
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "spark"}
+    for name, namespace in (("lab", where["namespace"]), ("spark", "default")):
+        subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+        with pytest.raises(Refused, match="the account spark of the same namespace only"):
+            with_spark.site.apply(
+                {**RBAC, "kind": "RoleBinding", "metadata": where, "roleRef": role, "subjects": [subject]}
+            )
