@@ -29,16 +29,20 @@ from labs.services.offering import offer
 
 from .access import Rows, may, person, reach
 from .confirm import Question, ask
+from .domains import DomainsField
+from .instance_charts import instance_charts
 from .limits import MemberInline, PersonalInline, WholeInline, save_limits
 from .pills import pill
 from .places import PlacesInline, save_places
 from .scoped import ScopedAdmin
 
 PAGES = ("title", "kind", "summary", "about", "footer", "accent")
-ACCESS = ("policy", "is_public", "starts_on", "ends_on", "keep_days")
+ACCESS = ("policy", "email_domains", "staff_may_approve", "is_public", "starts_on", "ends_on", "keep_days")
 
 
 class InstanceForm(forms.ModelForm):
+    email_domains = DomainsField()
+
     class Meta:
         widgets = {"accent": UnfoldAdminColorInputWidget(), "services": UnfoldAdminCheckboxSelectMultipleWidget()}
 
@@ -146,6 +150,10 @@ class InstanceAdmin(ScopedAdmin):
         row = self.get_object(request, str(object_id))
         may = row and not row.archived_at and authority.can_change_instance(request.user, row)
         return super().get_actions_detail(request, object_id) if may else []
+
+    def beside(self, request: HttpRequest, obj: Instance | None) -> dict[str, Any]:
+        """With its plots."""
+        return super().beside(request, obj) | ({"row_charts": instance_charts(obj, timezone.now())} if obj else {})
 
     # What may be done ------------------------------------------------------------------------------------------------
 

@@ -156,6 +156,11 @@ class Instance(Reconciled):
     def __str__(self) -> str:
         return self.title
 
+    def clean(self) -> None:
+        super().clean()
+        if self.policy == Policy.DOMAIN and not self.email_domains:
+            raise ValidationError({"email_domains": "Name at least one domain, or choose another way of access."})
+
     def get_absolute_url(self) -> str:
         return reverse("instance", args=[self.slug])
 

@@ -26,6 +26,7 @@ from .stopping import stop_all
 
 #: What a change of an instance is told with in the history.
 FIELDS = (
+    "slug",
     "title",
     "kind",
     "summary",
@@ -33,6 +34,8 @@ FIELDS = (
     "footer",
     "accent",
     "policy",
+    "email_domains",
+    "staff_may_approve",
     "is_public",
     "starts_on",
     "ends_on",
@@ -106,10 +109,10 @@ def save_instance(instance: Instance, *, actor: User, now: datetime.datetime) ->
         allowed = False
     if not allowed:
         raise Refusal("You may not change this instance.", code="forbidden")
-    before = {name: str(getattr(old, name)) for name in FIELDS} if old else {}
+    before = _told(old) if old else {}
     instance.full_clean(exclude=["services"])
-    instance.save(update_fields=[*FIELDS, "slug"] if old else None)
-    after = {name: str(getattr(instance, name)) for name in FIELDS}
+    instance.save(update_fields=FIELDS if old else None)
+    after = _told(instance)
     changed = [name for name in FIELDS if before.get(name) != after[name]]
     if changed:
         record(
@@ -117,6 +120,11 @@ def save_instance(instance: Instance, *, actor: User, now: datetime.datetime) ->
             before={name: before[name] for name in changed if name in before}, after={name: after[name] for name in changed},
         )  # fmt: skip
     return instance
+
+
+def _told(instance: Instance) -> dict[str, str]:
+    values = {name: getattr(instance, name) for name in FIELDS}
+    return {name: ", ".join(value) if isinstance(value, list) else str(value) for name, value in values.items()}
 
 
 @transaction.atomic
@@ -129,7 +137,10 @@ def archive(instance: Instance, *, actor: User, now: datetime.datetime) -> bool:
         raise Refusal("You may not archive this instance.", code="forbidden")
     if not Instance.objects.filter(pk=instance.pk, archived_at=None).update(archived_at=now):
         return False
-    record(Verb.INSTANCE_ARCHIVED, instance, actor=actor, now=now, instance=instance)
+    record(
+        Verb.INSTANCE_ARCHIVED, instance, actor=actor, now=now, instance=instance,
+        before={"archived_at": None}, after={"archived_at": now.isoformat()},
+    )  # fmt: skip
     stop_all(instance, actor=actor, now=now, end_reason=EndReason.INSTANCE_OVER)
     touch(instance.pk)
     return True

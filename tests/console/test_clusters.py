@@ -138,8 +138,8 @@ def test_a_connection_of_the_third_kind_needs_a_kubeconfig(world: World) -> None
         ({"gateway": "gateways/labs", "tls_secret": "wildcard"}, "leave Secret and issuer empty"),
         ({"tls_secret": "wildcard", "cluster_issuer": "letsencrypt"}, "not both"),
         ({"ingress_controller": "contour"}, "no default certificate"),
-        ({"gpu_models": '[{"title": "A100"}]'}, "needs a &quot;name&quot;"),
-        ({"gpu_models": '{"name": "A100"}'}, "A list of models"),
+        ({"gpu_models": '[{"title": "A100"}]'}, "Each model has a name"),
+        ({"gpu_models": '{"name": "A100"}'}, "A list of GPU models"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(world: World, more: dict[str, str], sentence: str) -> None:

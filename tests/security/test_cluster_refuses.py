@@ -110,6 +110,9 @@ ATTACKS: dict[str, tuple[Change, str]] = {
     "configuration of the ingress": (annotated(f"{NGINX}/configuration-snippet", "return 200;"), BY_POLICY),
     "configuration in a value": (annotated(f"{NGINX}/proxy-read-timeout", "1;} server { listen 80;"), BY_POLICY),
     "another host by an annotation": (annotated(f"{NGINX}/server-alias", "bank.example.com"), BY_POLICY),
+    "a Secret that is another's by its labels": (
+        annotated("cert-manager.io/secret-template", '{"labels": {"app": "bank"}}'), BY_POLICY,
+    ),
     "another's Secret by an annotation": (annotated(f"{NGINX}/auth-tls-secret", "kube-system/x"), BY_POLICY),
     "people sent elsewhere": (annotated(f"{NGINX}/permanent-redirect", "https://x.org"), BY_POLICY),
     "middleware of another namespace": (annotated("traefik.ingress.kubernetes.io/router.middlewares", "x"), BY_POLICY),
@@ -131,6 +134,16 @@ def test_a_lab_as_it_should_be_is_taken(held: SimpleNamespace) -> None:
     reconcile(lab.pk)
     assert load(lab.pk).end_reason == ""
     assert held.operator.get("Pod", name_of(lab), held.instance.namespace)["spec"]["serviceAccountName"] == "lab"
+
+
+@pytest.mark.k8s
+def test_a_lab_with_a_certificate_of_its_own_is_taken(held: SimpleNamespace) -> None:
+    held.instance.clusters.update(cluster_issuer="letsencrypt")
+    lab = launched(held)
+    reconcile(lab.pk)
+    assert load(lab.pk).end_reason == ""
+    ingress = held.operator.get("Ingress", name_of(lab), held.instance.namespace)
+    assert str(lab.pk) in ingress["metadata"]["annotations"]["cert-manager.io/secret-template"]
 
 
 @pytest.mark.k8s
