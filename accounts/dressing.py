@@ -34,7 +34,7 @@ def dress(message: EmailMessage) -> EmailMessage:
     dressed = EmailMultiAlternatives(
         message.subject, message.body, message.from_email, message.to, headers=message.extra_headers
     )
-    dressed.attach_alternative(html(message.subject, message.body), "text/html")
+    dressed.attach_alternative(html(str(message.subject), str(message.body)), "text/html")
     return dressed
 
 

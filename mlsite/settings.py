@@ -1,6 +1,7 @@
 """The settings of the site. Every option comes from the environment; README, section Settings, lists them."""
 
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 from csp.constants import NONE, SELF, UNSAFE_EVAL
@@ -157,7 +158,10 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "home"
 ACCOUNT_ADAPTER = "accounts.dressing.Adapter"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEFAULT_FROM_EMAIL", "labs@localhost")
-globals().update(mail_settings.read(debug=DEBUG, folder=BASE_DIR / ".run" / "mail"))
+_MAIL = mail_settings.read(debug=DEBUG, folder=BASE_DIR / ".run" / "mail")
+EMAIL_FILE_PATH: str = _MAIL["EMAIL_FILE_PATH"]
+ANYMAIL: dict[str, Any] = _MAIL["ANYMAIL"]
+globals().update(_MAIL)
 # allauth's rate limits count in the cache, which all processes must share.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "mlsite_cache"}}
 

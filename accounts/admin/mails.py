@@ -27,7 +27,7 @@ AGAIN = "It is sent as if it were new. Where mail came back, it is tried again."
 
 @admin.register(Mail)
 class MailAdmin(OwnersOnly):
-    list_display = ("recipient", "kind", "state_pill", "instance", "written", "left", "problem_shown")
+    list_display = ("recipient", "kind", "state_pill", "written", "problem_shown", "instance")
     list_select_related = ("instance",)
     plural = "Mails"
     list_filter = (("state", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter), ("instance", ReachableFilter))
