@@ -26,12 +26,12 @@ from labs.admin.pills import pill, when
 from labs.admin.scoped import ReachableFilter, ScopedAdmin
 
 from . import letters
-from .decisions import APPROVE, DENY, REINSTATE, SUSPEND, Decision, decide, may_decide, offered
+from .decisions import APPROVE, DENY, REINSTATE, REMOVE, SUSPEND, Decision, decide, offered
 
 TONES = {Status.REQUESTED: "wait", Status.APPROVED: "ok", Status.DENIED: "bad", Status.SUSPENDED: "bad"}
-WAITING_COLUMNS = ("person", "affiliation", "instance", "why", "asked")
+WAITING_COLUMNS = ("person", "proof", "affiliation", "instance", "why", "asked")
 #: On the page of one membership, before and after the role.
-PERSON = ("person", "affiliation", "instance")
+PERSON = ("person", "proof", "affiliation", "instance")
 DECISION = ("status_pill", "reason", "asked", "decided", "decision_note")
 
 
@@ -50,15 +50,17 @@ class MembershipAdmin(ScopedAdmin):
     search_fields = ("user__name", "user__email", "user__affiliation")
     search_help_text = "Name, e-mail or affiliation"
     autocomplete_fields = ("user",)
-    actions = ("approve_selected", "deny_selected", "suspend_selected", "reinstate_selected", "write_to_selected")
-    actions_detail = ("approve", "deny", "suspend", "reinstate")
+    actions = (
+        "approve_selected", "deny_selected", "suspend_selected", "reinstate_selected", "remove_selected", "write_to_selected",
+    )  # fmt: skip
+    actions_detail = ("approve", "deny", "suspend", "reinstate", "remove")
 
     # What is shown ---------------------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> Rows:
         came_back = Mail.objects.came_back(OuterRef("user__email")).values("bounced_at")[:1]
         rows = super().get_queryset(request).select_related("user", "instance", "decided_by")
-        return rows.annotate(came_back=Subquery(came_back))
+        return rows.prefetch_related("user__emailaddress_set").annotate(came_back=Subquery(came_back))
 
     def get_ordering(self, request: HttpRequest) -> tuple[Any, ...]:
         """Those who wait first, the longest first."""
@@ -75,7 +77,9 @@ class MembershipAdmin(ScopedAdmin):
 
         @admin.display(description="Decide")
         def buttons(row: Membership) -> SafeString:
-            return _buttons(row) if row.status == Status.REQUESTED and may_decide(request, row) else SafeString("")
+            return (
+                _buttons(row) if APPROVE in offered(request, row) and row.status == Status.REQUESTED else SafeString("")
+            )
 
         return (*(WAITING_COLUMNS if _is_waiting_list(request) else self.list_display), buttons)
 
@@ -86,6 +90,14 @@ class MembershipAdmin(ScopedAdmin):
         )
         shown = '<span class="c-name">{}</span> <span class="c-quiet">{}</span> <span class="c-flag">{}</span>'
         return format_html(shown, row.user, row.user.email, flag)
+
+    @admin.display(description="Address")
+    def proof(self, row: Membership) -> SafeString:
+        """Whether the person has shown that the address is theirs, and which others are."""
+        verified = sorted(item.email.lower() for item in row.user.emailaddress_set.all() if item.verified)  # type: ignore[attr-defined]
+        shown = pill("Confirmed", "ok") if row.user.email in verified else pill("Not confirmed", "wait")
+        others = [address for address in verified if address != row.user.email]
+        return format_html('{} <span class="c-quiet">{}</span>', shown, f"also {', '.join(others)}" if others else "")
 
     @admin.display(description="Affiliation")
     def affiliation(self, row: Membership) -> str:
@@ -160,6 +172,10 @@ class MembershipAdmin(ScopedAdmin):
     def reinstate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._one(request, object_id, REINSTATE)
 
+    @action(description="Remove", url_path="remove", permissions=["decide"], variant=ActionVariant.DANGER)
+    def remove(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, REMOVE)
+
     @admin.action(description="Approve", permissions=["decide"])
     def approve_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
         return self._many(request, rows, APPROVE)
@@ -176,6 +192,13 @@ class MembershipAdmin(ScopedAdmin):
     def reinstate_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
         return self._many(request, rows, REINSTATE)
 
+    @admin.action(description="Remove", permissions=["remove"])
+    def remove_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
+        return self._many(request, rows, REMOVE)
+
+    def has_remove_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return reach(request).owns_any
+
     def has_write_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return reach(request).owns_any
 
@@ -190,12 +213,12 @@ class MembershipAdmin(ScopedAdmin):
     def _one(self, request: HttpRequest, object_id: str, decision: Decision) -> HttpResponse:
         """GET asks, POST does."""
         row = self.object_or_404(request, object_id)
-        if not authority.can_decide_membership(request.user, row):
+        if not decision.may(request.user, row):
             raise PermissionDenied
         members = reverse("admin:accounts_membership_changelist")
         if request.method == "POST":
             decide(request, decision, [row], word(request))
-            return back(request, members + WAITING if row.status != Status.SUSPENDED else members)
+            return back(request, members + WAITING if decision in (APPROVE, DENY) else members)
         return ask(self, request, _question(decision), [_line(row)], members)
 
     def _many(self, request: HttpRequest, rows: Rows, decision: Decision) -> HttpResponse | None:

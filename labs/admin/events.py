@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
@@ -15,6 +13,7 @@ from labs.models import Event
 from .access import Rows
 from .pills import when
 from .scoped import ReachableFilter, ScopedAdmin
+from .words import change_lines
 
 SHOWN = ("moment", "who", "what", "subject", "where", "changes", "why")
 
@@ -43,7 +42,7 @@ class EventAdmin(ScopedAdmin):
 
     @admin.display(description="Who", ordering="actor_name")
     def who(self, row: Event) -> str:
-        return str(row.actor or row.actor_name)
+        return row.who
 
     @admin.display(description="To", ordering="subject")
     def subject(self, row: Event) -> str:
@@ -63,18 +62,9 @@ class EventAdmin(ScopedAdmin):
 
     @admin.display(description="What changed")
     def changes(self, row: Event) -> SafeString | str:
-        names = sorted({*row.before, *row.after})
-        lines = [(_words(name), _value(row.before.get(name)), _value(row.after.get(name))) for name in names]
+        lines = change_lines(row)
         if not lines:
             return ""
         body = format_html_join("", "<tr><th>{}</th><td>{}</td><td>{}</td></tr>", lines)
         head = format_html("<tr><th></th><th>{}</th><th>{}</th></tr>", "Before", "After")
         return format_html('<table class="c-changes">{}{}</table>', head, body)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace(" millis", " (thousandths)").replace(" mib", " (MiB)").capitalize()
-
-
-def _value(value: Any) -> str:
-    return "–" if value in (None, "", []) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from accounts.models import Membership, Status
 
-from .access import reach, within_reach
+from .access import reach
 
 WAITING = f"?status__exact={Status.REQUESTED}"
 
@@ -18,7 +18,7 @@ def waiting_count(request: HttpRequest) -> int:
     """Requests that wait for this person; counted once a request."""
     known: int | None = getattr(request, "_console_waiting", None)
     if known is None:
-        known = within_reach(Membership.objects.waiting(), request.user).count()
+        known = Membership.objects.decidable_by(request.user).count()
         request._console_waiting = known  # type: ignore[attr-defined]
     return known
 

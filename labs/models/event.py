@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django.db import models
 from django.utils import timezone
+from django.utils.text import capfirst
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -43,6 +44,17 @@ class Verb(models.TextChoices):
     STOPPING = "stopping", "is stopping"
     ENDED = "ended", "ended"
     SECRET_SHOWN = "secret-shown", "looked at the token"
+
+
+#: Of these the thing itself is the subject of the sentence; who caused it stands behind.
+_ITSELF = (Verb.QUEUED, Verb.STARTING, Verb.RUNNING, Verb.STOPPING, Verb.ENDED, Verb.MAIL_BOUNCED)
+#: How the subject follows these; after a colon behind all others.
+_TO = {
+    **dict.fromkeys((Verb.ROLE_CHANGED, Verb.LIMITS_CHANGED, Verb.SECRET_SHOWN), " of "),
+    **dict.fromkeys((Verb.ACCESS_APPROVED, Verb.ACCESS_DENIED, Verb.ACCESS_SUSPENDED, Verb.ACCESS_REINSTATED), " "),
+    **dict.fromkeys((Verb.ACCESS_REMOVED, Verb.INVITED, Verb.LAUNCHED, Verb.EXTENDED, Verb.CLUSTER_CHANGED), " "),
+    **dict.fromkeys((Verb.INSTANCE_CHANGED, Verb.INSTANCE_ARCHIVED), " "),
+}
 
 
 class EventQuerySet(models.QuerySet["Event"]):
@@ -98,7 +110,7 @@ class Event(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.actor_name} {self.get_verb_display()}: {self.subject}"
+        return self.sentence
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
@@ -107,3 +119,20 @@ class Event(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError("History is not deleted.")
+
+    @property
+    def who(self) -> str:
+        """Who did it: by the name they have now, or by what is left of an account that went."""
+        if self.actor:
+            return str(self.actor)
+        return self.actor_name if "@" in self.actor_name else capfirst(self.actor_name)
+
+    @property
+    def sentence(self) -> str:
+        """All of it in words: "Mina Member extended my-lab". Reads the actor: select it with the rows."""
+        verb = self.get_verb_display()
+        if self.verb in _ITSELF:
+            return f"{self.subject} {verb}" + (f" ({self.actor})" if self.actor else "")
+        if self.actor_id and self.actor_id == self.user_id and not self.workload_id:
+            return f"{self.who} {verb}"
+        return f"{self.who} {verb}{_TO.get(Verb(self.verb), ': ')}{self.subject}"

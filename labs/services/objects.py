@@ -11,7 +11,7 @@ from k8s.client import Client
 from k8s.errors import Conflict, Error, NotFound
 from labs.models import Workload
 
-from .rendering import WORKLOAD_KINDS, name_of
+from .rendering import WORKLOAD_KINDS, kinds_of, name_of
 
 #: From so many workloads of one namespace on, four collections are deleted in the place of each one's Secret: the garbage
 #: collector, which removes what a Secret owns, deletes 20 objects a second by default.
@@ -68,7 +68,8 @@ def remove_many(client: Client, workloads: Sequence[Workload]) -> Sent:
     namespace = workloads[0].instance.namespace
     keys = ",".join(str(workload.pk) for workload in workloads)
     try:
-        for kind in ("Pod", "Service", "Ingress", "Secret"):
+        secret, *others = kinds_of(workloads[0].cluster)
+        for kind in (*others, secret):
             client.delete_selected(
                 kind, namespace, labels=f"{labels.MANAGED_BY}={labels.MANAGER},{labels.WORKLOAD} in ({keys})"
             )
