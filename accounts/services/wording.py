@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString, mark_safe
 
 from accounts.models import Mail, MailKind, MailTemplate, Membership, Role
+from accounts.services import digest
 from labs.errors import Refusal
 
 Facts = dict[str, str]
@@ -162,7 +163,9 @@ def _nothing(mail: Mail) -> Facts:
 
 def _waiting(mail: Mail) -> Facts:
     """Who waits now, not when the mail was written: a request that was decided meanwhile is not named."""
-    people = mail.context.get("people") or [_request(row) for row in _requests(mail)]
+    people = mail.context.get("people") or []
+    if not people and mail.user and mail.instance:
+        people = [_request(row) for row in digest.waiting_for(mail.user, mail.instance)]
     if not people:
         raise NotNeeded("Nobody waits any more.")
     lines = [_clean(str(person)) for person in people[:NAMED]]
@@ -175,11 +178,6 @@ def _waiting(mail: Mail) -> Facts:
         "people": "\n".join(lines),
         "link": settings.SITE_URL + console + chosen,
     }
-
-
-def _requests(mail: Mail) -> list[Membership]:
-    rows = Membership.objects.waiting().filter(instance=mail.instance_id).select_related("user")
-    return list(rows.order_by("requested_at", "pk"))
 
 
 def _request(row: Membership) -> str:

@@ -64,6 +64,7 @@ def test_html_loads_nothing_and_links_to_this_site_only(kind: MailKind) -> None:
 
 def test_who_waits_is_looked_up_when_the_mail_is_sent() -> None:
     mail = mail_of(MailKind.REQUESTS_WAITING, context={})
+    MembershipFactory(instance=mail.instance, user=mail.user, role=Role.OWNER)
     with pytest.raises(wording.NotNeeded):
         wording.compose(mail)
     for number in range(25):
