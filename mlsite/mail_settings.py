@@ -26,7 +26,7 @@ def read(*, debug: bool, folder: Path) -> dict[str, Any]:
         backend = "accounts.backends.Folder" if debug else "accounts.backends.NoServer"
     return {
         "EMAIL_BACKEND": env.text("EMAIL_BACKEND", backend),
-        "EMAIL_FILE_PATH": str(folder),
+        "MAIL_FOLDER": str(folder),
         "EMAIL_TIMEOUT": 10,
         "ANYMAIL": mailgun,
         **smtp,

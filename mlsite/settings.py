@@ -159,7 +159,7 @@ ACCOUNT_ADAPTER = "accounts.dressing.Adapter"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEFAULT_FROM_EMAIL", "labs@localhost")
 _MAIL = mail_settings.read(debug=DEBUG, folder=BASE_DIR / ".run" / "mail")
-EMAIL_FILE_PATH: str = _MAIL["EMAIL_FILE_PATH"]
+MAIL_FOLDER: str = _MAIL["MAIL_FOLDER"]
 ANYMAIL: dict[str, Any] = _MAIL["ANYMAIL"]
 globals().update(_MAIL)
 # allauth's rate limits count in the cache, which all processes must share.

@@ -126,7 +126,7 @@ def test_without_a_mail_server_mails_wait_and_say_why() -> None:
 
 
 def test_on_a_laptop_each_mail_is_a_file_for_its_reader(tmp_path: Path) -> None:
-    backend: dict[str, Any] = {"EMAIL_BACKEND": "accounts.backends.Folder", "EMAIL_FILE_PATH": str(tmp_path / "mail")}
+    backend: dict[str, Any] = {"EMAIL_BACKEND": "accounts.backends.Folder", "MAIL_FOLDER": str(tmp_path / "mail")}
     mail = waiting()
     with override_settings(**backend):
         delivery.deliver_due()
