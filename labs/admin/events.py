@@ -8,9 +8,10 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
 from labs.models import Event
+from labs.models.event import ABOUT_ACCESS, ABOUT_INSTANCES, ABOUT_LIMITS, ABOUT_MAIL, ABOUT_WORKLOADS
 
 from .access import Rows
 from .pills import when
@@ -19,6 +20,26 @@ from .words import change_lines
 
 SHOWN = ("moment", "who", "what", "subject", "where", "changes", "why")
 
+ABOUT = {
+    "people": ("People and roles", ABOUT_ACCESS),
+    "limits": ("Limits", ABOUT_LIMITS),
+    "labs": ("Labs", ABOUT_WORKLOADS),
+    "instances": ("Instances and clusters", ABOUT_INSTANCES),
+    "mail": ("Mail", ABOUT_MAIL),
+}
+
+
+class AboutFilter(DropdownFilter):
+    title = "about"
+    parameter_name = "about"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, title) for name, (title, _) in ABOUT.items()]
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        asked = ABOUT.get(self.value() or "")
+        return queryset.filter(verb__in=asked[1]) if asked else queryset
+
 
 @admin.register(Event)
 class EventAdmin(ScopedAdmin):
@@ -26,7 +47,7 @@ class EventAdmin(ScopedAdmin):
     list_display_links = ("moment",)
     list_select_related = ("instance", "actor")
     plural = "History"
-    list_filter = (("verb", ChoicesDropdownFilter), ("instance", ReachableFilter))
+    list_filter = (AboutFilter, ("verb", ChoicesDropdownFilter), ("instance", ReachableFilter))
     extra_lookups = ("workload__id__exact", "user__id__exact")
     search_fields = ("actor_name", "subject", "reason")
     search_help_text = "Who, what, or why"

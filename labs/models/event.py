@@ -10,6 +10,8 @@ from django.utils import timezone
 if TYPE_CHECKING:
     from accounts.models import User
 
+    from .instance import Instance
+
 
 class Verb(models.TextChoices):
     ACCESS_REQUESTED = "access-requested", "asked for access"
@@ -45,6 +47,21 @@ class Verb(models.TextChoices):
     SECRET_SHOWN = "secret-shown", "looked at the token"
 
 
+#: What a line is about, for filters: of a person's place in an instance, of limits, of workloads, of instances, of mail.
+ABOUT_ACCESS = (
+    Verb.ACCESS_REQUESTED, Verb.ACCESS_APPROVED, Verb.ACCESS_DENIED, Verb.ACCESS_SUSPENDED, Verb.ACCESS_REINSTATED,
+    Verb.ACCESS_REMOVED, Verb.ACCESS_LEFT, Verb.INVITED, Verb.INVITATION_TAKEN, Verb.ROSTER_IMPORTED, Verb.ROSTER_CHANGED,
+    Verb.ROLE_CHANGED, Verb.ACCOUNT_LINKED, Verb.ACCOUNT_UNLINKED, Verb.ACCOUNT_DELETED,
+)  # fmt: skip
+ABOUT_LIMITS = (Verb.LIMITS_CHANGED,)
+ABOUT_WORKLOADS = (
+    Verb.LAUNCHED, Verb.QUEUED, Verb.STARTING, Verb.RUNNING, Verb.EXTENDED, Verb.STOPPING, Verb.ENDED, Verb.SECRET_SHOWN,
+    Verb.CLASS_STARTED, Verb.CLASS_STOPPED,
+)  # fmt: skip
+ABOUT_INSTANCES = (Verb.INSTANCE_CHANGED, Verb.INSTANCE_ARCHIVED, Verb.CLUSTER_CHANGED)
+ABOUT_MAIL = (Verb.MAIL_WRITTEN, Verb.MAIL_BOUNCED)
+
+
 class EventQuerySet(models.QuerySet["Event"]):
     def visible_to(self, user: User) -> EventQuerySet:
         """One's own, and those of the instances that one helps to run; all for a site administrator."""
@@ -53,6 +70,10 @@ class EventQuerySet(models.QuerySet["Event"]):
         if user.is_superuser:
             return self
         return self.filter(models.Q(user=user) | models.Q(instance__in=Instance.objects.managed_by(user)))
+
+    def of_membership(self, user: User, instance: Instance) -> EventQuerySet:
+        """How the person came to be what they are there, and what they may use."""
+        return self.filter(user=user, instance=instance, verb__in=(*ABOUT_ACCESS, *ABOUT_LIMITS))
 
     def update(self, **fields: Any) -> NoReturn:
         raise TypeError("History is not rewritten.")
