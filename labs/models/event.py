@@ -47,6 +47,10 @@ class Verb(models.TextChoices):
     SECRET_SHOWN = "secret-shown", "looked at the token"
 
 
+#: Who did it when it was no person.
+SITE_ACTOR = "the site"
+#: Of these one says what happened to the thing itself, when no person did it: "lab-1 is running".
+HAPPENS_BY_ITSELF = (Verb.QUEUED, Verb.STARTING, Verb.RUNNING, Verb.STOPPING, Verb.ENDED)
 #: What a line is about, for filters: of a person's place in an instance, of limits, of workloads, of instances, of mail.
 ABOUT_ACCESS = (
     Verb.ACCESS_REQUESTED, Verb.ACCESS_APPROVED, Verb.ACCESS_DENIED, Verb.ACCESS_SUSPENDED, Verb.ACCESS_REINSTATED,
@@ -128,3 +132,8 @@ class Event(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError("History is not deleted.")
+
+    @property
+    def is_by_itself(self) -> bool:
+        """Whether "lab-1 is running" says it better than "the site is running lab-1"."""
+        return self.actor_name == SITE_ACTOR and self.verb in HAPPENS_BY_ITSELF
