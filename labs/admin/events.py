@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
 from labs.models import Event
@@ -16,7 +17,7 @@ from labs.models.event import ABOUT_ACCESS, ABOUT_INSTANCES, ABOUT_LIMITS, ABOUT
 from .access import Rows
 from .pills import when
 from .scoped import ReachableFilter, ScopedAdmin
-from .words import change_lines
+from .words import NOTHING, change_lines
 
 SHOWN = ("moment", "who", "what", "subject", "where", "changes", "why")
 
@@ -43,7 +44,7 @@ class AboutFilter(DropdownFilter):
 
 @admin.register(Event)
 class EventAdmin(ScopedAdmin):
-    list_display = ("moment", "who", "what", "subject", "where", "why")
+    list_display = ("moment", "who", "what", "subject", "where", "in_short", "why")
     list_display_links = ("moment",)
     list_select_related = ("instance", "actor")
     plural = "History"
@@ -82,6 +83,14 @@ class EventAdmin(ScopedAdmin):
     @admin.display(description="Did", ordering="verb")
     def what(self, row: Event) -> str:
         return row.get_verb_display()
+
+    @admin.display(description="What changed")
+    def in_short(self, row: Event) -> str:
+        lines = [
+            f"{name}: {after if before == NOTHING else f'{before} → {after}'}"
+            for name, before, after in change_lines(row)
+        ]
+        return Truncator("; ".join(lines)).chars(110)
 
     @admin.display(description="What changed")
     def changes(self, row: Event) -> SafeString | str:
