@@ -25,7 +25,6 @@ def site(request: HttpRequest) -> dict[str, Any]:
 
     return {
         "site_title": settings.SITE_TITLE,
-        "site_url": settings.SITE_URL,
         "htmx_config": HTMX,
         "sees_console": SimpleLazyObject(sees_console),
     }

@@ -1,6 +1,7 @@
 """The settings of the site. Every option comes from the environment; README, section Settings, lists them."""
 
 from pathlib import Path
+from typing import Any
 
 from csp.constants import NONE, SELF, UNSAFE_EVAL
 
@@ -150,9 +151,13 @@ ACCOUNT_SESSION_REMEMBER = None
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "home"
+ACCOUNT_ADAPTER = "accounts.dressing.Adapter"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEFAULT_FROM_EMAIL", "labs@localhost")
-globals().update(mail_settings.read(debug=DEBUG, folder=BASE_DIR / ".run" / "mail"))
+_MAIL = mail_settings.read(debug=DEBUG, folder=BASE_DIR / ".run" / "mail")
+MAIL_FOLDER: str = _MAIL["MAIL_FOLDER"]
+ANYMAIL: dict[str, Any] = _MAIL["ANYMAIL"]
+globals().update(_MAIL)
 # allauth's rate limits count in the cache, which all processes must share.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "mlsite_cache"}}
 
