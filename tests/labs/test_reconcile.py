@@ -276,7 +276,8 @@ def test_a_refusal_by_the_namespaces_quota_is_explained_in_plain_words(running: 
     lab = launched(running)
     reconcile(lab.pk)
     row = load(lab.pk)
-    assert row.end_reason == EndReason.FAILED
+    # Without a pod there is nobody who tells of its end: nothing is waited for.
+    assert (row.state, row.end_reason) == (State.ENDED, EndReason.FAILED)
     assert row.diagnosis["cause"] == "quota"
     assert "forbidden" not in f"{row.diagnosis['title']} {row.diagnosis['text']} {row.diagnosis['next_step']}".lower()
     assert "exceeded quota" in row.diagnosis["technical"]
