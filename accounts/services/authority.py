@@ -153,3 +153,16 @@ def decides(role: Role | None, instance: Instance) -> bool:
 
 def _is_own(user: Person, membership: Membership) -> bool:
     return membership.user_id == user.pk and not _is_administrator(user)
+
+
+def can_see_mails(user: Person, instance: Instance) -> bool:
+    """Who got which mail and what became of it, and to send one again: owners."""
+    return _is_owner(user, instance)
+
+
+def can_write_letters(user: Person, instance: Instance) -> bool:
+    return _is_owner(user, instance)
+
+
+def can_change_wordings(user: Person, instance: Instance) -> bool:
+    return _is_owner(user, instance)

@@ -66,7 +66,7 @@ class EventAdmin(ScopedAdmin):
 
     @admin.display(description="Who", ordering="actor_name")
     def who(self, row: Event) -> str:
-        return str(row.actor or row.actor_name)
+        return row.who
 
     @admin.display(description="To", ordering="subject")
     def subject(self, row: Event) -> str:

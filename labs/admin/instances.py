@@ -37,7 +37,7 @@ from .places import PlacesInline, save_places
 from .scoped import ScopedAdmin
 
 PAGES = ("title", "kind", "summary", "about", "footer", "accent")
-ACCESS = ("policy", "email_domains", "staff_may_approve", "is_public", "starts_on", "ends_on")
+ACCESS = ("policy", "email_domains", "staff_may_approve", "is_public", "starts_on", "ends_on", "keep_days")
 
 
 class InstanceForm(forms.ModelForm):
@@ -195,11 +195,20 @@ class InstanceAdmin(ScopedAdmin):
         members = Membership.objects.approved().filter(instance=row).count()
         question = Question(
             title=f"Archive {row}?",
-            lead="Everything that runs in it is stopped, and nothing can be launched any more. It cannot be undone here.",
+            lead=(
+                "Everything that runs in it is stopped, and nothing can be launched any more. It cannot be undone here. "
+                f"{_kept(row.keep_days)}"
+            ),
             button="Archive",
             is_danger=True,
         )
         return ask(self, request, question, [(str(row), f"{members} members, {row.live} labs now")], here)
+
+
+def _kept(days: int) -> str:
+    if not days:
+        return "What its labs have stored is removed as soon as all have ended."
+    return f"What its labs have stored is removed after {days} {'day' if days == 1 else 'days'}."
 
 
 def _links(row: Any) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django.db import models
 from django.utils import timezone
+from django.utils.text import capfirst
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -49,8 +50,6 @@ class Verb(models.TextChoices):
 
 #: Who did it when it was no person.
 SITE_ACTOR = "the site"
-#: Of these one says what happened to the thing itself, when no person did it: "lab-1 is running".
-HAPPENS_BY_ITSELF = (Verb.QUEUED, Verb.STARTING, Verb.RUNNING, Verb.STOPPING, Verb.ENDED)
 #: What a line is about, for filters: of a person's place in an instance, of limits, of workloads, of instances, of mail.
 ABOUT_ACCESS = (
     Verb.ACCESS_REQUESTED, Verb.ACCESS_APPROVED, Verb.ACCESS_DENIED, Verb.ACCESS_SUSPENDED, Verb.ACCESS_REINSTATED,
@@ -64,6 +63,15 @@ ABOUT_WORKLOADS = (
 )  # fmt: skip
 ABOUT_INSTANCES = (Verb.INSTANCE_CHANGED, Verb.INSTANCE_ARCHIVED, Verb.CLUSTER_CHANGED)
 ABOUT_MAIL = (Verb.MAIL_WRITTEN, Verb.MAIL_BOUNCED)
+#: Of these the thing itself is the subject of the sentence; who caused it stands behind.
+_ITSELF = (Verb.QUEUED, Verb.STARTING, Verb.RUNNING, Verb.STOPPING, Verb.ENDED, Verb.MAIL_BOUNCED)
+#: How the subject follows these; after a colon behind all others.
+_TO = {
+    **dict.fromkeys((Verb.ROLE_CHANGED, Verb.LIMITS_CHANGED, Verb.SECRET_SHOWN), " of "),
+    **dict.fromkeys((Verb.ACCESS_APPROVED, Verb.ACCESS_DENIED, Verb.ACCESS_SUSPENDED, Verb.ACCESS_REINSTATED), " "),
+    **dict.fromkeys((Verb.ACCESS_REMOVED, Verb.INVITED, Verb.LAUNCHED, Verb.EXTENDED, Verb.CLUSTER_CHANGED), " "),
+    **dict.fromkeys((Verb.INSTANCE_CHANGED, Verb.INSTANCE_ARCHIVED), " "),
+}
 
 
 class EventQuerySet(models.QuerySet["Event"]):
@@ -123,7 +131,7 @@ class Event(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.actor_name} {self.get_verb_display()}: {self.subject}"
+        return self.sentence
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
@@ -134,6 +142,18 @@ class Event(models.Model):
         raise TypeError("History is not deleted.")
 
     @property
-    def is_by_itself(self) -> bool:
-        """Whether "lab-1 is running" says it better than "the site is running lab-1"."""
-        return self.actor_name == SITE_ACTOR and self.verb in HAPPENS_BY_ITSELF
+    def who(self) -> str:
+        """Who did it: by the name they have now, or by what is left of an account that went."""
+        if self.actor:
+            return str(self.actor)
+        return self.actor_name if "@" in self.actor_name else capfirst(self.actor_name)
+
+    @property
+    def sentence(self) -> str:
+        """All of it in words: "Mina Member extended my-lab". Reads the actor: select it with the rows."""
+        verb = self.get_verb_display()
+        if self.verb in _ITSELF:
+            return f"{self.subject} {verb}" + (f" ({self.actor})" if self.actor else "")
+        if self.actor_id and self.actor_id == self.user_id and not self.workload_id:
+            return f"{self.who} {verb}"
+        return f"{self.who} {verb}{_TO.get(Verb(self.verb), ': ')}{self.subject}"

@@ -129,3 +129,19 @@ def test_an_event_outside_of_a_transaction_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr(history.transaction, "get_connection", lambda: SimpleNamespace(in_atomic_block=False))
     with pytest.raises(RuntimeError):
         history.record(Verb.LAUNCHED, "x", actor=None, now=timezone.now())
+
+
+def test_an_event_reads_as_a_sentence() -> None:
+    mina, sam = UserFactory(name="Mina"), UserFactory(name="Sam")
+    told = {
+        "Mina asked for access": Event(verb=Verb.ACCESS_REQUESTED, actor=mina, user=mina, subject="Mina"),
+        "Sam approved Mina": Event(verb=Verb.ACCESS_APPROVED, actor=sam, user=mina, subject="Mina"),
+        "The site approved Mina": Event(verb=Verb.ACCESS_APPROVED, actor_name="the site", user=mina, subject="Mina"),
+        "my-lab is running": Event(verb=Verb.RUNNING, actor_name="the site", subject="my-lab"),
+        "my-lab is stopping (Sam)": Event(verb=Verb.STOPPING, actor=sam, subject="my-lab"),
+        "gone@example.org changed the limits of Course": Event(
+            verb=Verb.LIMITS_CHANGED, actor_name="gone@example.org", subject="Course"
+        ),
+    }
+    for sentence, event in told.items():
+        assert event.sentence == sentence

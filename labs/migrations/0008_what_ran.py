@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("labs", "0004_people")]
+    dependencies = [("labs", "0007_forbidden_networks")]
 
     operations = [
         migrations.AddIndex(
