@@ -2,8 +2,12 @@
 
 from django.urls import path
 
-from .views import profile
+from .views import presence, profile
 
 urlpatterns = [
     path("profile/", profile.profile, name="profile"),
+    path("profile/data/", profile.data, name="profile-data"),
+    path("profile/delete/", profile.delete, name="profile-delete"),
+    path("profile/sign-out-everywhere/", profile.sign_out_everywhere, name="sign-out-everywhere"),
+    path("profile/again/", presence.again, name="sign-in-again"),
 ]

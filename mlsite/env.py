@@ -40,6 +40,14 @@ def number(name: str, default: int) -> int:
     return int(value)
 
 
+def choice(name: str, values: tuple[str, ...]) -> str:
+    """One of the values; the first is the default."""
+    value = text(name, values[0]).strip().lower()
+    if value not in values:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(values)}, not {value!r}.")
+    return value
+
+
 def words(name: str, default: str = "") -> list[str]:
     """A list, separated by commas."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]

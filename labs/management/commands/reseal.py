@@ -4,16 +4,17 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.services import second_factor
 from labs.services.clusters import reseal_all
 from labs.services.vault import CannotOpen
 
 
 class Command(BaseCommand):
-    help = "Encrypt kept kubeconfigs with the current SECRET_KEY; the former must still stand in SECRET_KEY_FALLBACKS."
+    help = "Encrypt kept kubeconfigs and secrets of second factors with the current SECRET_KEY; the former must still stand in SECRET_KEY_FALLBACKS."
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            count = reseal_all()
+            count, factors = reseal_all(), second_factor.reseal_all()
         except CannotOpen as problem:
             raise CommandError(str(problem)) from None
-        self.stdout.write(f"{count} kubeconfig{'' if count == 1 else 's'} under the current key.")
+        self.stdout.write(f"{count} kubeconfig{'' if count == 1 else 's'} and {factors} second factor{'' if factors == 1 else 's'} under the current key.")
