@@ -8,7 +8,7 @@ from typing import Any
 
 import jwt
 from allauth.account.models import EmailAddress
-from allauth.socialaccount.internal import jwtkit
+from allauth.socialaccount.adapter import get_adapter
 from allauth.socialaccount.models import SocialToken
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
@@ -25,6 +25,8 @@ from accounts.services import claims
 NEEDED = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
 #: What an answer of a provider can come to: unreachable, malformed, a claim that is missing or too long.
 TROUBLE = (RequestException, jwt.PyJWTError, ImproperlyConfigured, LookupError, ValueError, TypeError, AttributeError)
+#: With a key of the provider's own; never with one that both know, or none.
+ALGORITHMS = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 #: Seconds that the provider's clock may be off.
 LEEWAY = 60
 
@@ -81,17 +83,27 @@ class InstitutionAdapter(OpenIDConnectOAuth2Adapter):
 
     def _decode_id_token(self, app: Any, id_token: str) -> dict[str, Any]:
         """Its signature is checked also where the connection would vouch for it; Core 3.1.3.7."""
-        config = self.openid_config
-        algorithm, key = jwtkit.fetch_key(id_token, config["jwks_uri"], jwtkit.lookup_kid_jwk)
-        if not algorithm.startswith(("RS", "PS", "ES", "Ed")):
+        header = jwt.get_unverified_header(id_token)
+        if header["alg"] not in ALGORITHMS:
             raise OAuth2Error("the ID token is not signed by the provider")
         decoded: dict[str, Any] = jwt.decode(
-            id_token, key=key, algorithms=[algorithm], audience=app.client_id, issuer=config["issuer"], leeway=LEEWAY,
-            options={"require": ["iss", "sub", "aud", "exp", "iat"]},
+            id_token, key=self._key(header.get("kid")), algorithms=[header["alg"]], audience=app.client_id,
+            issuer=self.openid_config["issuer"], leeway=LEEWAY, options={"require": ["iss", "sub", "aud", "exp", "iat"]},
         )  # fmt: skip
         if decoded.get("azp", app.client_id) != app.client_id:
             raise OAuth2Error("the ID token is meant for somebody else")
         return decoded
+
+    def _key(self, kid: str | None) -> Any:
+        """The key of this name; a token may leave the name out where there is one key only."""
+        with get_adapter().get_requests_session() as session:
+            answer = session.get(self.openid_config["jwks_uri"])
+        answer.raise_for_status()
+        keys = [key for key in jwt.PyJWKSet.from_dict(answer.json()).keys if key.public_key_use in (None, "sig")]
+        named = [key for key in keys if kid in (None, key.key_id)]
+        if len(named) != 1:
+            raise OAuth2Error("the provider has no such key")
+        return named[0].key
 
 
 def nonce_of(state: str) -> str:

@@ -12,6 +12,7 @@ from allauth.socialaccount.models import SocialApp
 from allauth.socialaccount.providers.base import AuthProcess
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView
+from django.core.exceptions import MultipleObjectsReturned
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 
@@ -36,7 +37,7 @@ def _through(request: HttpRequest, provider_id: str, view_of: Callable[..., Call
     adapter = InstitutionAdapter(request, provider_id)
     try:
         app = get_adapter().get_app(request, provider=provider_id)
-    except (SocialApp.DoesNotExist, SocialApp.MultipleObjectsReturned):
+    except (SocialApp.DoesNotExist, MultipleObjectsReturned):
         raise Http404 from None
     if app.provider_id != provider_id:
         raise Http404
