@@ -188,7 +188,9 @@ def _link(request: HttpRequest, sociallogin: SocialLogin) -> None:
     else:
         for row in sign_in.prove(user, _proved(sociallogin)):
             email_confirmed.send(sender=EmailAddress, request=request, email_address=row)
-        messages.success(request, f"You can sign in with {title} from now on." if is_new else f"{title} was linked already.")
+        messages.success(
+            request, f"You can sign in with {title} from now on." if is_new else f"{title} was linked already."
+        )
     raise ImmediateHttpResponse(redirect(page))
 
 

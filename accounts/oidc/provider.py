@@ -123,7 +123,9 @@ class InstitutionProvider(OpenIDConnectProvider):
     def get_scope_from_request(self, request: HttpRequest) -> list[str]:
         return self.get_scope()
 
-    def redirect(self, request: HttpRequest, process: str, next_url: Any = None, data: Any = None, **kwargs: Any) -> HttpResponse:
+    def redirect(
+        self, request: HttpRequest, process: str, next_url: Any = None, data: Any = None, **kwargs: Any
+    ) -> HttpResponse:
         """To the provider, with a state and a nonce that belongs to it."""
         state = get_random_string(32)
         parameters = {**self.get_auth_params(), "nonce": nonce_of(state)}

@@ -21,7 +21,10 @@ from .provider import InstitutionAdapter
 
 def login(request: HttpRequest, provider_id: str) -> HttpResponse:
     """Asks on GET, goes on POST. What will be linked to an account asks first whether it is still its owner at the screen."""
-    is_linking = request.method == "POST" and AuthProcess.CONNECT in (request.POST.get("process"), request.GET.get("process"))
+    is_linking = request.method == "POST" and AuthProcess.CONNECT in (
+        request.POST.get("process"),
+        request.GET.get("process"),
+    )
     if is_linking and is_reauthentication_required(request, app="allauth.socialaccount"):
         raise ReauthenticationRequired
     return _through(request, provider_id, OAuth2LoginView.adapter_view)
@@ -33,7 +36,9 @@ def callback(request: HttpRequest, provider_id: str) -> HttpResponse:
     return _through(request, provider_id, OAuth2CallbackView.adapter_view)
 
 
-def _through(request: HttpRequest, provider_id: str, view_of: Callable[..., Callable[..., HttpResponse]]) -> HttpResponse:
+def _through(
+    request: HttpRequest, provider_id: str, view_of: Callable[..., Callable[..., HttpResponse]]
+) -> HttpResponse:
     adapter = InstitutionAdapter(request, provider_id)
     try:
         app = get_adapter().get_app(request, provider=provider_id)

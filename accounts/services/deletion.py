@@ -82,7 +82,9 @@ def finish(user: User, *, now: datetime.datetime) -> bool:
 
 def _forget(user: User, now: datetime.datetime) -> None:
     for membership in Membership.objects.filter(user=user).select_related("instance"):
-        record(Verb.ACCOUNT_DELETED, user.email, actor=user, now=now, instance=membership.instance, user=user, reason=WHY)
+        record(
+            Verb.ACCOUNT_DELETED, user.email, actor=user, now=now, instance=membership.instance, user=user, reason=WHY
+        )
     record(Verb.ACCOUNT_DELETED, user.email, actor=user, now=now, user=user)
     for model in (SocialAccount, EmailAddress, Authenticator, Membership, Quota, Mail):
         model.objects.filter(user=user).delete()

@@ -40,7 +40,9 @@ def link(account: SocialAccount, *, user: User, now: datetime.datetime) -> bool:
     defaults = {"user": user, "extra_data": account.extra_data}
     row, created = SocialAccount.objects.get_or_create(provider=account.provider, uid=account.uid, defaults=defaults)
     if row.user_id != user.pk:
-        raise Refusal("This sign-in belongs to another account. Sign in with it, and unlink it there first.", code="taken")
+        raise Refusal(
+            "This sign-in belongs to another account. Sign in with it, and unlink it there first.", code="taken"
+        )
     if created:
         record(Verb.ACCOUNT_LINKED, subject(row), actor=user, now=now, user=user, after={"provider": row.provider})
     return created

@@ -229,7 +229,9 @@ def test_what_an_address_asks_for_is_not_passed_on_to_the_provider(client: Clien
     assert "code_challenge_method=S256" in address
 
 
-@pytest.mark.parametrize("forged", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "/\\evil.example"])
+@pytest.mark.parametrize(
+    "forged", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "/\\evil.example"]
+)
 def test_a_forged_next_leads_home(client: Client, provider: Provider, forged: str) -> None:
     provider.knows("globus-8", **GLOBUS)
     answer = sign_in(client, provider, "globus-8", "globus", next=forged)
