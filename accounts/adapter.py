@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.adapter import get_adapter as get_account_adapter
 from allauth.account.internal.flows import reauthentication
 from allauth.account.models import EmailAddress
 from allauth.account.signals import email_confirmed
@@ -188,6 +189,9 @@ def _link(request: HttpRequest, sociallogin: SocialLogin) -> None:
     else:
         for row in sign_in.prove(user, _proved(sociallogin)):
             email_confirmed.send(sender=EmailAddress, request=request, email_address=row)
+        if is_new:
+            context = {"provider": sociallogin.provider, "account": sociallogin.account}
+            get_account_adapter().send_notification_mail("socialaccount/email/account_connected", user, context)
         messages.success(
             request, f"You can sign in with {title} from now on." if is_new else f"{title} was linked already."
         )

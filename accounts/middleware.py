@@ -15,8 +15,6 @@ PASSWORD_PAGES = {
     "account_signup", "account_change_password", "account_set_password", "account_reset_password",
     "account_reset_password_done", "account_reset_password_from_key", "account_reset_password_from_key_done",
 }  # fmt: skip
-#: Where people set out for a provider.
-DEPARTURES = {"openid_connect_login", "github_login"}
 
 
 class SignInRules:
@@ -27,8 +25,10 @@ class SignInRules:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if response.status_code == 302 and _name(request) in DEPARTURES and urlsplit(response["Location"]).netloc:
-            return self._on_the_way(request, response["Location"])
+        if request.method == "POST" and response.status_code == 302:
+            host = urlsplit(response["Location"]).netloc
+            if host and host != request.get_host():
+                return self._on_the_way(request, response["Location"])
         return response
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:

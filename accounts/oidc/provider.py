@@ -132,18 +132,22 @@ class InstitutionProvider(OpenIDConnectProvider):
         kwargs |= {"auth_params": parameters, "state_id": state}
         return super().redirect(request, process, next_url=next_url, data=data, **kwargs)
 
+    def extract_uid(self, data: dict[str, Any]) -> str:
+        subject = str(claims.of(data)["sub"])
+        if claims.line(subject, len(subject)) != subject:
+            raise OAuth2Error("a subject that cannot be stored")
+        return subject
+
     def extract_extra_data(self, data: dict[str, Any]) -> dict[str, Any]:
-        told = claims.of(data)
-        return {"userinfo": {key: told[key] for key in claims.KEPT if key in told}}
+        return {"userinfo": claims.kept(claims.of(data))}
 
     def extract_email_addresses(self, data: dict[str, Any]) -> list[EmailAddress]:
         """The address, not proved yet: `accounts.adapter` judges that for all providers alike."""
-        email = claims.of(data).get("email")
-        return [EmailAddress(email=email, verified=False, primary=True)] if isinstance(email, str) and email else []
+        email = claims.email(claims.of(data))
+        return [EmailAddress(email=email, verified=False, primary=True)] if email else []
 
     def extract_common_fields(self, data: dict[str, Any]) -> dict[str, Any]:
-        email = claims.of(data).get("email")
-        return {"email": email if isinstance(email, str) else None}
+        return {"email": claims.email(claims.of(data)) or None}
 
 
 provider_classes = [InstitutionProvider]

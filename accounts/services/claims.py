@@ -31,6 +31,18 @@ def of(extra_data: object) -> dict[str, Any]:
     return dict(extra_data)
 
 
+def kept(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What is stored of the claims: those of KEPT, texts as lines, and nothing that is no plain value."""
+    values = {key: line(told[key], 300) if isinstance(told[key], str) else told[key] for key in KEPT if key in told}
+    return {key: value for key, value in values.items() if isinstance(value, str | bool | int)}
+
+
+def email(told: Mapping[str, Any]) -> str:
+    """The address, if it is one that can be stored."""
+    value = told.get("email")
+    return value if isinstance(value, str) and len(value) <= 254 and line(value, 254) == value else ""
+
+
 def line(value: object, most: int) -> str:
     """The value as one line of text; nothing when it is no text."""
     return " ".join(UNFIT.sub(" ", value).split())[:most] if isinstance(value, str) else ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 from importlib import import_module
+from typing import Any
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
@@ -23,11 +24,14 @@ from labs.services.history import record
 from labs.services.stopping import end_many
 
 WHY = "account deleted"
+#: What is a person's own, and goes with them.
+OWN: tuple[type[Any], ...] = (SocialAccount, EmailAddress, Authenticator, Membership, Quota, Mail)
 
 
 def owned_alone(user: User) -> list[Instance]:
     """Instances, archived ones aside, that would be left without an owner."""
-    others = Membership.objects.filter(role=Role.OWNER, status=Status.APPROVED).exclude(user=user)
+    owners = Membership.objects.filter(role=Role.OWNER, status=Status.APPROVED, user__is_active=True)
+    others = owners.exclude(user=user)
     mine = Membership.objects.filter(user=user, role=Role.OWNER, status=Status.APPROVED)
     found = Instance.objects.filter(archived_at=None, pk__in=mine.values("instance"))
     return list(found.exclude(pk__in=others.values("instance")))
@@ -86,7 +90,7 @@ def _forget(user: User, now: datetime.datetime) -> None:
             Verb.ACCOUNT_DELETED, user.email, actor=user, now=now, instance=membership.instance, user=user, reason=WHY
         )
     record(Verb.ACCOUNT_DELETED, user.email, actor=user, now=now, user=user)
-    for model in (SocialAccount, EmailAddress, Authenticator, Membership, Quota, Mail):
+    for model in OWN:
         model.objects.filter(user=user).delete()
     RosterEntry.objects.filter(user=user).update(user=None, bound_at=None)
     sign_out_everywhere(user)

@@ -6,6 +6,7 @@ is trusted for its domain; it says where mail goes and which rosters somebody is
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from accounts.models import User
@@ -66,17 +67,23 @@ def prove(user: User, emails: Iterable[str]) -> list[EmailAddress]:
 
     One that is another account's stays there. Which address mail goes to does not change.
     """
-    new = []
+    new: list[EmailAddress] = []
     for email in {email.lower() for email in emails}:
         if is_taken(email, by_others_than=user):
             continue
-        row, _ = EmailAddress.objects.get_or_create(user=user, email=email)
-        if not row.verified:
-            row.verified = True
-            row.primary = row.primary or (email == user.email and not _has_primary(user))
-            row.save()
-            new.append(row)
+        with contextlib.suppress(IntegrityError), transaction.atomic():  # Another account may be proving it right now.
+            new += _prove_one(user, email)
     return new
+
+
+def _prove_one(user: User, email: str) -> list[EmailAddress]:
+    row, _ = EmailAddress.objects.get_or_create(user=user, email=email)
+    if row.verified:
+        return []
+    row.verified = True
+    row.primary = row.primary or (email == user.email and not _has_primary(user))
+    row.save()
+    return [row]
 
 
 def describe(user: User, account: SocialAccount) -> None:
@@ -98,7 +105,7 @@ def is_taken(email: str, *, by_others_than: User | None = None) -> bool:
     return accounts.exclude(pk__in=unfinished().values("pk")).filter(_has(email)).exists()
 
 
-def _has(email: str) -> Q:
+def _has(email: str) -> Any:
     """The account has the address, as its own or as one more."""
     return Q(email=email.lower()) | Exists(EmailAddress.objects.filter(user=OuterRef("pk"), email=email.lower()))
 

@@ -10,11 +10,12 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
+from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Membership, Role, RosterEntry, User
-from accounts.services import deletion, sign_in
+from accounts.services import deletion, identity, sign_in
 from labs.models import Event, Lab, State, Verb
 from labs.services.sweep import sweep
 from tests.factories import PASSWORD, EventFactory, LabFactory, MembershipFactory, UserFactory
@@ -183,6 +184,22 @@ def test_deletion_wants_the_address_and_somebody_who_is_there() -> None:
     assert stale.get(answer["Location"]).status_code == 200
     user.refresh_from_db()
     assert user.is_active
+
+
+def test_one_more_address_is_nobodys_until_its_code_is_typed(settings: Any) -> None:
+    user = UserFactory()
+    client = signed_in(user)
+    settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+    settings.ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    answer = client.post("/accounts/email/", {"email": "more@example.org", "action_add": ""})
+    assert answer["Location"] == "/accounts/confirm-email/"
+    assert not EmailAddress.objects.filter(email="more@example.org").exists()
+    assert "more@example.org" in client.get("/accounts/confirm-email/").text
+    assert "Not confirmed" in client.get("/accounts/email/").text
+    code = mail.outbox[-1].body.split("asked for it.")[1].split()[0]
+    client.post("/accounts/confirm-email/", {"code": code})
+    assert "more@example.org" in identity.verified_addresses(user)
 
 
 # Who may make an account, and how --------------------------------------------------------------------------------------

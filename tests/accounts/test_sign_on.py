@@ -253,6 +253,29 @@ def test_a_provider_that_is_not_offered_is_not_found(client: Client, provider: P
         assert client.post(address).status_code == 404
 
 
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"email": "ada@uni.example", "name": "A\0da\n\u202eevil", "organization": ["no", "text"], "idp_name": {"a": 1}},
+        {"email": "a" * 400 + "@uni.example", "name": "x" * 5000, "organization": "y" * 5000},
+        {"email": ["ada@uni.example"], "name": 7, "given_name": None},
+        {"email": "no address", "email_verified": True},
+        {"email": "ada\0@uni.example"},
+    ],
+)
+def test_odd_claims_are_taken_for_what_they_are_worth(
+    client: Client, provider: Provider, claims: dict[str, Any]
+) -> None:
+    provider.knows("odd", **claims)
+    answer = sign_in(client, provider, "odd", "globus")
+    assert answer.status_code == 302
+    for user in User.objects.all():
+        assert (user.email, user.name, user.affiliation) == ("ada@uni.example", "A da evil", "")
+    if not User.objects.exists():
+        assert answer["Location"] == "/accounts/3rdparty/signup/"
+        assert client.get(answer["Location"]).status_code == 200
+
+
 # A provider that does not do as it should -------------------------------------------------------------------------------
 
 
@@ -351,7 +374,10 @@ def test_linking_asks_first_whether_it_is_still_the_same_person(provider: Provid
     client.force_login(user)
     answer = client.post("/accounts/oidc/campus/login/", {"process": "connect"})
     assert answer["Location"].startswith("/accounts/reauthenticate/")
-    assert not SocialAccount.objects.exists()
+    page = client.post(answer["Location"], {"password": PASSWORD})
+    provider.knows("campus-1", email="ada@uni.example")
+    assert come_back(client, provider.consents(onward(page), "campus-1"))["Location"] == "/accounts/3rdparty/"
+    assert SocialAccount.objects.get().user == user
 
 
 def test_nobody_unlinks_their_only_way_in_or_that_of_another(client: Client, provider: Provider) -> None:
