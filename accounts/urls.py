@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from .views import presence, profile
+from .views import notices, presence, profile
 
 urlpatterns = [
     path("profile/", profile.profile, name="profile"),
@@ -10,4 +10,5 @@ urlpatterns = [
     path("profile/delete/", profile.delete, name="profile-delete"),
     path("profile/sign-out-everywhere/", profile.sign_out_everywhere, name="sign-out-everywhere"),
     path("profile/again/", presence.again, name="sign-in-again"),
+    path("anymail/mailgun/tracking/", notices.mailgun, name="mailgun-notices"),
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.models import Membership, Role, Status
+from accounts.services import authority
 from accounts.services import membership as service
 from labs.admin.access import person, reach
 from labs.errors import Refusal
@@ -24,6 +26,8 @@ class Decision:
     carry_out: Callable[..., bool]
     #: From which states it is offered.
     follows: tuple[Status, ...]
+    #: Asked again by the service, of the row as it then is.
+    may: Callable[[Any, Membership], bool] = authority.can_decide_membership
     is_danger: bool = False
 
     def is_offered(self, row: Membership) -> bool:
@@ -34,34 +38,49 @@ APPROVE = Decision(
     "approve",
     "Approve",
     "Approved",
-    "They can launch labs at once.",
+    "They can launch labs at once, and are told by mail.",
     service.approve,
     (Status.REQUESTED, Status.DENIED),
 )
 DENY = Decision(
-    "deny", "Deny", "Not approved", "They cannot ask again; you can still approve them later.", service.deny,
-    (Status.REQUESTED,), is_danger=True,
+    "deny", "Deny", "Not approved",
+    "They are told by mail, and cannot ask again; you can still approve them later.",
+    service.deny, (Status.REQUESTED,), is_danger=True,
 )  # fmt: skip
 SUSPEND = Decision(
-    "suspend", "Suspend", "Suspended", "They lose access until you reinstate them, and their running labs are stopped.",
-    service.suspend, (Status.APPROVED,), is_danger=True,
+    "suspend", "Suspend", "Suspended",
+    "They lose access until they are reinstated, and their running labs are stopped. They are told by mail.",
+    service.suspend, (Status.APPROVED,), may=authority.can_suspend_membership, is_danger=True,
 )  # fmt: skip
 REINSTATE = Decision(
-    "reinstate", "Reinstate", "Reinstated", "They can launch labs again.", service.reinstate, (Status.SUSPENDED,)
-)
-DECISIONS = {decision.name: decision for decision in (APPROVE, DENY, SUSPEND, REINSTATE)}
+    "reinstate", "Reinstate", "Reinstated", "They can launch labs again, and are told by mail.", service.reinstate,
+    (Status.SUSPENDED,),
+)  # fmt: skip
+REMOVE = Decision(
+    "remove", "Remove", "Removed",
+    "Their running labs are stopped, and limits of their own go too. They are told by mail, and may ask for access again: "
+    "to keep somebody out, suspend them.",
+    service.remove, tuple(Status), may=authority.can_remove_membership, is_danger=True,
+)  # fmt: skip
+DECISIONS = {decision.name: decision for decision in (APPROVE, DENY, SUSPEND, REINSTATE, REMOVE)}
 
 
-def may_decide(request: HttpRequest, row: Membership) -> bool:
-    """What a button is shown for, without a query a row. The service asks `authority.can_decide_membership` again."""
+def may_decide(request: HttpRequest, decision: Decision, row: Membership) -> bool:
+    """What a button is shown for, without a query a row. The service asks `decision.may` again."""
     mine = reach(request)
-    if row.user_id == request.user.pk and not mine.is_administrator:
+    if mine.is_administrator:
+        return True
+    if row.user_id == request.user.pk:
         return False
-    return mine.manages(row.instance_id) if row.role == Role.MEMBER else mine.owns(row.instance_id)
+    if mine.owns(row.instance_id):
+        return True
+    if row.role != Role.MEMBER or decision is REMOVE or not mine.manages(row.instance_id):
+        return False
+    return decision is SUSPEND or authority.decides(Role.STAFF, row.instance)
 
 
 def offered(request: HttpRequest, row: Membership) -> list[Decision]:
-    return [decision for decision in DECISIONS.values() if decision.is_offered(row) and may_decide(request, row)]
+    return [item for item in DECISIONS.values() if item.is_offered(row) and may_decide(request, item, row)]
 
 
 def decide(request: HttpRequest, decision: Decision, rows: Iterable[Membership], note: str) -> None:

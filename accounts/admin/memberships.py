@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Case, Value, When
+from django.db.models import Case, OuterRef, Subquery, Value, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -17,7 +17,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
-from accounts.models import Membership, Role, Status
+from accounts.models import Mail, Membership, Role, Status
 from accounts.services import authority, membership
 from labs.admin.access import Rows, may, person, reach
 from labs.admin.confirm import CONFIRMED, Question, ask, back, bulk_fields, word
@@ -25,12 +25,13 @@ from labs.admin.navigation import WAITING
 from labs.admin.pills import pill, when
 from labs.admin.scoped import ReachableFilter, ScopedAdmin
 
-from .decisions import APPROVE, DENY, REINSTATE, SUSPEND, Decision, decide, may_decide, offered
+from . import letters
+from .decisions import APPROVE, DENY, REINSTATE, REMOVE, SUSPEND, Decision, decide, offered
 
 TONES = {Status.REQUESTED: "wait", Status.APPROVED: "ok", Status.DENIED: "bad", Status.SUSPENDED: "bad"}
-WAITING_COLUMNS = ("person", "affiliation", "instance", "why", "asked")
+WAITING_COLUMNS = ("person", "proof", "affiliation", "instance", "why", "asked")
 #: On the page of one membership, before and after the role.
-PERSON = ("person", "affiliation", "instance")
+PERSON = ("person", "proof", "affiliation", "instance")
 DECISION = ("status_pill", "reason", "asked", "decided", "decision_note")
 
 
@@ -49,13 +50,17 @@ class MembershipAdmin(ScopedAdmin):
     search_fields = ("user__name", "user__email", "user__affiliation")
     search_help_text = "Name, e-mail or affiliation"
     autocomplete_fields = ("user",)
-    actions = ("approve_selected", "deny_selected", "suspend_selected", "reinstate_selected")
-    actions_detail = ("approve", "deny", "suspend", "reinstate")
+    actions = (
+        "approve_selected", "deny_selected", "suspend_selected", "reinstate_selected", "remove_selected", "write_to_selected",
+    )  # fmt: skip
+    actions_detail = ("approve", "deny", "suspend", "reinstate", "remove")
 
     # What is shown ---------------------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> Rows:
-        return super().get_queryset(request).select_related("user", "instance", "decided_by")
+        came_back = Mail.objects.came_back(OuterRef("user__email")).values("bounced_at")[:1]
+        rows = super().get_queryset(request).select_related("user", "instance", "decided_by")
+        return rows.prefetch_related("user__emailaddress_set").annotate(came_back=Subquery(came_back))
 
     def get_ordering(self, request: HttpRequest) -> tuple[Any, ...]:
         """Those who wait first, the longest first."""
@@ -72,13 +77,27 @@ class MembershipAdmin(ScopedAdmin):
 
         @admin.display(description="Decide")
         def buttons(row: Membership) -> SafeString:
-            return _buttons(row) if row.status == Status.REQUESTED and may_decide(request, row) else SafeString("")
+            return (
+                _buttons(row) if APPROVE in offered(request, row) and row.status == Status.REQUESTED else SafeString("")
+            )
 
         return (*(WAITING_COLUMNS if _is_waiting_list(request) else self.list_display), buttons)
 
     @admin.display(description="Person", ordering="user__name")
-    def person(self, row: Membership) -> SafeString:
-        return format_html('<span class="c-name">{}</span> <span class="c-quiet">{}</span>', row.user, row.user.email)
+    def person(self, row: Any) -> SafeString:
+        flag = (
+            f"Mail to this address came back on {timezone.localtime(row.came_back):%-d %b %Y}" if row.came_back else ""
+        )
+        shown = '<span class="c-name">{}</span> <span class="c-quiet">{}</span> <span class="c-flag">{}</span>'
+        return format_html(shown, row.user, row.user.email, flag)
+
+    @admin.display(description="Address")
+    def proof(self, row: Membership) -> SafeString:
+        """Whether the person has shown that the address is theirs, and which others are."""
+        verified = sorted(item.email.lower() for item in row.user.emailaddress_set.all() if item.verified)  # type: ignore[attr-defined]
+        shown = pill("Confirmed", "ok") if row.user.email in verified else pill("Not confirmed", "wait")
+        others = [address for address in verified if address != row.user.email]
+        return format_html('{} <span class="c-quiet">{}</span>', shown, f"also {', '.join(others)}" if others else "")
 
     @admin.display(description="Affiliation")
     def affiliation(self, row: Membership) -> str:
@@ -153,6 +172,10 @@ class MembershipAdmin(ScopedAdmin):
     def reinstate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._one(request, object_id, REINSTATE)
 
+    @action(description="Remove", url_path="remove", permissions=["decide"], variant=ActionVariant.DANGER)
+    def remove(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, REMOVE)
+
     @admin.action(description="Approve", permissions=["decide"])
     def approve_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
         return self._many(request, rows, APPROVE)
@@ -169,15 +192,33 @@ class MembershipAdmin(ScopedAdmin):
     def reinstate_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
         return self._many(request, rows, REINSTATE)
 
+    @admin.action(description="Remove", permissions=["remove"])
+    def remove_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
+        return self._many(request, rows, REMOVE)
+
+    def has_remove_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return reach(request).owns_any
+
+    def has_write_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return reach(request).owns_any
+
+    @admin.action(description="Write a letter", permissions=["write"])
+    def write_to_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
+        answer = letters.write_to(request, rows)
+        if isinstance(answer, str):
+            self.message_user(request, answer, "warning")
+            return None
+        return answer
+
     def _one(self, request: HttpRequest, object_id: str, decision: Decision) -> HttpResponse:
         """GET asks, POST does."""
         row = self.object_or_404(request, object_id)
-        if not authority.can_decide_membership(request.user, row):
+        if not decision.may(request.user, row):
             raise PermissionDenied
         members = reverse("admin:accounts_membership_changelist")
         if request.method == "POST":
             decide(request, decision, [row], word(request))
-            return back(request, members + WAITING if row.status != Status.SUSPENDED else members)
+            return back(request, members + WAITING if decision in (APPROVE, DENY) else members)
         return ask(self, request, _question(decision), [_line(row)], members)
 
     def _many(self, request: HttpRequest, rows: Rows, decision: Decision) -> HttpResponse | None:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0003_roster_and_mail'),
+        ('accounts', '0006_mail_delivery'),
     ]
 
     operations = [

@@ -8,6 +8,8 @@ from django.db import models
 from django.utils import timezone
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
     from .user import User
 
 
@@ -34,6 +36,18 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
 
     def waiting(self) -> MembershipQuerySet:
         return self.filter(status=Status.REQUESTED)
+
+    def decidable_by(self, user: User | AnonymousUser) -> MembershipQuerySet:
+        """The requests that the person may decide: as `authority.can_decide_membership`, for many at once."""
+        from labs.models import Instance
+
+        if user.is_active and user.is_superuser:
+            return self.waiting()
+        owned = models.Q(instance__in=Instance.objects.owned_by(user))
+        helped = models.Q(
+            instance__in=Instance.objects.managed_by(user), instance__staff_may_approve=True, role=Role.MEMBER
+        )
+        return self.waiting().filter(owned | helped).exclude(user=user.pk)
 
     def managed_by(self, user: User) -> MembershipQuerySet:
         """Those of the instances that the person owns or helps to run; all for a site administrator."""

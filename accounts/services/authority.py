@@ -5,6 +5,7 @@ A site administrator may do everything. Suspended, denied and merely requested m
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from allauth.mfa.models import Authenticator
@@ -12,12 +13,13 @@ from django.conf import settings
 
 from accounts.models import Membership, Role, Status
 from accounts.models.membership import MANAGER_ROLES
+from labs.models.quota import Scope
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
     from accounts.models import User
-    from labs.models import Instance, Workload
+    from labs.models import Instance, Quota, Workload
 
     Person = User | AnonymousUser
 
@@ -60,6 +62,16 @@ def can_stop_workload(user: Person, workload: Workload) -> bool:
     return can_see_workload(user, workload)
 
 
+def stoppable_by(user: Person, workloads: Iterable[Workload]) -> list[Workload]:
+    """Those of many that `can_stop_workload` would allow; one query, whatever their number."""
+    from labs.models import Instance
+
+    managed = set(Instance.objects.managed_by(user).values_list("pk", flat=True))
+    return [
+        row for row in workloads if row.instance_id in managed or (user.is_authenticated and row.owner_id == user.pk)
+    ]
+
+
 def can_extend_workload(user: Person, workload: Workload) -> bool:
     """Its owner only, and only while they are in the instance."""
     return bool(user.is_authenticated and workload.owner_id == user.pk) and role_of(user, workload.instance) is not None
@@ -71,7 +83,8 @@ def can_open_workload(user: Person, workload: Workload) -> bool:
 
 
 def can_decide_requests(user: Person, instance: Instance) -> bool:
-    return _is_manager(user, instance)
+    """Owners, and staff where the owners have left it to them."""
+    return _decides(user, instance)
 
 
 def can_see_console(user: Person, instance: Instance) -> bool:
@@ -91,18 +104,72 @@ def can_change_instance_limits(user: Person, instance: Instance) -> bool:
     return _is_administrator(user)
 
 
+def can_change_quota(user: Person, quota: Quota) -> bool:
+    """One row of limits, as it stands or as it is to be: nobody sets their own."""
+    if quota.scope == Scope.INSTANCE:
+        return can_change_instance_limits(user, quota.instance)
+    if quota.scope == Scope.PERSON and quota.user_id == user.pk:
+        return _is_administrator(user)
+    return can_change_limits(user, quota.instance)
+
+
+def can_add_member(user: Person, instance: Instance, role: Role) -> bool:
+    """To put somebody in who has not asked: owners with any role, those who decide requests as a plain member."""
+    return _decides(user, instance) if role == Role.MEMBER else _is_owner(user, instance)
+
+
 def can_change_role(user: Person, membership: Membership) -> bool:
     """Owners, and never their own."""
-    return _is_owner(user, membership.instance) and (membership.user_id != user.pk or _is_administrator(user))
+    return _is_owner(user, membership.instance) and not _is_own(user, membership)
 
 
 def can_decide_membership(user: Person, membership: Membership) -> bool:
-    """Those who run the instance, never about themselves; staff only about plain members."""
-    if membership.user_id == user.pk and not _is_administrator(user):
+    """To approve, deny or reinstate: those who decide requests, never their own; staff only about plain members."""
+    if _is_own(user, membership):
+        return False
+    if membership.role == Role.MEMBER:
+        return _decides(user, membership.instance)
+    return _is_owner(user, membership.instance)
+
+
+def can_suspend_membership(user: Person, membership: Membership) -> bool:
+    """Staff may always stop a plain member; to let them in again is another matter (`can_decide_membership`)."""
+    if _is_own(user, membership):
         return False
     if membership.role == Role.MEMBER:
         return _is_manager(user, membership.instance)
     return _is_owner(user, membership.instance)
+
+
+def can_remove_membership(user: Person, membership: Membership) -> bool:
+    """Owners: personal limits go with it, and those are not for the staff. To go oneself is to leave."""
+    return _is_owner(user, membership.instance) and not _is_own(user, membership)
+
+
+def _decides(user: Person, instance: Instance) -> bool:
+    return _is_administrator(user) or decides(role_of(user, instance), instance)
+
+
+def decides(role: Role | None, instance: Instance) -> bool:
+    """Whether an approved person with this role decides requests there; for lists that know the role already."""
+    return role == Role.OWNER or (role == Role.STAFF and instance.staff_may_approve)
+
+
+def _is_own(user: Person, membership: Membership) -> bool:
+    return membership.user_id == user.pk and not _is_administrator(user)
+
+
+def can_see_mails(user: Person, instance: Instance) -> bool:
+    """Who got which mail and what became of it, and to send one again: owners."""
+    return _is_owner(user, instance)
+
+
+def can_write_letters(user: Person, instance: Instance) -> bool:
+    return _is_owner(user, instance)
+
+
+def can_change_wordings(user: Person, instance: Instance) -> bool:
+    return _is_owner(user, instance)
 
 
 def lacks_second_factor(user: Person) -> bool:

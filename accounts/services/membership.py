@@ -1,75 +1,99 @@
-"""Asking for access, and what owners and staff decide. Each change is one compare-and-set with its Event."""
+"""Being in an instance: asking, deciding, going. Each change is made under the lock of the instance, once, with its Event and mail."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 
-from accounts.models import Membership, Role, Status, User
-from accounts.services import authority
+from accounts.models import MailKind, Membership, Role, RosterEntry, Status, User
+from accounts.services import authority, mailing
+from accounts.services.digest import forget_requests, tell_of_request
+from accounts.services.entrance import Entrance, Way, entrance
 from labs.errors import Refusal
-from labs.models import Instance, Policy, Verb
+from labs.models import Event, Instance, Verb
 from labs.services.history import record
+from labs.services.limits import drop_personal_limits
 from labs.services.stopping import stop_all
+
+#: From which states the person may go by themselves. Who was turned away keeps the row, or could ask again by leaving first.
+MAY_LEAVE = (Status.REQUESTED, Status.APPROVED)
 
 
 @transaction.atomic
 def request_access(*, user: User, instance: Instance, reason: str, now: datetime.datetime) -> Membership:
-    """Ask to be let in; at once where the instance is open. Asking twice is the same as asking once.
+    """Ask to be let in; at once where the instance's access says so. Asking twice is the same as asking once.
 
-    Raises Refusal where nobody can ask, or where the person was denied or suspended.
+    Raises Refusal where this person cannot ask, or was denied or suspended.
     """
-    locked = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
-    existing = Membership.objects.filter(user=user, instance=locked).first()
-    if existing:
-        if existing.status in (Status.REQUESTED, Status.APPROVED):
-            return existing
+    locked = _lock(instance.pk)
+    row = Membership.objects.filter(user=user, instance=locked).first()
+    if row and row.status == Status.APPROVED:
+        return row
+    if row and row.status != Status.REQUESTED:
         raise Refusal("Your access was decided by the owners. Please write to them.", code="decided")
-    if locked.archived_at or locked.policy == Policy.CLOSED:
-        raise Refusal(f"{locked} takes no requests.", code="closed")
-    is_open = locked.policy == Policy.OPEN
-    membership = Membership.objects.create(
-        user=user,
-        instance=locked,
-        status=Status.APPROVED if is_open else Status.REQUESTED,
-        reason=reason.strip()[:1000],
-        requested_at=now,
-        decided_at=now if is_open else None,
-    )
-    record(
-        Verb.ACCESS_REQUESTED,
-        user,
-        actor=user,
-        now=now,
-        instance=locked,
-        user=user,
-        after={"status": membership.status},
-        reason=membership.reason,
-    )
-    return membership
+    way = entrance(user, locked, now=now)
+    if row is None:
+        if way.is_closed:
+            raise Refusal(way.words, code="closed")
+        row = _ask(user, locked, reason, now, way)
+    if way.at_once:
+        _let_in(row, way, now)
+    return row
 
 
 def approve(membership: Membership, *, actor: User, now: datetime.datetime, note: str = "") -> bool:
     """Let the person in. False when that was decided already. Raises Refusal when the actor may not."""
-    return _decide(
-        membership, Status.APPROVED, (Status.REQUESTED, Status.DENIED), Verb.ACCESS_APPROVED, actor, now, note
-    )
+    return _decide(membership, _APPROVE, actor=actor, now=now, note=note)
 
 
 def deny(membership: Membership, *, actor: User, now: datetime.datetime, note: str = "") -> bool:
     """Do not let the person in."""
-    return _decide(membership, Status.DENIED, (Status.REQUESTED,), Verb.ACCESS_DENIED, actor, now, note)
+    return _decide(membership, _DENY, actor=actor, now=now, note=note)
 
 
 def suspend(membership: Membership, *, actor: User, now: datetime.datetime, note: str = "") -> bool:
     """Take the access away for now; what the person runs in the instance ends."""
-    return _decide(membership, Status.SUSPENDED, (Status.APPROVED,), Verb.ACCESS_SUSPENDED, actor, now, note)
+    return _decide(membership, _SUSPEND, actor=actor, now=now, note=note)
 
 
 def reinstate(membership: Membership, *, actor: User, now: datetime.datetime, note: str = "") -> bool:
     """Give a suspended person the access back."""
-    return _decide(membership, Status.APPROVED, (Status.SUSPENDED,), Verb.ACCESS_APPROVED, actor, now, note)
+    return _decide(membership, _REINSTATE, actor=actor, now=now, note=note)
+
+
+@transaction.atomic
+def remove(membership: Membership, *, actor: User, now: datetime.datetime, note: str = "") -> bool:
+    """Take the person out: what they run there ends, their own limits go, and they may ask again. False: they are gone already."""
+    before = _still_there(membership)
+    if before is None:
+        return False
+    if not authority.can_remove_membership(actor, before):
+        raise _not_yours()
+    _keep_one_owner(before)
+    event = _end(before, Verb.ACCESS_REMOVED, actor, now, note)
+    _tell(MailKind.ACCESS_REMOVED, before, event, note=note)
+    return True
+
+
+@transaction.atomic
+def leave(*, user: User, instance: Instance, now: datetime.datetime) -> Status | None:
+    """Go, or take the request back; returns what the person was, None when there was nothing.
+
+    Raises Refusal for the last owner, and for those who were denied or suspended.
+    """
+    _lock(instance.pk)
+    row = Membership.objects.select_related("instance", "user").filter(user=user, instance=instance).first()
+    if row is None:
+        return None
+    if row.status not in MAY_LEAVE:
+        raise Refusal("Your access was decided by the owners. Please write to them.", code="decided")
+    _keep_one_owner(row)
+    _end(row, Verb.ACCESS_LEFT, user, now)
+    return Status(row.status)
 
 
 @transaction.atomic
@@ -80,24 +104,22 @@ def change_role(membership: Membership, role: Role, *, actor: User, now: datetim
         raise Refusal("Only an owner gives roles, and nobody to themselves.", code="forbidden")
     if before.role == role:
         return False
-    if before.role == Role.OWNER:
-        _keep_one_owner(before)
+    _keep_one_owner(before)
     Membership.objects.filter(pk=membership.pk).update(role=role)
     membership.role = role
-    record(
-        Verb.ROLE_CHANGED, membership.user, actor=actor, now=now, instance=membership.instance, user=membership.user,
-        before={"role": before.role}, after={"role": role},
-    )  # fmt: skip
+    event = _record(Verb.ROLE_CHANGED, before, actor, now, before={"role": before.role}, after={"role": role})
+    if before.is_approved:
+        _tell(MailKind.ROLE_CHANGED, before, event, role=role)
     return True
 
 
 @transaction.atomic
 def add(*, user: User, instance: Instance, role: Role, actor: User | None, now: datetime.datetime) -> Membership:
-    """Put somebody in without a request. `actor` None is the site itself. Raises Refusal; an existing membership is kept."""
-    if actor and not (
-        authority.can_change_instance(actor, instance)
-        or (role == Role.MEMBER and authority.can_decide_requests(actor, instance))
-    ):
+    """Put somebody in without a request; an existing membership is kept. Raises Refusal.
+
+    `actor` None is the site itself, which sends no mail.
+    """
+    if actor and not authority.can_add_member(actor, instance, role):
         raise Refusal("Only an owner adds people with this role.", code="forbidden")
     membership, created = Membership.objects.get_or_create(
         user=user,
@@ -105,57 +127,130 @@ def add(*, user: User, instance: Instance, role: Role, actor: User | None, now: 
         defaults={"role": role, "status": Status.APPROVED, "requested_at": now, "decided_at": now, "decided_by": actor},
     )
     if created:
-        record(
-            Verb.ACCESS_APPROVED,
-            user,
-            actor=actor,
-            now=now,
-            instance=instance,
-            user=user,
-            after={"status": Status.APPROVED, "role": role},
-        )
+        after = {"status": Status.APPROVED, "role": role}
+        event = _record(Verb.ACCESS_APPROVED, membership, actor, now, after=after)
+        if actor and actor != user:
+            _tell(MailKind.ACCESS_APPROVED, membership, event, role=role)
     return membership
 
 
+# Asking ----------------------------------------------------------------------------------------------------------------
+
+
+def _ask(user: User, instance: Instance, reason: str, now: datetime.datetime, way: Entrance) -> Membership:
+    row = Membership.objects.create(user=user, instance=instance, reason=reason.strip()[:1000], requested_at=now)
+    event = _record(Verb.ACCESS_REQUESTED, row, user, now, after={"status": row.status}, reason=row.reason)
+    if way.way == Way.ASK:
+        tell_of_request(event, now=now)
+    return row
+
+
+def _let_in(row: Membership, way: Entrance, now: datetime.datetime) -> None:
+    """Nobody was asked. A higher role on the roster is not given here, but where its line is bound to the person."""
+    row.status, row.decided_at = Status.APPROVED, now
+    row.save(update_fields=["status", "decided_at"])
+    states = {"before": {"status": Status.REQUESTED}, "after": {"status": Status.APPROVED}}
+    _record(Verb.ACCESS_APPROVED, row, None, now, reason=way.grounds, **states)
+    forget_requests(row.instance, now=now)
+    if way.entry and way.entry.role == Role.MEMBER:
+        RosterEntry.objects.unbound().filter(pk=way.entry.pk).update(user=row.user, bound_at=now)
+
+
+# Deciding --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Decision:
+    to: Status
+    #: From which states it leads there.
+    follows: tuple[Status, ...]
+    verb: Verb
+    kind: MailKind
+    may: Callable[[User, Membership], bool] = authority.can_decide_membership
+
+
+_APPROVE = _Decision(Status.APPROVED, (Status.REQUESTED, Status.DENIED), Verb.ACCESS_APPROVED, MailKind.ACCESS_APPROVED)
+_DENY = _Decision(Status.DENIED, (Status.REQUESTED,), Verb.ACCESS_DENIED, MailKind.ACCESS_DENIED)
+_SUSPEND = _Decision(
+    Status.SUSPENDED, (Status.APPROVED,), Verb.ACCESS_SUSPENDED, MailKind.ACCESS_SUSPENDED,
+    may=authority.can_suspend_membership,
+)  # fmt: skip
+_REINSTATE = _Decision(Status.APPROVED, (Status.SUSPENDED,), Verb.ACCESS_REINSTATED, MailKind.ACCESS_REINSTATED)
+
+
 @transaction.atomic
-def _decide(
-    membership: Membership,
-    to: Status,
-    allowed: tuple[Status, ...],
-    verb: Verb,
-    actor: User,
-    now: datetime.datetime,
-    note: str,
-) -> bool:
-    before = _as_it_stands(membership)
-    if not authority.can_decide_membership(actor, before):
-        raise Refusal("This is for the owners of the instance to decide, and never for oneself.", code="forbidden")
-    if to == Status.SUSPENDED and before.role == Role.OWNER:
-        _keep_one_owner(before)
-    changed = Membership.objects.filter(pk=membership.pk, status__in=allowed).update(
-        status=to, decided_at=now, decided_by=actor, decision_note=note.strip()[:500]
-    )
-    if not changed:
+def _decide(membership: Membership, decision: _Decision, *, actor: User, now: datetime.datetime, note: str) -> bool:
+    """The new status, its Event and its mail, once."""
+    before, note = _as_it_stands(membership), note.strip()[:500]
+    if not decision.may(actor, before):
+        raise _not_yours()
+    if before.status not in decision.follows:
         return False
+    if decision.to == Status.SUSPENDED:
+        _keep_one_owner(before)
+    Membership.objects.filter(pk=before.pk).update(
+        status=decision.to, decided_at=now, decided_by=actor, decision_note=note
+    )
     membership.refresh_from_db()
-    record(
-        verb, membership.user, actor=actor, now=now, instance=membership.instance, user=membership.user,
-        before={"status": before.status}, after={"status": to}, reason=note,
-    )  # fmt: skip
-    if to == Status.SUSPENDED:
-        stop_all(membership.instance, owner=membership.user, actor=actor, now=now, reason="access suspended")
+    states = {"before": {"status": before.status}, "after": {"status": decision.to}}
+    event = _record(decision.verb, before, actor, now, reason=note, **states)
+    _tell(decision.kind, before, event, note=note)
+    if decision.to == Status.SUSPENDED:
+        stop_all(before.instance, owner=before.user, actor=actor, now=now, reason="access suspended")
+    forget_requests(before.instance, now=now)
     return True
+
+
+def _end(row: Membership, verb: Verb, actor: User, now: datetime.datetime, note: str = "") -> Event:
+    """The row goes, and before it what hangs on it: workloads and personal limits."""
+    stop_all(row.instance, owner=row.user, actor=actor, now=now, reason="no longer in it")
+    drop_personal_limits(row.instance, row.user, actor=actor, now=now)
+    event = _record(verb, row, actor, now, before={"status": row.status, "role": row.role}, reason=note.strip())
+    Membership.objects.filter(pk=row.pk).delete()
+    forget_requests(row.instance, now=now)
+    return event
+
+
+def _keep_one_owner(row: Membership) -> None:
+    """Before an owner goes in whatever way. Under the lock of the instance, so that two do not go at once."""
+    if row.role != Role.OWNER or not row.is_approved:
+        return
+    others = Membership.objects.approved().filter(instance=row.instance_id, role=Role.OWNER, user__is_active=True)
+    if not others.exclude(pk=row.pk).exists():
+        raise Refusal("An instance keeps at least one owner. Make somebody else an owner first.", code="last-owner")
+
+
+# Rows, Events, mails ---------------------------------------------------------------------------------------------------
+
+
+def _lock(instance_pk: Any) -> Instance:
+    return Instance.objects.select_for_update(no_key=True).get(pk=instance_pk)
 
 
 def _as_it_stands(membership: Membership) -> Membership:
     """The row of now, with its instance locked: who may decide hangs on its role, which a page may have read long ago."""
-    Instance.objects.select_for_update(no_key=True).get(pk=membership.instance_id)
-    return Membership.objects.select_related("instance", "user").get(pk=membership.pk)
+    row = _still_there(membership)
+    if row is None:
+        raise Refusal("They are no longer in it.", code="gone")
+    return row
 
 
-def _keep_one_owner(membership: Membership) -> None:
-    others = Membership.objects.filter(
-        instance=membership.instance_id, role=Role.OWNER, status=Status.APPROVED
-    ).exclude(pk=membership.pk)
-    if not others.exists():
-        raise Refusal("An instance keeps at least one owner.", code="last-owner")
+def _still_there(membership: Membership) -> Membership | None:
+    _lock(membership.instance_id)
+    return Membership.objects.select_related("instance", "user").filter(pk=membership.pk).first()
+
+
+def _not_yours() -> Refusal:
+    return Refusal("This is for the owners of the instance to decide, and never for oneself.", code="forbidden")
+
+
+def _record(verb: Verb, row: Membership, actor: User | None, now: datetime.datetime, **told: Any) -> Event:
+    return record(verb, row.user, actor=actor, now=now, instance=row.instance, user=row.user, **told)
+
+
+def _tell(kind: MailKind, row: Membership, event: Event, **context: str) -> None:
+    """One mail for one line of the history."""
+    mailing.write(
+        kind, row.user.email, key=f"{kind}:{event.pk}", now=event.at, user=row.user, instance=row.instance,
+        context={name: value for name, value in context.items() if value},
+    )  # fmt: skip

@@ -19,7 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.forms import DeletionForm, ProfileForm
-from accounts.models import Membership, User
+from accounts.models import Mail, Membership, User
 from accounts.services import authority, deletion, export, identity
 from accounts.views.presence import is_recent, prove_presence
 from labs.errors import Refusal
@@ -47,6 +47,7 @@ def _about(user: User) -> dict[str, Any]:
         "addresses": addresses or [EmailAddress(user=user, email=user.email, primary=True)],
         "sign_ins": SocialAccount.objects.filter(user=user).order_by("date_joined"),
         "affiliations": identity.vouched_affiliations(user),
+        "back": Mail.objects.came_back(user.email).first(),
         "factors": set(factors),
         "lacks_second_factor": authority.lacks_second_factor(user),
         "sessions": UserSession.objects.filter(user=user).count(),

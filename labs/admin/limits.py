@@ -76,6 +76,8 @@ class QuotaForm(forms.ModelForm):
     """A row whose scope may be fixed by where it stands."""
 
     scope_here: Scope | None = None
+    #: Whose own row is for reading only.
+    viewer_pk: int | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -86,6 +88,9 @@ class QuotaForm(forms.ModelForm):
             user.disabled = True
             # With every member as a choice in every row, a course of 200 would be a page of 40 000 choices.
             user.choices = [(self.instance.user_id, str(self.instance.user))]
+        if self.viewer_pk and self.instance.pk and self.instance.user_id == self.viewer_pk:
+            for field in self.fields.values():
+                field.disabled = True
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -183,8 +188,9 @@ class PersonalInline(LimitsInline):
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **kwargs)
         field = formset.form.base_fields.get("user")
+        formset.form.viewer_pk = None if reach(request).is_administrator else request.user.pk
         if field is not None:
-            people = [(row.user_id, str(row.user)) for row in _members(obj)]
+            people = [(row.user_id, str(row.user)) for row in _members(obj) if row.user_id != formset.form.viewer_pk]
             # One query for the choices of all rows: each row's own field would ask again.
             field.choices = [("", "Choose a person"), *people]
         return formset
@@ -247,9 +253,7 @@ class QuotaAdmin(FriendlyFields, InWords, ScopedAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if not isinstance(obj, Quota):
             return reach(request).owns_any
-        if obj.scope == Scope.INSTANCE:
-            return may(request, authority.can_change_instance_limits, obj.instance)
-        return may(request, authority.can_change_limits, obj.instance)
+        return may(request, authority.can_change_quota, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_change_permission(request, obj)

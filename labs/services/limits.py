@@ -10,7 +10,7 @@ from django.db import transaction
 from accounts.models import User
 from accounts.services import authority
 from labs.errors import Refusal
-from labs.models import Quota, Scope, Verb
+from labs.models import Instance, Quota, Scope, Verb
 
 from .history import record
 
@@ -51,12 +51,29 @@ def remove_limits(quota: Quota, *, actor: User, now: datetime.datetime) -> None:
     quota.delete()
 
 
+def drop_personal_limits(instance: Instance, user: User, *, actor: User | None, now: datetime.datetime) -> bool:
+    """Of a person who goes; the caller has asked whether they may be sent, and has a transaction."""
+    row = Quota.objects.filter(instance=instance, user=user, scope=Scope.PERSON).first()
+    if row is None:
+        return False
+    record(
+        Verb.LIMITS_CHANGED, row, actor=actor, now=now, instance=instance, user=user,
+        before=_values(row), reason="no longer in it",
+    )  # fmt: skip
+    row.delete()
+    return True
+
+
 def _authorise(quota: Quota, actor: User) -> None:
-    whole = quota.scope == Scope.INSTANCE
-    if whole and not authority.can_change_instance_limits(actor, quota.instance):
+    if authority.can_change_quota(actor, quota):
+        return
+    if quota.scope == Scope.INSTANCE:
         raise Refusal("The limits of the whole instance are set by the people who run the site.", code="forbidden")
-    if not authority.can_change_limits(actor, quota.instance):
-        raise Refusal("Only an owner sets limits.", code="forbidden")
+    if authority.can_change_limits(actor, quota.instance):
+        raise Refusal(
+            "Nobody sets their own limits; another owner can, or the people who run the site.", code="forbidden"
+        )
+    raise Refusal("Only an owner sets limits.", code="forbidden")
 
 
 def _values(quota: Quota) -> dict[str, Any]:

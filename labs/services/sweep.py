@@ -27,7 +27,7 @@ from labs.models import Cluster, EndReason, Instance, State, Workload
 from labs.models.reconciled import due
 from labs.models.workload import WANTED_STATES
 
-from . import clusters, hearing
+from . import clusters, hearing, retention
 from .instances import end_what_is_over
 from .queue import MOST_QUEUED, enqueue, remind, ring
 from .reconcile import finish, forget_applied
@@ -54,6 +54,7 @@ def sweep(now: datetime.datetime) -> None:
         lambda: send_again(now),
         lambda: deletion.finish_all(now),
         lambda: sign_in.drop_old_unfinished(now),
+        lambda: retention.remind(now),
         *(partial(visit, cluster, now) for cluster in Cluster.objects.all()),
     ]
     for part in parts:

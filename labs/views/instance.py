@@ -14,10 +14,13 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Membership, Status, User
 from accounts.services import authority
+from accounts.services.entrance import entrance
+from accounts.services.identity import verified_addresses
+from accounts.services.membership import leave as leave_instance
 from accounts.services.membership import request_access
 from labs.colours import DARK_GROUND, LIGHT_GROUND, ink_on, readable_on
 from labs.errors import Refusal
-from labs.models import Instance, Lab
+from labs.models import Event, Instance, Lab
 from labs.services import admission
 
 from . import cards
@@ -47,7 +50,11 @@ def _for(user: User, row: Instance) -> dict[str, object]:
         "membership": Membership.objects.filter(user=user, instance=row).first(),
         "can_launch": authority.can_launch(user, row),
         "runs_it": authority.can_see_console(user, row),
+        "decides": authority.can_decide_requests(user, row),
+        "my_history": Event.objects.of_membership(user, row)[:20],
     }
+    if not context["membership"] or context["membership"].status == Status.REQUESTED:  # type: ignore[attr-defined]
+        context |= {"entrance": entrance(user, row, now=now), "addresses": sorted(verified_addresses(user))}
     if context["can_launch"]:
         context |= {"meters": admission.member_meters(row, user), "cards": [cards.one(lab, user, now) for lab in mine]}
     if context["runs_it"]:
@@ -65,9 +72,33 @@ def ask(request: HttpRequest, slug: str) -> HttpResponse:
     except Refusal as refusal:
         messages.error(request, refusal.message)
     else:
-        is_in = made.status == Status.APPROVED
-        messages.success(request, "You are in." if is_in else "Your request is waiting for the owners.")
+        messages.success(request, _welcome(made, row))
     return redirect(row)
+
+
+def _welcome(made: Membership, row: Instance) -> str:
+    if made.status != Status.APPROVED:
+        return "Your request is waiting for the owners. You get a mail when they have decided."
+    if row.starts_on and row.starts_on > timezone.localdate():
+        return f"You are in. Labs can be launched from {row.starts_on:%-d %B %Y} on."
+    return "You are in. You can launch a lab at once."
+
+
+@login_required
+@require_POST
+def leave(request: HttpRequest, slug: str) -> HttpResponse:
+    """Go, or take the request back; to where the person can still be."""
+    user = cast(User, request.user)
+    row = get_object_or_404(Instance.objects.visible_to(user), slug=slug)
+    try:
+        was = leave_instance(user=user, instance=row, now=timezone.now())
+        if was == Status.APPROVED:
+            messages.success(request, f"You have left {row}. Labs of yours there are being stopped.")
+        elif was:
+            messages.success(request, "Your request is taken back.")
+    except Refusal as refusal:
+        messages.error(request, refusal.message)
+    return redirect(row if Instance.objects.visible_to(user).filter(pk=row.pk).exists() else "home")
 
 
 @require_safe

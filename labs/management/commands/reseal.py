@@ -11,19 +11,13 @@ from labs.services.vault import CannotOpen
 
 class Command(BaseCommand):
     help = (
-        "Encrypt kept kubeconfigs and secrets of second factors with the current SECRET_KEY; "
+        "Encrypt kept kubeconfigs, logins and secrets of second factors with the current SECRET_KEY; "
         "the former must still stand in SECRET_KEY_FALLBACKS."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            count, factors = reseal_all(), second_factor.reseal_all()
+            count = reseal_all() + second_factor.reseal_all()
         except CannotOpen as problem:
             raise CommandError(str(problem)) from None
-        self.stdout.write(
-            f"{_so_many(count, 'kubeconfig')} and {_so_many(factors, 'second factor')} under the current key."
-        )
-
-
-def _so_many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+        self.stdout.write(f"{count} under the current key.")

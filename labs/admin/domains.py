@@ -1,0 +1,47 @@
+"""Domains of e-mail addresses, as people write them: one a line."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from labs.models.instance import DOMAIN
+
+HELP = (
+    "One a line, such as uni.example. Who has a confirmed address there is in at once, when that is the way of access chosen above. "
+    "Exactly these count: student.uni.example is another."
+)
+
+
+class DomainsField(forms.CharField):
+    """A list of domains in small letters; an @ before one, commas and repetitions are forgiven."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = UnfoldAdminTextareaWidget(attrs={"rows": 3, "spellcheck": "false", "placeholder": "uni.example"})
+        super().__init__(required=False, label="Domains", help_text=HELP, max_length=5000, widget=widget, **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
+        words = re.split(r"[\s,;]+", super().to_python(value) or "")
+        return list(dict.fromkeys(word.lower().lstrip("@").rstrip(".") for word in words if word))
+
+    def validate(self, value: list[str]) -> None:
+        if wrong := [item for item in value if not DOMAIN.fullmatch(item)]:
+            raise ValidationError(
+                "Not a domain: %(item)s. Write one such as uni.example on each line.", params={"item": wrong[0]}
+            )
+
+    def run_validators(self, value: Any) -> None:
+        """Those of a text are of no use to a list."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return self.to_python(data) != (initial or [])
+        except ValidationError:
+            return True
