@@ -33,7 +33,6 @@ class ProfileForm(forms.ModelForm):
         fields = ("name", "affiliation")
         labels = {"name": "Your name", "affiliation": "Institution or group"}
         help_texts = {"affiliation": ""}
-        help_texts = {"affiliation": ""}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
