@@ -45,6 +45,14 @@ def number(name: str, default: int) -> int:
     return int(value)
 
 
+def choice(name: str, values: tuple[str, ...]) -> str:
+    """One of the values; the first is the default."""
+    value = text(name, values[0]).strip().lower()
+    if value not in values:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(values)}, not {value!r}.")
+    return value
+
+
 def address(value: str, name: str) -> str:
     """The beginning of web addresses that stands in the variable `name`, without a stroke at its end."""
     if not re.fullmatch(r"https?://[^/\s?#]+/?", value):
