@@ -32,6 +32,7 @@ class ProfileForm(forms.ModelForm):
         model = User
         fields = ("name", "affiliation")
         labels = {"name": "Your name", "affiliation": "Institution or group"}
+        help_texts = {"affiliation": ""}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -2,8 +2,9 @@
 
 from django.urls import path
 
-from .views import profile
+from .views import notices, profile
 
 urlpatterns = [
     path("profile/", profile.profile, name="profile"),
+    path("anymail/mailgun/tracking/", notices.mailgun, name="mailgun-notices"),
 ]

@@ -110,6 +110,11 @@ class Client:
             raise Unavailable(f"There is no service account of a cluster here: {problem}") from None
         return cls(configuration, timeout=timeout, retries=retries)
 
+    @property
+    def server(self) -> str:
+        """The name or address of the API server."""
+        return urlsplit(self._api.configuration.host).hostname or ""
+
     def close(self) -> None:
         """Drops the pooled connections; the client can still be used."""
         self._api.rest_client.close()

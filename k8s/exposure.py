@@ -43,6 +43,8 @@ _SECURE: dict[str, dict[str, str]] = {
     "haproxy-community": {"haproxy-ingress.github.io/ssl-redirect": "true"},
     "contour": {"ingress.kubernetes.io/force-ssl-redirect": "true"},
 }
+#: How cert-manager is told what the Secret of a certificate shall carry.
+SECRET_TEMPLATE = "cert-manager.io/secret-template"  # noqa: S105  # a name, and no secret
 #: What an IngressClass says of its controller, by its beginning.
 _OWNERS = {
     "k8s.io/ingress-nginx": "ingress-nginx",
@@ -87,13 +89,17 @@ def exposure(
         if cluster_issuer:
             tls[0]["secretName"] = f"{object_name}-tls"
             made["cert-manager.io/cluster-issuer"] = cluster_issuer
-            # cert-manager leaves the Secret behind; by our labels it is known for ours, and goes.
-            made["cert-manager.io/secret-template"] = json.dumps({"labels": dict(labels)}, sort_keys=True)
+            made[SECRET_TEMPLATE] = secret_template(labels)
         elif tls_secret:
             tls[0]["secretName"] = tls_secret
     made |= annotations or {}
     kept = {key: value for key, value in made.items() if value is not None}
     return {"ingress_class": ingress_class, "ingress_annotations": kept, "tls": tls, "gateway": {}}
+
+
+def secret_template(labels: Mapping[str, str]) -> str:
+    """cert-manager leaves its Secret behind; by our labels, which this gives it, it is known for ours, and goes."""
+    return json.dumps({"labels": dict(labels)}, sort_keys=True)
 
 
 def parent(gateway: str) -> dict[str, str]:

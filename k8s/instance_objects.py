@@ -1,7 +1,10 @@
 """Pure: what stands in an instance's namespace before the first workload."""
 
+from collections.abc import Iterable
+from ipaddress import ip_network
 from typing import Any
 
+from k8s import registry
 from k8s.labels import INSTANCE, MANAGED_BY, MANAGER, SITE, WORKLOAD
 
 #: Networks that are never "the internet": private (RFC 1918), shared (RFC 6598), link-local with the clouds' metadata
@@ -19,7 +22,9 @@ PRIVATE_V4 = [
     "240.0.0.0/4",
 ]
 PRIVATE_V6 = ["::1/128", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8"]
-LAB_ACCOUNT = "lab"
+LAB_ACCOUNT, SPARK_ACCOUNT = "lab", "spark"
+SPARK_VERBS = ("get", "watch", "list", "create", "delete")
+_RBAC = "rbac.authorization.k8s.io/v1"
 
 
 def instance_objects(
@@ -31,23 +36,34 @@ def instance_objects(
     ingress_namespace_labels: dict[str, str],
     lab_uses_internet: bool = True,
     lab_port: int = 8888,
+    has_spark: bool = False,
+    registry_login: str = "",
+    forbidden_networks: Iterable[str] = (),
 ) -> list[dict[str, Any]]:
     """The namespace and its rules, in the order in which they must be applied.
 
     `quota`: cpu_millis, memory_mib, gpus, storage_gib, pods; None is not limited. `ingress_namespace_labels`: of the
     namespace in which the ingress controller runs. `lab_uses_internet`: whether labs may reach public addresses.
+    `has_spark`: whether Spark jobs run here, whose driver makes its executors itself. `registry_login`: from
+    `k8s.registry.read`; by it the cluster fetches images. `forbidden_networks`: what labs do not reach though it is
+    public, such as the API server.
     """
     labels = {MANAGED_BY: MANAGER, SITE: site, INSTANCE: name}
     objects = [
         _namespace(namespace),
-        _account(),
+        *([registry.secret(registry_login)] if registry_login else []),
+        _account(LAB_ACCOUNT, registry.SECRET if registry_login else ""),
+        *(_spark(namespace, registry.SECRET if registry_login else "") if has_spark else []),
         _quota(quota),
         _limit_range(),
         _policy("deny-all", {"policyTypes": ["Ingress", "Egress"]}),
         _policy("allow-dns", {"policyTypes": ["Egress"], "egress": [_DNS]}),
         _policy("allow-ingress", _from_ingress(ingress_namespace_labels, lab_port)),
         # Applied even when labs get none, so that taking the right away takes effect.
-        _policy("allow-internet", {"policyTypes": ["Egress"], "egress": _INTERNET if lab_uses_internet else []}),
+        _policy(
+            "allow-internet",
+            {"policyTypes": ["Egress"], "egress": _internet(forbidden_networks) if lab_uses_internet else []},
+        ),
     ]
     for obj in objects:
         obj["metadata"]["labels"] = {**labels, **obj["metadata"].get("labels", {})}
@@ -61,14 +77,20 @@ _DNS: dict[str, Any] = {
     "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
     "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
 }
-_INTERNET: list[dict[str, Any]] = [
-    {
-        "to": [
-            {"ipBlock": {"cidr": "0.0.0.0/0", "except": PRIVATE_V4}},
-            {"ipBlock": {"cidr": "::/0", "except": PRIVATE_V6}},
-        ]
-    }
-]
+
+
+def _internet(forbidden: Iterable[str]) -> list[dict[str, Any]]:
+    """All public addresses but these. A policy can only allow: what is to be left out must be left out here."""
+    blocks = [
+        {"ipBlock": {"cidr": every, "except": [*private, *_of_version(version, forbidden)]}}
+        for every, private, version in (("0.0.0.0/0", PRIVATE_V4, 4), ("::/0", PRIVATE_V6, 6))
+    ]
+    return [{"to": blocks}]
+
+
+def _of_version(version: int, networks: Iterable[str]) -> list[str]:
+    found = {ip_network(text) for text in networks}
+    return [str(one) for one in sorted((one for one in found if one.version == version), key=str)]
 
 
 def _namespace(name: str) -> dict[str, Any]:
@@ -77,13 +99,32 @@ def _namespace(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": levels}}
 
 
-def _account() -> dict[str, Any]:
+def _account(name: str, pull_secret: str) -> dict[str, Any]:
+    """The API server gives the names of these Secrets to each pod of the account; a process in the pod sees nothing of them."""
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": {"name": LAB_ACCOUNT},
+        "metadata": {"name": name},
         "automountServiceAccountToken": False,
+        **({"imagePullSecrets": [{"name": pull_secret}]} if pull_secret else {}),
     }
+
+
+def _spark(namespace: str, pull_secret: str) -> list[dict[str, Any]]:
+    """The account of Spark's drivers and what it may do, which is what making executors takes, in this namespace.
+
+    Its token is mounted into the pod that asks for it, a driver, and into no other.
+    """
+    rule = {"apiGroups": [""], "resources": ["pods", "services", "configmaps"], "verbs": list(SPARK_VERBS)}
+    role = {"apiVersion": _RBAC, "kind": "Role", "metadata": {"name": SPARK_ACCOUNT}, "rules": [rule]}
+    binding = {
+        "apiVersion": _RBAC,
+        "kind": "RoleBinding",
+        "metadata": {"name": SPARK_ACCOUNT},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": SPARK_ACCOUNT},
+        "subjects": [{"kind": "ServiceAccount", "name": SPARK_ACCOUNT, "namespace": namespace}],
+    }
+    return [_account(SPARK_ACCOUNT, pull_secret), role, binding]
 
 
 def _quota(quota: dict[str, int | None]) -> dict[str, Any]:
@@ -95,6 +136,8 @@ def _quota(quota: dict[str, int | None]) -> dict[str, Any]:
         "requests.nvidia.com/gpu": (quota.get("gpus"), ""),
         "requests.storage": (quota.get("storage_gib"), "Gi"),
         "pods": (quota.get("pods"), ""),
+        # The same of all there are: of those that have ended and not yet gone, no heap is made.
+        "count/pods": (quota.get("pods"), ""),
         "services.nodeports": (0, ""),
         "services.loadbalancers": (0, ""),
     }

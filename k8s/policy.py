@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from k8s import quantities
+from k8s.exposure import SECRET_TEMPLATE, secret_template
 from k8s.kinds import KINDS
 from k8s.labels import EXPIRES, WORKLOAD
 from k8s.schema import check_schema
@@ -186,7 +187,10 @@ class _Checker:
         if kind == "Pod" and not str(carried.get(EXPIRES, "")).isdecimal():
             yield f"the label {EXPIRES} must give the end of its time"
         for key, value in (metadata.get("annotations") or {}).items():
-            if kind in ("Ingress", "HTTPRoute"):
+            if kind == "Ingress" and key == SECRET_TEMPLATE:
+                if value != secret_template(self.labels):
+                    yield f"the annotation {key} may give the labels of the workload alone"
+            elif kind in ("Ingress", "HTTPRoute"):
                 if problem := ingress_annotation_problem(key, value):
                     yield problem
             elif not key.startswith("mlsite/"):

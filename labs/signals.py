@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
+from django.db import connections
 from django.db.models.signals import post_delete, post_migrate, post_save
 
 from .models import Instance, InstanceCluster, Lab, Quota, Scope
@@ -37,10 +38,11 @@ def places_changed(sender: Any, instance: InstanceCluster, **kwargs: Any) -> Non
 
 
 def after_migrate(sender: Any, **kwargs: Any) -> None:
-    from .services import setup
+    from .services import seal, setup
 
     setup.load_services()
     setup.schedule_sweep()
+    seal.seal(connections[kwargs["using"]])
 
 
 def connect() -> None:

@@ -1,12 +1,11 @@
 """The settings of the site. Every option comes from the environment; README, section Settings, lists them."""
 
 from pathlib import Path
+from typing import Any
 
-import dj_database_url
 from csp.constants import NONE, SELF, UNSAFE_EVAL
-from django.core.exceptions import ImproperlyConfigured
 
-from . import env
+from . import env, mail_settings
 from .console_settings import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -14,7 +13,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DEBUG = env.flag("DEBUG")
 SECRET_KEY = env.text("SECRET_KEY", "only-for-debug" if DEBUG else None)
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
-SITE_URL = env.text("SITE_URL", "http://localhost:8000" if DEBUG else None).rstrip("/")
+SITE_URL = env.address(env.text("SITE_URL", "http://localhost:8000" if DEBUG else None), "SITE_URL")
 ALLOWED_HOSTS = env.words(
     "ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else SITE_URL.split("//")[-1].split(":")[0]
 )
@@ -59,6 +58,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "django_q",
+    "anymail",
 ]
 
 MIDDLEWARE = [
@@ -97,8 +97,8 @@ TEMPLATES = [
 
 # Data base -----------------------------------------------------------------------------------------------------------
 DATABASES = {
-    "default": dj_database_url.parse(
-        env.text("DATABASE_URL", f"sqlite:///{BASE_DIR}/.run/site.sqlite3" if DEBUG else None)
+    "default": env.database(
+        env.text("DATABASE_URL", f"sqlite:///{BASE_DIR}/.run/site.sqlite3" if DEBUG else None), "DATABASE_URL"
     )
 }
 DATABASES["default"]["CONN_MAX_AGE"] = 60
@@ -110,8 +110,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=30000;",
     }
-elif DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
-    raise ImproperlyConfigured("DATABASE_URL must be postgres://... or sqlite:///...")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Queue: a dispatcher only; what it loses, the minute sweep finds again ---------------------------------------------------
@@ -153,8 +151,13 @@ ACCOUNT_SESSION_REMEMBER = None
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "home"
-EMAIL_BACKEND = env.text("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
-DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "labs@localhost")
+ACCOUNT_ADAPTER = "accounts.dressing.Adapter"
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEFAULT_FROM_EMAIL", "labs@localhost")
+_MAIL = mail_settings.read(debug=DEBUG, folder=BASE_DIR / ".run" / "mail")
+MAIL_FOLDER: str = _MAIL["MAIL_FOLDER"]
+ANYMAIL: dict[str, Any] = _MAIL["ANYMAIL"]
+globals().update(_MAIL)
 # allauth's rate limits count in the cache, which all processes must share.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "mlsite_cache"}}
 
@@ -193,7 +196,7 @@ CONSOLE_CONTENT_SECURITY_POLICY = {
 
 # Pages -----------------------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en-gb"
-TIME_ZONE = env.text("TIME_ZONE", "UTC")
+TIME_ZONE = env.zone(env.text("TIME_ZONE", "UTC"), "TIME_ZONE")
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env.text("STATIC_ROOT", str(BASE_DIR / "staticfiles")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,28 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _history_can_be_emptied_between_tests() -> Iterator[None]:
+    """A test with real transactions empties all tables at its end; the history's own triggers refuse that anywhere else."""
+    from django.db import connections
+    from django.test import TransactionTestCase
+
+    from labs.services.seal import seal, unseal
+
+    empty = TransactionTestCase._fixture_teardown
+
+    def open_and_empty(case: TransactionTestCase) -> None:
+        for name in case._databases_names(include_mirrors=False):
+            unseal(connections[name])
+        empty(case)
+        for name in case._databases_names(include_mirrors=False):
+            seal(connections[name])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", open_and_empty)
+        yield
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty data base for programs that the test starts, once on each kind."""
@@ -47,6 +70,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--k8s", action="store_true", help="run the tests that need a real Kubernetes, too (make test-k8s)"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Asked to end (a time limit of CI), tests end as with Ctrl-C: what they have started is ended first."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if not hasattr(config, "workerinput"):
+        signal.signal(signal.SIGTERM, interrupt)
 
 
 @pytest.hookimpl(trylast=True)

@@ -11,7 +11,7 @@ import factory
 from django.utils import timezone
 from factory.django import DjangoModelFactory
 
-from accounts.models import Membership, Role, Status, User
+from accounts.models import Letter, Membership, Role, Status, User
 from labs.models import Cluster, EndReason, Event, Instance, Lab, Quota, Scope, ServiceTemplate, State, Verb
 from labs.models.cluster import Connection
 
@@ -150,3 +150,17 @@ class EventFactory(DjangoModelFactory[Event]):
     verb = Verb.LAUNCHED
     subject = factory.Sequence(lambda n: f"lab-{n}")
     user = factory.SelfAttribute("actor")
+
+
+class LetterFactory(DjangoModelFactory[Letter]):
+    class Meta:
+        model = Letter
+
+    instance = factory.SubFactory(InstanceFactory)
+    author = factory.SubFactory(UserFactory)
+    author_name = factory.LazyAttribute(lambda made: str(made.author))
+    author_email = factory.LazyAttribute(lambda made: made.author.email)
+    subject = "Exercise 3"
+    text = "The third exercise is there: https://example.org/exercise-3.\n\nIt is due on Monday."
+    audience = "everybody"
+    count = 1

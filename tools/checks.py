@@ -41,6 +41,13 @@ def folder(path: Path) -> None:
         raise Problem(f"Cannot write in {path}: {error.strerror}.") from None
 
 
+def number(variable: str, text: str) -> int:
+    """The number of a port, as it stands in make's variable. Raises Problem when it is none."""
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
+        raise Problem(f"{variable}={text} is not a port: a port is a number from 1 to 65535.")
+    return int(text)
+
+
 def ports(wanted: dict[str, tuple[str, int]]) -> None:
     """Raises Problem when a port cannot be had on the loopback address. `wanted`: make's variable -> (what for, port)."""
     taken: list[str] = []
@@ -50,9 +57,22 @@ def ports(wanted: dict[str, tuple[str, int]]) -> None:
             taken.append(f"port {port} ({what}) {reason}")
     if not taken:
         return
-    others = " ".join(f"{variable}={port + 1}" for variable, (_, port) in wanted.items())
+    others = " ".join(f"{variable}={port}" for variable, port in _free([*wanted]).items())
     text = " and ".join(taken)
     raise Problem(f"{text[0].upper()}{text[1:]}. Choose others: make run {others}")
+
+
+#: Where the search for another port begins.
+_OTHERS = {"PORT": 8001, "LAB_PORT": 8081}
+
+
+def _free(variables: list[str]) -> dict[str, int]:
+    """A port that can be had for each of make's variables, no two the same."""
+    found: dict[str, int] = {}
+    for variable in variables:
+        candidates = (port for port in range(_OTHERS[variable], 65536) if port not in found.values())
+        found[variable] = next(port for port in candidates if not _refused(port))
+    return found
 
 
 def _refused(port: int) -> str:
@@ -63,8 +83,6 @@ def _refused(port: int) -> str:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             return "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-        except OverflowError:
-            return "is not a port"
     return ""
 
 

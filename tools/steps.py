@@ -37,9 +37,10 @@ def run(options: argparse.Namespace) -> NoReturn:
     checks.platform(options.cluster)
     lock = checks.sole(options.state / "lock")
     leftovers.end(options.state / "processes.json")
-    wanted = {"PORT": ("the site", options.port)}
+    wanted = {"PORT": ("the site", checks.number("PORT", options.port))}
+    lab_port = checks.number("LAB_PORT", options.lab_port)
     if not options.cluster:
-        wanted["LAB_PORT"] = ("the labs", options.lab_port)
+        wanted["LAB_PORT"] = ("the labs", lab_port)
     checks.ports(wanted)
     python = install(options.root)
     given = ["--port", options.port, "--lab-port", options.lab_port, "--state", options.state, "--lock", lock.fileno()]
@@ -53,10 +54,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line, as the Makefile writes it."""
     parser = argparse.ArgumentParser(prog="tools/up.py", description=__doc__)
     parser.add_argument("step", choices=["run", "setup"])
-    parser.add_argument("--port", type=int, default=8000, help="of the site")
-    parser.add_argument(
-        "--lab-port", type=int, default=8080, help="under which labs answer: http://<name>.localhost:<port>"
-    )
+    parser.add_argument("--port", default="8000", help="of the site")
+    parser.add_argument("--lab-port", default="8080", help="under which labs answer: http://<name>.localhost:<port>")
     parser.add_argument("--cluster", type=_path, help="kubeconfig of a cluster to use in the place of the embedded one")
     parser.add_argument(
         "--state", type=_path, default=ROOT / ".run", help="folder of the data base, the cluster and the logs"

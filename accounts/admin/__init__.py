@@ -1,5 +1,5 @@
 """The console's pages about people."""
 
-from . import memberships, people
+from . import letters, mails, memberships, people, wordings
 
-__all__ = ["memberships", "people"]
+__all__ = ["letters", "mails", "memberships", "people", "wordings"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Case, Value, When
+from django.db.models import Case, OuterRef, Subquery, Value, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -17,7 +17,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
-from accounts.models import Membership, Role, Status
+from accounts.models import Mail, Membership, Role, Status
 from accounts.services import authority, membership
 from labs.admin.access import Rows, may, person, reach
 from labs.admin.confirm import CONFIRMED, Question, ask, back, bulk_fields, word
@@ -25,6 +25,7 @@ from labs.admin.navigation import WAITING
 from labs.admin.pills import pill, when
 from labs.admin.scoped import ReachableFilter, ScopedAdmin
 
+from . import letters
 from .decisions import APPROVE, DENY, REINSTATE, REMOVE, SUSPEND, Decision, decide, offered
 
 TONES = {Status.REQUESTED: "wait", Status.APPROVED: "ok", Status.DENIED: "bad", Status.SUSPENDED: "bad"}
@@ -49,14 +50,17 @@ class MembershipAdmin(ScopedAdmin):
     search_fields = ("user__name", "user__email", "user__affiliation")
     search_help_text = "Name, e-mail or affiliation"
     autocomplete_fields = ("user",)
-    actions = ("approve_selected", "deny_selected", "suspend_selected", "reinstate_selected", "remove_selected")
+    actions = (
+        "approve_selected", "deny_selected", "suspend_selected", "reinstate_selected", "remove_selected", "write_to_selected",
+    )  # fmt: skip
     actions_detail = ("approve", "deny", "suspend", "reinstate", "remove")
 
     # What is shown ---------------------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> Rows:
+        came_back = Mail.objects.came_back(OuterRef("user__email")).values("bounced_at")[:1]
         rows = super().get_queryset(request).select_related("user", "instance", "decided_by")
-        return rows.prefetch_related("user__emailaddress_set")
+        return rows.prefetch_related("user__emailaddress_set").annotate(came_back=Subquery(came_back))
 
     def get_ordering(self, request: HttpRequest) -> tuple[Any, ...]:
         """Those who wait first, the longest first."""
@@ -80,8 +84,12 @@ class MembershipAdmin(ScopedAdmin):
         return (*(WAITING_COLUMNS if _is_waiting_list(request) else self.list_display), buttons)
 
     @admin.display(description="Person", ordering="user__name")
-    def person(self, row: Membership) -> SafeString:
-        return format_html('<span class="c-name">{}</span> <span class="c-quiet">{}</span>', row.user, row.user.email)
+    def person(self, row: Any) -> SafeString:
+        flag = (
+            f"Mail to this address came back on {timezone.localtime(row.came_back):%-d %b %Y}" if row.came_back else ""
+        )
+        shown = '<span class="c-name">{}</span> <span class="c-quiet">{}</span> <span class="c-flag">{}</span>'
+        return format_html(shown, row.user, row.user.email, flag)
 
     @admin.display(description="Address")
     def proof(self, row: Membership) -> SafeString:
@@ -190,6 +198,17 @@ class MembershipAdmin(ScopedAdmin):
 
     def has_remove_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return reach(request).owns_any
+
+    def has_write_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return reach(request).owns_any
+
+    @admin.action(description="Write a letter", permissions=["write"])
+    def write_to_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
+        answer = letters.write_to(request, rows)
+        if isinstance(answer, str):
+            self.message_user(request, answer, "warning")
+            return None
+        return answer
 
     def _one(self, request: HttpRequest, object_id: str, decision: Decision) -> HttpResponse:
         """GET asks, POST does."""

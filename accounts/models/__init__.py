@@ -1,6 +1,18 @@
-from .mail import Mail, MailKind, MailState
+from .mail import Letter, Mail, MailKind, MailNotice, MailState, MailTemplate
 from .membership import Membership, Role, Status
 from .roster import RosterEntry
 from .user import User
 
-__all__ = ["Mail", "MailKind", "MailState", "Membership", "Role", "RosterEntry", "Status", "User"]
+__all__ = [
+    "Letter",
+    "Mail",
+    "MailKind",
+    "MailNotice",
+    "MailState",
+    "MailTemplate",
+    "Membership",
+    "Role",
+    "RosterEntry",
+    "Status",
+    "User",
+]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .user import User
 
 
 class MailKind(models.TextChoices):
@@ -21,6 +28,10 @@ class MailKind(models.TextChoices):
     LETTER = "letter", "Letter of the owners"
 
 
+#: Sent to many at once. An address from which a mail came back gets no more of these.
+BULK_KINDS = (MailKind.INVITATION, MailKind.LETTER)
+
+
 class MailState(models.TextChoices):
     WAITING = "waiting", "Waiting"
     SENT = "sent", "Sent"
@@ -30,6 +41,26 @@ class MailState(models.TextChoices):
     BOUNCED = "bounced", "Came back"
 
 
+#: From which it can be tried once more, by hand.
+RETRIABLE = (MailState.FAILED, MailState.BOUNCED)
+
+
+class MailQuerySet(models.QuerySet["Mail"]):
+    def due(self, now: datetime.datetime) -> MailQuerySet:
+        """Those to be sent now; somebody may be at them."""
+        return self.filter(state=MailState.WAITING, due_at__lte=now)
+
+    def came_back(self, address: object) -> MailQuerySet:
+        """Those to an address that came back, the last one first. `address`: a text, or an expression of an outer query."""
+        return self.filter(recipient=address, state=MailState.BOUNCED).order_by("-bounced_at")
+
+    def unreachable(self, addresses: Iterable[str]) -> dict[str, datetime.datetime]:
+        """Of these addresses, those from which a mail came back, with the last time."""
+        found = self.filter(recipient__in=[address.lower() for address in addresses], state=MailState.BOUNCED)
+        times = found.order_by().values_list("recipient").annotate(last=models.Max("bounced_at"))
+        return {address: last for address, last in times if last}
+
+
 class Mail(models.Model):
     """One mail to one address. What it says is rendered when it is sent, so that no link with a signature is kept here."""
 
@@ -37,23 +68,30 @@ class Mail(models.Model):
     #: What it is about, so that a second one about the same is not written: "access-approved:17:3".
     key = models.CharField(max_length=200, unique=True)
     kind = models.CharField(max_length=24, choices=MailKind)
+    #: In lower case.
     recipient = models.EmailField("to")
     user = models.ForeignKey(
         "accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="mails", verbose_name="person"
     )
     instance = models.ForeignKey("labs.Instance", on_delete=models.CASCADE, null=True, blank=True, related_name="mails")
-    #: What the template needs beside instance and person: names, words, primary keys; never a secret.
+    letter = models.ForeignKey("accounts.Letter", on_delete=models.CASCADE, null=True, blank=True, related_name="mails")
+    #: What the wording needs beside instance and person: names, words, primary keys; never a secret.
     context = models.JSONField(default=dict, blank=True)
     state = models.CharField(max_length=16, choices=MailState, default=MailState.WAITING)
     attempts = models.PositiveSmallIntegerField(default=0)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_at = models.DateTimeField("written", default=timezone.now, editable=False)
     due_at = models.DateTimeField(default=timezone.now)
-    sent_at = models.DateTimeField(null=True, blank=True)
-    #: As the server named it, to know a bounce again.
+    sent_at = models.DateTimeField("sent", null=True, blank=True)
+    bounced_at = models.DateTimeField("came back", null=True, blank=True)
+    #: Given by us at the first try and the same for each: the mark by which servers and mailboxes know a second copy.
     message_id = models.CharField(max_length=250, blank=True, db_index=True)
+    #: Since when the server may have it without our knowing: set before it is handed over, taken back by a clear no.
+    offered_at = models.DateTimeField(null=True, blank=True)
+    claim = models.UUIDField(null=True, blank=True, editable=False)
+    claimed_until = models.DateTimeField(null=True, blank=True, editable=False)
     problem = models.CharField(max_length=500, blank=True)
 
-    objects: ClassVar[models.Manager[Mail]] = models.Manager()
+    objects: ClassVar[models.Manager[Mail]] = MailQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at"]
@@ -63,11 +101,86 @@ class Mail(models.Model):
             models.CheckConstraint(
                 condition=~models.Q(state="sent") | models.Q(sent_at__isnull=False), name="mail_sent_has_time"
             ),
+            models.CheckConstraint(
+                condition=~models.Q(state="bounced") | models.Q(bounced_at__isnull=False), name="mail_bounced_has_time"
+            ),
         ]
         indexes = [
             models.Index(fields=["due_at"], condition=models.Q(state="waiting"), name="mail_due"),
             models.Index(fields=["user", "-created_at"], name="mail_of_person"),
+            models.Index(fields=["instance", "-created_at"], name="mail_of_instance"),
+            models.Index(fields=["recipient"], condition=models.Q(state="bounced"), name="mail_came_back"),
         ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} to {self.recipient}"
+
+    @property
+    def can_be_tried_again(self) -> bool:
+        return self.state in RETRIABLE
+
+
+class MailNotice(models.Model):
+    """A notice of the mail service that was taken: what is told once more, by whomever, is refused."""
+
+    token = models.CharField(max_length=100, primary_key=True)
+    at = models.DateTimeField(db_index=True)
+
+
+class Letter(models.Model):
+    """What an owner wrote to many. Each of them gets a Mail of their own."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    instance = models.ForeignKey("labs.Instance", on_delete=models.CASCADE, related_name="letters")
+    author: models.ForeignKey[User | None, User | None] = models.ForeignKey(
+        "accounts.User", on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    #: Where answers go; stays when the account goes.
+    author_name = models.CharField("from", max_length=254)
+    author_email = models.EmailField()
+    subject = models.CharField(max_length=150)
+    text = models.TextField(max_length=10_000)
+    #: In words, as it was when it was written.
+    audience = models.CharField("to", max_length=200)
+    count = models.PositiveIntegerField("mails")
+    created_at = models.DateTimeField("written", default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["instance", "-created_at"], name="letter_of_instance")]
+
+    def __str__(self) -> str:
+        return self.subject
+
+
+def check_wording_kind(value: str) -> None:
+    """Letters are worded by who writes them."""
+    if value == MailKind.LETTER:
+        raise ValidationError("A letter has the words of who writes it.")
+
+
+class MailTemplate(models.Model):
+    """An instance's own words for one kind of mail: plain text with a few placeholders, which are no template language."""
+
+    instance = models.ForeignKey("labs.Instance", on_delete=models.CASCADE, related_name="mail_templates")
+    kind = models.CharField(
+        "mail", max_length=24, choices=[item for item in MailKind.choices if item[0] != MailKind.LETTER],
+        validators=[check_wording_kind],
+    )  # fmt: skip
+    subject = models.CharField(max_length=150)
+    body = models.TextField("text", max_length=5_000)
+    updated_at = models.DateTimeField("changed", default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["instance", "kind"]
+        verbose_name = "wording"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["instance", "kind"], name="mail_template_once",
+                violation_error_message="There is a wording for this mail already: change that one.",
+            ),
+            models.CheckConstraint(condition=models.Q(kind__in=MailKind.values), name="mail_template_kind_known"),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} in {self.instance}"

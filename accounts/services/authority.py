@@ -5,6 +5,7 @@ A site administrator may do everything. Suspended, denied and merely requested m
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from accounts.models import Membership, Role, Status
@@ -55,6 +56,16 @@ def can_see_workload(user: Person, workload: Workload) -> bool:
 
 def can_stop_workload(user: Person, workload: Workload) -> bool:
     return can_see_workload(user, workload)
+
+
+def stoppable_by(user: Person, workloads: Iterable[Workload]) -> list[Workload]:
+    """Those of many that `can_stop_workload` would allow; one query, whatever their number."""
+    from labs.models import Instance
+
+    managed = set(Instance.objects.managed_by(user).values_list("pk", flat=True))
+    return [
+        row for row in workloads if row.instance_id in managed or (user.is_authenticated and row.owner_id == user.pk)
+    ]
 
 
 def can_extend_workload(user: Person, workload: Workload) -> bool:
@@ -142,3 +153,16 @@ def decides(role: Role | None, instance: Instance) -> bool:
 
 def _is_own(user: Person, membership: Membership) -> bool:
     return membership.user_id == user.pk and not _is_administrator(user)
+
+
+def can_see_mails(user: Person, instance: Instance) -> bool:
+    """Who got which mail and what became of it, and to send one again: owners."""
+    return _is_owner(user, instance)
+
+
+def can_write_letters(user: Person, instance: Instance) -> bool:
+    return _is_owner(user, instance)
+
+
+def can_change_wordings(user: Person, instance: Instance) -> bool:
+    return _is_owner(user, instance)

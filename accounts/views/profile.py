@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from accounts.forms import ProfileForm
-from accounts.models import Membership, User
+from accounts.models import Mail, Membership, User
 
 
 @login_required
@@ -27,4 +27,5 @@ def profile(request: HttpRequest) -> HttpResponse:
         return redirect("profile")
     memberships = Membership.objects.filter(user=user).select_related("instance")
     status = 400 if form.errors else 200
-    return render(request, "profile.html", {"form": form, "memberships": memberships}, status=status)
+    back = Mail.objects.came_back(user.email).first()
+    return render(request, "profile.html", {"form": form, "memberships": memberships, "back": back}, status=status)

@@ -322,9 +322,10 @@ PATTERNS: tuple[_Pattern, ...] = (
         _fixed(
             "site-forbidden",
             "The site may not start this",
-            "The cluster has not given the site the right to start what this service needs.",
+            # An API server that has just been started says so too, until it has read who may do what.
+            "The cluster does not give the site the right to start what this service needs. It is tried again by itself.",
             TELL,
-            fatal=True,
+            fatal=False,
         ),
         codes=(403,),
     ),

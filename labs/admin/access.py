@@ -13,7 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest
 
-from accounts.models import Membership, User
+from accounts.models import Letter, Mail, MailTemplate, Membership, User
 from labs.models import Cluster, Event, Instance, Lab, Quota, ServiceTemplate, Workload
 
 if TYPE_CHECKING:
@@ -92,6 +92,9 @@ RULES: dict[type[models.Model], Callable[[Rows, Rows], Rows]] = {
     Lab: _of_instance,
     Quota: _of_instance,
     Event: _of_instance,
+    Mail: _of_instance,
+    Letter: _of_instance,
+    MailTemplate: _of_instance,
     User: _people,
     Cluster: _clusters,
     ServiceTemplate: lambda rows, instances: rows.filter(

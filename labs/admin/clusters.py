@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from k8s import kubeconfig
+from k8s import kubeconfig, registry
 from labs.models import Cluster, State
 from labs.models.cluster import Connection
 from labs.services.checkup import check
@@ -65,10 +65,39 @@ class ClusterForm(forms.ModelForm):
         ),
     )
 
+    login = forms.CharField(
+        label="Login of the registry",
+        required=False,
+        strip=False,
+        max_length=50_000,
+        widget=UnseenTextarea(attrs={"rows": 4, "autocomplete": "off", "spellcheck": "false"}),
+        help_text=(
+            "Where images are not for everybody: a config.json with the logins, as docker and podman write it. It is kept "
+            "encrypted, never shown again, and given to the cluster alone."
+        ),
+    )
+    forget_login = forms.BooleanField(label="Forget the login of the registry", required=False)
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance.kubeconfig_sealed and "kubeconfig" in self.fields:
-            self.fields["kubeconfig"].widget.attrs["placeholder"] = "One is kept. Paste another to replace it."
+        for name, sealed in (("kubeconfig", self.instance.kubeconfig_sealed), ("login", self.instance.registry_sealed)):
+            if sealed and name in self.fields:
+                self.fields[name].widget.attrs["placeholder"] = "One is kept. Paste another to replace it."
+
+    def clean_login(self) -> str:
+        pasted = str(self.cleaned_data["login"])
+        if pasted.strip():
+            try:
+                registry.read(pasted)
+            except ValueError as problem:
+                raise forms.ValidationError(str(problem)) from None
+        return pasted if pasted.strip() else ""
+
+    def login_to_keep(self) -> str | None:
+        """As `save_cluster` takes it."""
+        if pasted := self.cleaned_data.get("login"):
+            return str(pasted)
+        return "" if self.cleaned_data.get("forget_login") and self.instance.registry_sealed else None
 
     def clean_kubeconfig(self) -> str:
         pasted = str(self.cleaned_data["kubeconfig"])
@@ -103,8 +132,9 @@ class ClusterAdmin(AdministratorsOnly):
     actions_detail = ("test_connection",)
     fieldsets = (
         (None, {"fields": ("title", "slug", "rank", "is_open", "grows", "health", "heard", "version", "problem")}),
-        ("Connection", {"fields": ("connection", "kubeconfig_file", "kubeconfig", "image_registry")}),
-        ("Addresses of labs", {"fields": ("lab_domain", "lab_scheme", "lab_port")}),
+        ("Connection", {"fields": ("connection", "kubeconfig_file", "kubeconfig")}),
+        ("Images", {"fields": ("image_registry", "login", "forget_login")}),
+        ("Addresses of labs", {"fields": ("lab_domain", "lab_scheme", "lab_port", "forbidden_networks")}),
         (
             "Ingress, or Gateway",
             {
@@ -139,12 +169,9 @@ class ClusterAdmin(AdministratorsOnly):
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Help with angle brackets is text, not markup; and what every administrator writes in capitals, in capitals."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name == "storage_classes" and field:
-            field = NamesField(
-                required=False,
-                widget=UnfoldAdminTextInputWidget(),
-                help_text="Names, separated by commas. Empty: none.",
-            )
+        if db_field.name in ("storage_classes", "forbidden_networks") and field:
+            lead = "Names, separated by commas. Empty: none." if db_field.name == "storage_classes" else field.help_text
+            field = NamesField(required=False, widget=UnfoldAdminTextInputWidget(), help_text=lead)
         if field:
             field.help_text = conditional_escape(field.help_text)
             field.label = LABELS.get(db_field.name, field.label)
@@ -154,7 +181,8 @@ class ClusterAdmin(AdministratorsOnly):
         return (*self.readonly_fields, "slug") if obj else self.readonly_fields
 
     def save_model(self, request: HttpRequest, obj: Cluster, form: Any, change: bool) -> None:
-        save_cluster(obj, actor=person(request), now=timezone.now(), pasted=form.cleaned_data.get("kubeconfig", ""))
+        pasted = form.cleaned_data.get("kubeconfig", "")
+        save_cluster(obj, actor=person(request), now=timezone.now(), pasted=pasted, login=form.login_to_keep())
 
     @action(description="Test the connection", url_path="test")
     def test_connection(self, request: HttpRequest, object_id: str) -> HttpResponse:

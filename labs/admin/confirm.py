@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ from django.urls import reverse
 
 #: Set by the confirmation page of a bulk action.
 CONFIRMED = "confirmed"
+#: The rows that were asked about, in one field: a form of more than a thousand fields is refused by Django.
+KEYS = "keys"
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,28 @@ def ask(
 
 
 def bulk_fields(request: HttpRequest, rows: Iterable[Any]) -> list[tuple[str, str]]:
-    """What the confirmation page of a bulk action sends again."""
-    action = request.POST.get("action", "")
-    return [("action", action), (CONFIRMED, "yes"), *((ACTION_CHECKBOX_NAME, str(row.pk)) for row in rows)]
+    """What the confirmation page of a bulk action sends again: the very rows that it showed, whatever matches by then."""
+    return [
+        ("action", request.POST.get("action", "")),
+        (CONFIRMED, "yes"),
+        (KEYS, ",".join(str(row.pk) for row in rows)),
+    ]
+
+
+def unpack_keys(request: HttpRequest) -> None:
+    """Turn what `bulk_fields` has sent back into what Django's admin reads: the keys of the chosen rows, and no others."""
+    if KEYS in request.POST:
+        data = request.POST.copy()
+        data.setlist(ACTION_CHECKBOX_NAME, [key for key in data.pop(KEYS)[-1].split(",") if key])
+        data.pop("select_across", None)
+        request.POST = data  # type: ignore[assignment]
+
+
+def named(names: Sequence[str], most: int = 8) -> str:
+    """A list in a sentence, cut short: "a, b, c and 197 more"."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
 def word(request: HttpRequest) -> str:

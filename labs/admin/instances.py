@@ -30,13 +30,14 @@ from labs.services.offering import offer
 from .access import Rows, may, person, reach
 from .confirm import Question, ask
 from .domains import DomainsField
+from .instance_charts import instance_charts
 from .limits import MemberInline, PersonalInline, WholeInline, save_limits
 from .pills import pill
 from .places import PlacesInline, save_places
 from .scoped import ScopedAdmin
 
 PAGES = ("title", "kind", "summary", "about", "footer", "accent")
-ACCESS = ("policy", "email_domains", "staff_may_approve", "is_public", "starts_on", "ends_on")
+ACCESS = ("policy", "email_domains", "staff_may_approve", "is_public", "starts_on", "ends_on", "keep_days")
 
 
 class InstanceForm(forms.ModelForm):
@@ -150,6 +151,13 @@ class InstanceAdmin(ScopedAdmin):
         may = row and not row.archived_at and authority.can_change_instance(request.user, row)
         return super().get_actions_detail(request, object_id) if may else []
 
+    def beside(self, request: HttpRequest, obj: Instance | None) -> dict[str, Any]:
+        """With its plots, and the ways to what belongs to it."""
+        if obj is None:
+            return {}
+        plots = {"row_charts": instance_charts(obj, timezone.now()), "row_links": _links(obj)}
+        return super().beside(request, obj) | plots
+
     # What may be done ------------------------------------------------------------------------------------------------
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -187,8 +195,29 @@ class InstanceAdmin(ScopedAdmin):
         members = Membership.objects.approved().filter(instance=row).count()
         question = Question(
             title=f"Archive {row}?",
-            lead="Everything that runs in it is stopped, and nothing can be launched any more. It cannot be undone here.",
+            lead=(
+                "Everything that runs in it is stopped, and nothing can be launched any more. It cannot be undone here. "
+                f"{_kept(row.keep_days)}"
+            ),
             button="Archive",
             is_danger=True,
         )
         return ask(self, request, question, [(str(row), f"{members} members, {row.live} labs now")], here)
+
+
+def _kept(days: int) -> str:
+    if not days:
+        return "What its labs have stored is removed as soon as all have ended."
+    return f"What its labs have stored is removed after {days} {'day' if days == 1 else 'days'}."
+
+
+def _links(row: Any) -> list[tuple[str, str]]:
+    """To the lists, each with this instance's rows only, and to its page on the site."""
+    of_it = f"?instance__id__exact={row.pk}"
+    return [
+        (f"Members ({row.approved})", reverse("admin:accounts_membership_changelist") + of_it),
+        (f"Labs now ({row.live})", reverse("admin:labs_lab_changelist") + of_it),
+        ("Limits", reverse("admin:labs_quota_changelist") + of_it),
+        ("History", reverse("admin:labs_event_changelist") + of_it),
+        ("Page on the site", row.get_absolute_url()),
+    ]

@@ -19,12 +19,12 @@ from unfold.enums import ActionVariant
 
 from accounts.services import authority
 from labs.errors import Refusal
-from labs.models import EndReason, Event, Lab, State
+from labs.models import EndReason, Lab, State
 from labs.services.logs import tail
-from labs.services.stopping import stop
+from labs.services.stopping import stop_many
 
 from .access import Rows, person, reach
-from .confirm import CONFIRMED, Question, ask, back, bulk_fields, word
+from .confirm import CONFIRMED, Question, ask, back, bulk_fields, named, word
 from .pills import state_pill, when
 from .quantities import SCALES, duration
 from .scoped import ReachableFilter, ScopedAdmin
@@ -84,6 +84,7 @@ class LabAdmin(ScopedAdmin):
     search_fields = ("name", "owner__name", "owner__email")
     search_help_text = "Name of the lab, or its owner"
     ordering = ("-created_at",)
+    date_hierarchy = "created_at"
     actions = ("stop_selected",)
     actions_detail = ("stop",)
     change_form_template = "admin/lab.html"
@@ -130,7 +131,6 @@ class LabAdmin(ScopedAdmin):
             "state": state_pill(lab),
             "unknown": lab.is_unknown(timezone.now()),
             "facts": self._facts(lab),
-            "history": Event.objects.filter(workload_id=lab.pk).order_by("at", "pk"),
         }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -208,15 +208,10 @@ class LabAdmin(ScopedAdmin):
         return ask(self, request, _question(bulk_fields(request, labs)), map(_line, labs), here)
 
     def _stop(self, request: HttpRequest, labs: list[Lab]) -> None:
-        done = []
-        for lab in labs:
-            try:
-                if stop(lab, actor=person(request), now=timezone.now(), reason=word(request)):
-                    done.append(lab.name)
-            except Refusal as refusal:
-                self.message_user(request, f"{lab.name}: {refusal.message}", "error")
-        text = f"Stopping {', '.join(done)}." if done else "Nothing to stop: it was ending already."
-        self.message_user(request, text, "success" if done else "info")
+        stopped = stop_many(labs, actor=person(request), now=timezone.now(), reason=word(request))
+        names = [lab.name for lab in labs if lab.pk in stopped]
+        text = f"Stopping {named(names)}." if names else "Nothing to stop: it was ending already."
+        self.message_user(request, text, "success" if names else "info")
 
 
 def _question(hidden: list[tuple[str, str]]) -> Question:

@@ -31,17 +31,20 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     return groups
 
 
-QUEUE = {"failure": "Failed", "ormq": "Waiting", "success": "Done", "schedule": "Planned"}
+QUEUE = {
+    "django_q_failure": "Failed", "django_q_ormq": "Waiting", "django_q_success": "Done", "django_q_schedule": "Planned",
+}  # fmt: skip
+MAIL = {"accounts_mail": "Mails", "accounts_letter": "Letters", "accounts_mailtemplate": "Words"}
 
 
 def tabs(request: HttpRequest) -> list[dict[str, Any]]:
-    """The pages of the queue, side by side."""
-    links = {name: reverse(f"admin:django_q_{name}_changelist") for name in QUEUE}
-    items = [
-        {"title": title, "link": links[name], "active": request.path.startswith(links[name])}
-        for name, title in QUEUE.items()
-    ]
-    return [{"models": [f"django_q.{name}" for name in QUEUE], "items": items}]
+    """The pages of the queue side by side, and those of mail."""
+    return [_tabs(request, QUEUE), _tabs(request, MAIL)]
+
+
+def _tabs(request: HttpRequest, pages: dict[str, str]) -> dict[str, Any]:
+    items = [_item(request, title, "", name) for name, title in pages.items()]
+    return {"models": [name.replace("_", ".").replace("django.q", "django_q") for name in pages], "items": items}
 
 
 def _daily(request: HttpRequest) -> list[dict[str, Any]]:
@@ -58,10 +61,13 @@ def _daily(request: HttpRequest) -> list[dict[str, Any]]:
         requests |= {"badge": str(waiting), "badge_variant": "primary", "badge_style": "solid"}
     people = _item(request, "Members", "group", "accounts_membership")
     people["active"] = people["active"] and not in_waiting
+    mail = _item(request, "Mail", "mail", "accounts_mail")
+    mail["active"] = any(_item(request, "", "", name)["active"] for name in MAIL)
     return [
         _link(request, "Overview", "home", reverse("admin:index")),
         requests,
         people,
+        *([mail] if reach(request).owns_any else []),
         _item(request, "Labs", "science", "labs_lab"),
         _item(request, "Limits", "speed", "labs_quota"),
         _item(request, "Instances", "school", "labs_instance"),

@@ -7,16 +7,25 @@ from typing import Any, NoReturn
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
-from django.core.exceptions import BadRequest, ValidationError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.urls import path, reverse
+from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
 from labs.errors import Refusal
+from labs.models import Instance
 
 from .access import Rows, reach, within_reach
+from .confirm import unpack_keys
+from .exports import TABLES
+from .history import history_link, history_of
 
 
 class Scoped:
@@ -78,6 +87,16 @@ class ScopedAdmin(Scoped, ModelAdmin):
     #: Lookups beside those of the filters that a link of ours may carry.
     extra_lookups: tuple[str, ...] = ()
     list_filter: Sequence[Any] = ()
+    change_form_outer_before_template = "admin/before.html"
+    change_form_outer_after_template = "admin/after.html"
+
+    def get_urls(self) -> list[Any]:
+        """With the table of what the list shows, for those of `labs.admin.exports`."""
+        urls: list[Any] = super().get_urls()
+        if self.model in TABLES:
+            name = f"{self.opts.app_label}_{self.opts.model_name}_export"
+            urls.insert(0, path("export/", self.admin_site.admin_view(self.export_view), name=name))
+        return urls
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
@@ -104,17 +123,55 @@ class ScopedAdmin(Scoped, ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         request.console_title = self.plural  # type: ignore[attr-defined]
+        unpack_keys(request)
         for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
             try:
                 self.opts.pk.run_validators(self.opts.pk.to_python(key))
             except ValidationError:
                 raise BadRequest("no key of a row") from None
-        return super().changelist_view(request, extra_context)
+        export = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_export") if self.model in TABLES else ""
+        return super().changelist_view(request, {**(extra_context or {}), "export_url": export})
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """The rows of the list with these filters and this search, all pages of it, as CSV. Scoped as the list itself is."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        asked = request.GET.copy()
+        asked.pop(PAGE_VAR, None)
+        request.GET = asked  # type: ignore[assignment]
+        try:
+            rows = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters:
+            raise BadRequest("no such filter") from None
+        return TABLES[self.model].response(rows, timezone.now())
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         request.console_title = self.plural  # type: ignore[attr-defined]
         context["show_save_and_add_another"] = False
+        context |= self.beside(request, kwargs.get("obj"))
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def beside(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        """What stands under the form of a row: its history, and more where a page has it."""
+        if obj is None:
+            return {}
+        return {
+            "row_history": history_of(obj),
+            "row_history_link": history_link(obj),
+            "row_history_about": isinstance(obj, Instance),
+        }
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """The site's own history in the place of Django's, which knows nothing of what happened outside of this console."""
+        obj = self.object_or_404(request, object_id)
+        if not self.has_view_permission(request, obj):
+            raise PermissionDenied
+        link = history_link(obj)
+        if not link:
+            raise Http404
+        return HttpResponseRedirect(link)
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import re
 from typing import Any
 
@@ -50,6 +51,16 @@ def check_names(value: Any) -> None:
     """Raises ValidationError when it is not a list of names."""
     if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
         raise ValidationError("A list of names.")
+
+
+def check_networks(value: Any) -> None:
+    """Raises ValidationError when it is not a list of networks such as 203.0.113.0/24."""
+    check_names(value)
+    for text in value:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            raise ValidationError("Networks such as 203.0.113.0/24.") from None
 
 
 class Cluster(models.Model):
@@ -107,6 +118,14 @@ class Cluster(models.Model):
     image_registry = models.CharField(
         max_length=200, blank=True, help_text="Put before every image name, for a registry of your own."
     )
+    forbidden_networks = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[check_networks],
+        help_text="Public networks that labs do not reach. Private ones and the API server's address are left out anyway.",
+    )
+    #: Sealed by `labs.services.vault`, as the kubeconfig is.
+    registry_sealed = models.TextField(blank=True, editable=False)
     storage_classes = models.JSONField(
         default=list, blank=True, validators=[check_names], help_text="Names of those that are offered."
     )

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django.db import models
 from django.utils import timezone
+from django.utils.text import capfirst
 
 if TYPE_CHECKING:
     from accounts.models import User
+
+    from .instance import Instance
 
 
 class Verb(models.TextChoices):
@@ -45,6 +48,32 @@ class Verb(models.TextChoices):
     SECRET_SHOWN = "secret-shown", "looked at the token"
 
 
+#: Who did it when it was no person.
+SITE_ACTOR = "the site"
+#: What a line is about, for filters: of a person's place in an instance, of limits, of workloads, of instances, of mail.
+ABOUT_ACCESS = (
+    Verb.ACCESS_REQUESTED, Verb.ACCESS_APPROVED, Verb.ACCESS_DENIED, Verb.ACCESS_SUSPENDED, Verb.ACCESS_REINSTATED,
+    Verb.ACCESS_REMOVED, Verb.ACCESS_LEFT, Verb.INVITED, Verb.INVITATION_TAKEN, Verb.ROSTER_IMPORTED, Verb.ROSTER_CHANGED,
+    Verb.ROLE_CHANGED, Verb.ACCOUNT_LINKED, Verb.ACCOUNT_UNLINKED, Verb.ACCOUNT_DELETED,
+)  # fmt: skip
+ABOUT_LIMITS = (Verb.LIMITS_CHANGED,)
+ABOUT_WORKLOADS = (
+    Verb.LAUNCHED, Verb.QUEUED, Verb.STARTING, Verb.RUNNING, Verb.EXTENDED, Verb.STOPPING, Verb.ENDED, Verb.SECRET_SHOWN,
+    Verb.CLASS_STARTED, Verb.CLASS_STOPPED,
+)  # fmt: skip
+ABOUT_INSTANCES = (Verb.INSTANCE_CHANGED, Verb.INSTANCE_ARCHIVED, Verb.CLUSTER_CHANGED)
+ABOUT_MAIL = (Verb.MAIL_WRITTEN, Verb.MAIL_BOUNCED)
+#: Of these the thing itself is the subject of the sentence; who caused it stands behind.
+_ITSELF = (Verb.QUEUED, Verb.STARTING, Verb.RUNNING, Verb.STOPPING, Verb.ENDED, Verb.MAIL_BOUNCED)
+#: How the subject follows these; after a colon behind all others.
+_TO = {
+    **dict.fromkeys((Verb.ROLE_CHANGED, Verb.LIMITS_CHANGED, Verb.SECRET_SHOWN), " of "),
+    **dict.fromkeys((Verb.ACCESS_APPROVED, Verb.ACCESS_DENIED, Verb.ACCESS_SUSPENDED, Verb.ACCESS_REINSTATED), " "),
+    **dict.fromkeys((Verb.ACCESS_REMOVED, Verb.INVITED, Verb.LAUNCHED, Verb.EXTENDED, Verb.CLUSTER_CHANGED), " "),
+    **dict.fromkeys((Verb.INSTANCE_CHANGED, Verb.INSTANCE_ARCHIVED), " "),
+}
+
+
 class EventQuerySet(models.QuerySet["Event"]):
     def visible_to(self, user: User) -> EventQuerySet:
         """One's own, and those of the instances that one helps to run; all for a site administrator."""
@@ -53,6 +82,10 @@ class EventQuerySet(models.QuerySet["Event"]):
         if user.is_superuser:
             return self
         return self.filter(models.Q(user=user) | models.Q(instance__in=Instance.objects.managed_by(user)))
+
+    def of_membership(self, user: User, instance: Instance) -> EventQuerySet:
+        """How the person came to be what they are there, and what they may use."""
+        return self.filter(user=user, instance=instance, verb__in=(*ABOUT_ACCESS, *ABOUT_LIMITS))
 
     def update(self, **fields: Any) -> NoReturn:
         raise TypeError("History is not rewritten.")
@@ -98,7 +131,7 @@ class Event(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.actor_name} {self.get_verb_display()}: {self.subject}"
+        return self.sentence
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
@@ -107,3 +140,20 @@ class Event(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError("History is not deleted.")
+
+    @property
+    def who(self) -> str:
+        """Who did it: by the name they have now, or by what is left of an account that went."""
+        if self.actor:
+            return str(self.actor)
+        return self.actor_name if "@" in self.actor_name else capfirst(self.actor_name)
+
+    @property
+    def sentence(self) -> str:
+        """All of it in words: "Mina Member extended my-lab". Reads the actor: select it with the rows."""
+        verb = self.get_verb_display()
+        if self.verb in _ITSELF:
+            return f"{self.subject} {verb}" + (f" ({self.actor})" if self.actor else "")
+        if self.actor_id and self.actor_id == self.user_id and not self.workload_id:
+            return f"{self.who} {verb}"
+        return f"{self.who} {verb}{_TO.get(Verb(self.verb), ': ')}{self.subject}"

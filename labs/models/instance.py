@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django.urls import reverse
 from django.utils import timezone
@@ -120,7 +120,15 @@ class Instance(Reconciled):
     is_public = models.BooleanField("listed on the home page", default=True)
     starts_on = models.DateField(null=True, blank=True)
     ends_on = models.DateField(null=True, blank=True, help_text="The last day on which things run.")
+    keep_days = models.PositiveSmallIntegerField(
+        "keep files for",
+        default=30,
+        validators=[MaxValueValidator(3650)],
+        help_text="In days, after it was archived. Then what labs have stored is removed for good.",
+    )
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
+    #: When nothing of it was left on any cluster.
+    removed_at = models.DateTimeField(null=True, blank=True, editable=False)
     clusters: models.ManyToManyField = models.ManyToManyField(
         "labs.Cluster", through="labs.InstanceCluster", related_name="instances"
     )
@@ -160,6 +168,11 @@ class Instance(Reconciled):
     def namespace(self) -> str:
         """Its namespace on every cluster."""
         return f"{NAMESPACE_PREFIX}{self.slug}"
+
+    @property
+    def kept_until(self) -> datetime.datetime | None:
+        """Until when its files are kept; None as long as it is not archived."""
+        return self.archived_at + datetime.timedelta(days=self.keep_days) if self.archived_at else None
 
     def is_running(self, today: datetime.date) -> bool:
         """Whether things may be launched on this day."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import datetime
 import functools
+import ipaddress
 import os
+import socket
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
-from k8s import kubeconfig
+from k8s import kubeconfig, registry
 from k8s.client import Client
-from k8s.errors import Unavailable
+from k8s.errors import Error, Unavailable
 from labs.errors import Refusal
 from labs.models import Cluster, Verb
 from labs.models.cluster import Connection
@@ -29,7 +32,7 @@ EMBEDDED = "devcluster"
 FIELDS = (
     "slug", "title", "rank", "connection", "kubeconfig_file", "is_open", "grows", "lab_domain", "lab_scheme", "lab_port",
     "ingress_controller", "ingress_class", "ingress_namespace", "ingress_annotations", "gateway", "tls_secret",
-    "cluster_issuer", "image_registry", "storage_classes", "gpu_models",
+    "cluster_issuer", "image_registry", "forbidden_networks", "storage_classes", "gpu_models",
 )  # fmt: skip
 
 
@@ -51,6 +54,18 @@ def working_client(cluster: Cluster) -> Client:
     if cluster.problem:
         raise Unavailable(cluster.problem)
     return client(cluster)
+
+
+def on_each(rows: Iterable[Cluster], act: Callable[[Cluster], object]) -> None:
+    """Do something on each. One that is silent does not keep the others from theirs; its error comes after, to be tried again."""
+    failed: Error | None = None
+    for cluster in rows:
+        try:
+            act(cluster)
+        except Error as error:
+            failed = failed or error
+    if failed:
+        raise failed
 
 
 @functools.lru_cache(maxsize=1)
@@ -82,9 +97,31 @@ def _allowed(found: Client) -> Client:
     return found
 
 
+def forbidden_networks(cluster: Cluster, server: str) -> list[str]:
+    """What its labs do not reach though it is public: what its row says, and its API server. `server`: name or address of that."""
+    found = [str(network) for network in cluster.forbidden_networks]
+    try:
+        answers = {str(answer[4][0]) for answer in socket.getaddrinfo(server, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return found  # It answers by some proxy's name for it.
+    addresses = [ipaddress.ip_address(address.partition("%")[0]) for address in answers]
+    return found + [str(ipaddress.ip_network(address)) for address in addresses if address.is_global]
+
+
+def registry_login(cluster: Cluster) -> str:
+    """By which it fetches the images of labs; empty where it needs none. Raises k8s.errors.Unavailable."""
+    try:
+        return vault.open(cluster.registry_sealed) if cluster.registry_sealed else ""
+    except vault.CannotOpen as problem:
+        raise Unavailable(f"The login of its registry cannot be read. {problem}", passing=False) from None
+
+
 @transaction.atomic
-def save_cluster(cluster: Cluster, *, actor: User, now: datetime.datetime, pasted: str = "") -> Cluster:
+def save_cluster(
+    cluster: Cluster, *, actor: User, now: datetime.datetime, pasted: str = "", login: str | None = None
+) -> Cluster:
     """Write a new or changed cluster with its Event. `pasted`: a kubeconfig to keep, in the place of an earlier one.
+    `login`: of its registry of images; None leaves it as it is, "" forgets it.
 
     What is pasted is encrypted here, and stands nowhere else. Raises Refusal and ValidationError.
     """
@@ -101,6 +138,8 @@ def save_cluster(cluster: Cluster, *, actor: User, now: datetime.datetime, paste
         raise Refusal("Paste a kubeconfig, please.", code="invalid", errors={"kubeconfig": "Paste one, please."})
     if cluster.connection != Connection.STORED:
         cluster.kubeconfig_sealed = ""
+    if login is not None:
+        cluster.registry_sealed = _sealed_login(login)
     cluster.full_clean()
     if old and _way_in(old) != _way_in(cluster):
         # What was heard of the former one says nothing of this one.
@@ -110,6 +149,7 @@ def save_cluster(cluster: Cluster, *, actor: User, now: datetime.datetime, paste
     after: dict[str, Any] = {name: getattr(cluster, name) for name in FIELDS}
     changed = [name for name in FIELDS if before.get(name) != after[name]]
     told = {name: after[name] for name in changed} | ({"kubeconfig": "another one"} if pasted else {})
+    told |= {} if login is None else {"login of its registry": "another one" if login else "none"}
     if told:
         record(
             Verb.CLUSTER_CHANGED, cluster, actor=actor, now=now,
@@ -119,15 +159,22 @@ def save_cluster(cluster: Cluster, *, actor: User, now: datetime.datetime, paste
     return cluster
 
 
+def _sealed_login(login: str) -> str:
+    try:
+        return vault.seal(registry.read(login)) if login else ""
+    except ValueError as problem:
+        raise Refusal(str(problem), code="invalid", errors={"login": str(problem)}) from None
+
+
 def _way_in(cluster: Cluster) -> tuple[str, str, str]:
     return cluster.connection, cluster.kubeconfig_file, cluster.kubeconfig_sealed
 
 
 def reseal_all() -> int:
-    """Bring every kept kubeconfig under the current SECRET_KEY; how many. Raises vault.CannotOpen for one under a lost key."""
-    rows = Cluster.objects.exclude(kubeconfig_sealed="")
-    for cluster in rows:
-        rows.filter(pk=cluster.pk, kubeconfig_sealed=cluster.kubeconfig_sealed).update(
-            kubeconfig_sealed=vault.reseal(cluster.kubeconfig_sealed)
-        )
-    return len(rows)
+    """Bring all that is kept encrypted under the current SECRET_KEY; how many. Raises vault.CannotOpen for one under a lost key."""
+    count = 0
+    for field in ("kubeconfig_sealed", "registry_sealed"):
+        for pk, sealed in Cluster.objects.exclude(**{field: ""}).values_list("pk", field):
+            Cluster.objects.filter(**{"pk": pk, field: sealed}).update(**{field: vault.reseal(sealed)})
+            count += 1
+    return count

@@ -54,7 +54,9 @@ def extend(workload: Workload, *, actor: User, minutes: int, now: datetime.datet
             raise Refusal("The lab has just changed. Please look again.", code="conflict")
         record(
             Verb.EXTENDED, row.name, actor=actor, now=now, instance=row.instance, user=row.owner, workload=row,
-            before={"expires_at": row.expires_at.isoformat()}, after={"expires_at": until.isoformat()}, reason=f"{duration(minutes)} more",
+            before={"expires_at": row.expires_at.isoformat(), "lifetime_minutes": row.lifetime_minutes},
+            after={"expires_at": until.isoformat(), "lifetime_minutes": row.lifetime_minutes + minutes},
+            reason=f"{duration(minutes)} more",
         )  # fmt: skip
         ring([row.pk])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,19 +12,21 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import authority
-from k8s.errors import Error
+from k8s import registry
 from k8s.instance_objects import instance_objects
 from labs.errors import Refusal
-from labs.models import Cluster, EndReason, Instance, Quota, Scope, Verb, Workload
+from labs.models import Cluster, EndReason, Instance, InstanceCluster, Quota, Scope, Verb
 from labs.models.reconciled import changed
+from labs.models.template import ServiceKind
 
-from . import clusters
+from . import clusters, retention
 from .claims import run_claimed
 from .history import record
 from .stopping import stop_all
 
 #: What a change of an instance is told with in the history.
 FIELDS = (
+    "slug",
     "title",
     "kind",
     "summary",
@@ -38,6 +39,7 @@ FIELDS = (
     "is_public",
     "starts_on",
     "ends_on",
+    "keep_days",
 )
 
 
@@ -47,42 +49,47 @@ def reconcile_instance(pk: Any) -> bool:
 
 
 def _make_so(instance: Instance) -> None:
-    if instance.archived_at and not Workload.objects.live().filter(instance=instance).exists():
-        _on_each(instance, lambda cluster: clusters.working_client(cluster).delete("Namespace", instance.namespace))
+    if instance.removed_at:
+        return
+    if instance in retention.over(timezone.now()):
+        retention.remove(instance, now=timezone.now())
     else:
         provision(instance)
 
 
 def provision(instance: Instance) -> None:
     """Apply the namespace and all that stands in it on each of its clusters. Raises k8s.errors.Error of the first that failed."""
-    _on_each(instance, partial(provision_on, instance))
-
-
-def _on_each(instance: Instance, act: Callable[[Cluster], object]) -> None:
-    """One silent cluster does not keep the others from theirs; the error comes after, so that it is tried again."""
-    failed: Error | None = None
-    for cluster in instance.clusters.order_by("places__rank", "places__pk"):
-        try:
-            act(cluster)
-        except Error as error:
-            failed = failed or error
-    if failed:
-        raise failed
+    clusters.on_each(instance.clusters.order_by("places__rank", "places__pk"), partial(provision_on, instance))
 
 
 def provision_on(instance: Instance, cluster: Cluster) -> None:
     """Apply the namespace and all that stands in it before the first workload. Shrinking a limit ends nothing."""
     client = clusters.working_client(cluster)
-    quota = Quota.objects.filter(instance=instance, scope=Scope.INSTANCE).first()
-    limits = {key: getattr(quota, key, None) for key in ("cpu_millis", "memory_mib", "gpus", "storage_gib")}
+    login = clusters.registry_login(cluster)
     for manifest in instance_objects(
         name=instance.slug,
         namespace=instance.namespace,
         site=settings.SITE_IDENTITY,
-        quota={**limits, "pods": getattr(quota, "running", None)},
+        quota=_limits_on(instance, cluster),
         ingress_namespace_labels={"kubernetes.io/metadata.name": cluster.ingress_namespace},
+        has_spark=instance.services.filter(kind=ServiceKind.SPARK).exists(),
+        registry_login=login,
+        forbidden_networks=clusters.forbidden_networks(cluster, client.server),
     ):
         client.apply(manifest)
+    if not login:
+        client.delete("Secret", registry.SECRET, instance.namespace)  # One that was taken back does not stay there.
+
+
+def _limits_on(instance: Instance, cluster: Cluster) -> dict[str, int | None]:
+    """Of the whole instance, or of its place on this cluster where that is less: the API server holds launches to the same."""
+    whole = Quota.objects.filter(instance=instance, scope=Scope.INSTANCE).first()
+    place = InstanceCluster.objects.filter(instance=instance, cluster=cluster).first()
+    limits: dict[str, int | None] = {}
+    for key in ("cpu_millis", "memory_mib", "gpus", "storage_gib", "running"):
+        set_ones = [value for one in (whole, place) if (value := getattr(one, key, None)) is not None]
+        limits["pods" if key == "running" else key] = min(set_ones, default=None)
+    return limits
 
 
 def touch(instance_pk: Any) -> None:
@@ -104,7 +111,7 @@ def save_instance(instance: Instance, *, actor: User, now: datetime.datetime) ->
         raise Refusal("You may not change this instance.", code="forbidden")
     before = _told(old) if old else {}
     instance.full_clean(exclude=["services"])
-    instance.save(update_fields=[*FIELDS, "slug"] if old else None)
+    instance.save(update_fields=FIELDS if old else None)
     after = _told(instance)
     changed = [name for name in FIELDS if before.get(name) != after[name]]
     if changed:
@@ -122,12 +129,18 @@ def _told(instance: Instance) -> dict[str, str]:
 
 @transaction.atomic
 def archive(instance: Instance, *, actor: User, now: datetime.datetime) -> bool:
-    """End the instance: what runs ends, nothing can be launched, and the namespace goes when all have ended."""
+    """End the instance: what runs ends, nothing can be launched, and what is stored goes when its time is over.
+
+    False: it was archived already. Raises Refusal.
+    """
     if not authority.can_change_instance(actor, instance):
         raise Refusal("You may not archive this instance.", code="forbidden")
     if not Instance.objects.filter(pk=instance.pk, archived_at=None).update(archived_at=now):
         return False
-    record(Verb.INSTANCE_ARCHIVED, instance, actor=actor, now=now, instance=instance)
+    record(
+        Verb.INSTANCE_ARCHIVED, instance, actor=actor, now=now, instance=instance,
+        before={"archived_at": None}, after={"archived_at": now.isoformat()},
+    )  # fmt: skip
     stop_all(instance, actor=actor, now=now, end_reason=EndReason.INSTANCE_OVER)
     touch(instance.pk)
     return True

@@ -11,7 +11,7 @@ from k8s.client import Client
 from k8s.errors import Conflict, Error, NotFound
 from labs.models import Workload
 
-from .rendering import WORKLOAD_KINDS, name_of
+from .rendering import WORKLOAD_KINDS, kinds_of, name_of
 
 #: From so many workloads of one namespace on, four collections are deleted in the place of each one's Secret: the garbage
 #: collector, which removes what a Secret owns, deletes 20 objects a second by default.
@@ -58,7 +58,9 @@ def remove(client: Client, workload: Workload) -> Sent:
             )
         except Conflict:
             was_there = False  # Another Secret of this name: not the one we made.
-        return Sent(gone=not was_there and not _has_pod(client, workload))
+        # A pod that was never sent does not go, and nobody would tell of it.
+        maybe_gone = not was_there or "Pod" not in workload.applied
+        return Sent(gone=maybe_gone and not _has_pod(client, workload))
     except Error as problem:
         return Sent(error=problem)
 
@@ -68,7 +70,8 @@ def remove_many(client: Client, workloads: Sequence[Workload]) -> Sent:
     namespace = workloads[0].instance.namespace
     keys = ",".join(str(workload.pk) for workload in workloads)
     try:
-        for kind in ("Pod", "Service", "Ingress", "Secret"):
+        secret, *others = kinds_of(workloads[0].cluster)
+        for kind in (*others, secret):
             client.delete_selected(
                 kind, namespace, labels=f"{labels.MANAGED_BY}={labels.MANAGER},{labels.WORKLOAD} in ({keys})"
             )

@@ -52,9 +52,10 @@ def remind(now: datetime.datetime) -> bool:
 
 
 def send(task: str, *keys: str) -> None:
-    """Put a task into the queue now."""
+    """Put a task into the queue now; `task`: a function of `labs.tasks`, or one elsewhere by its whole name."""
+    name, path = task.rpartition(".")[2], task if "." in task else f"labs.tasks.{task}"
     try:
-        async_task(f"labs.tasks.{task}", *keys, task_name=f"{task} {' '.join(keys)}"[:100].strip())
+        async_task(path, *keys, task_name=f"{name} {' '.join(keys)}"[:100].strip())
     except DatabaseError:
         # The row is committed and says what is to be done; the watcher or the sweep will see it.
         log.exception("could not queue %s %s", task, keys)

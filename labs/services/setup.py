@@ -14,6 +14,8 @@ import k8s
 from labs.models import Instance, ServiceTemplate
 
 BUILT_IN = Path(k8s.__file__).parent / "services"
+#: What the queue runs once a minute, by the name of the schedule.
+EACH_MINUTE = {"sweep": "labs.tasks.run_sweep", "mails": "accounts.tasks.send_mails"}
 
 
 def load_services(folder: Path = BUILT_IN) -> None:
@@ -44,11 +46,10 @@ def load_service(data: dict[str, Any]) -> ServiceTemplate:
 
 
 def schedule_sweep() -> None:
-    """One schedule, whatever happened before."""
+    """One schedule of each, whatever happened before."""
+    often = {"schedule_type": Schedule.MINUTES, "minutes": 1, "repeats": -1}
     try:
-        Schedule.objects.update_or_create(
-            name="sweep",
-            defaults={"func": "labs.tasks.run_sweep", "schedule_type": Schedule.MINUTES, "minutes": 1, "repeats": -1},
-        )
+        for name, task in EACH_MINUTE.items():
+            Schedule.objects.update_or_create(name=name, defaults={"func": task, **often})
     except DatabaseError:
         return  # The queue's tables are not there yet: this is called again after their migration.

@@ -6,6 +6,8 @@ import datetime
 from collections.abc import Iterable
 from typing import Any
 
+from django.db import transaction
+
 from accounts.models import User
 from accounts.services import authority
 from labs.errors import Refusal
@@ -21,6 +23,17 @@ def stop(workload: Workload, *, actor: User, now: datetime.datetime, reason: str
         raise Refusal("There is no such lab.", code="not-found")
     end_reason = EndReason.USER if workload.owner_id == actor.pk else EndReason.STAFF
     return end(workload, end_reason, now=now, actor=actor, reason=reason)
+
+
+def stop_many(workloads: Iterable[Workload], *, actor: User, now: datetime.datetime, reason: str = "") -> set[Any]:
+    """End those of these that the person may stop, in one transaction and a handful of queries; the keys of those that now end."""
+    allowed = authority.stoppable_by(actor, workloads)
+    own = [row for row in allowed if row.owner_id == actor.pk]
+    others = [row for row in allowed if row.owner_id != actor.pk]
+    with transaction.atomic():
+        return end_many(own, EndReason.USER, now=now, actor=actor, reason=reason) | end_many(
+            others, EndReason.STAFF, now=now, actor=actor, reason=reason
+        )
 
 
 def end(

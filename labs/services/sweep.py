@@ -26,7 +26,7 @@ from labs.models import Cluster, EndReason, Instance, State, Workload
 from labs.models.reconciled import due
 from labs.models.workload import WANTED_STATES
 
-from . import clusters, hearing
+from . import clusters, hearing, retention
 from .instances import end_what_is_over
 from .queue import MOST_QUEUED, enqueue, remind, ring
 from .reconcile import finish, forget_applied
@@ -51,6 +51,7 @@ def sweep(now: datetime.datetime) -> None:
         lambda: end_what_is_over(now),
         lambda: promote_all(now),
         lambda: send_again(now),
+        lambda: retention.remind(now),
         *(partial(visit, cluster, now) for cluster in Cluster.objects.all()),
     ]
     for part in parts:

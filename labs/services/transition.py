@@ -24,6 +24,8 @@ VERBS = {
     State.STOPPING: Verb.STOPPING,
     State.ENDED: Verb.ENDED,
 }
+#: What a line of the history tells beside the state, when it changes with it.
+TOLD = ("end_reason", "cluster", "expires_at")
 
 
 def move(
@@ -75,11 +77,10 @@ def move_many(
         Workload.objects.filter(pk__in=together, state__in=allowed).update(state=to, **fields)
     for pk in before.keys() & each.keys():
         Workload.objects.filter(pk=pk, state__in=allowed).update(state=to, **{**fields, **each[pk]})
-    after = {"state": to} | ({"end_reason": fields["end_reason"]} if "end_reason" in fields else {})
     moved = [row for row in workloads if row.pk in before]
     Event.objects.bulk_create(
         line(VERBS[to], row.name, actor=actor, now=now, instance=row.instance, user=row.owner, workload=row,
-             before={"state": before[row.pk]}, after=after, reason=reason)
+             before={"state": before[row.pk]}, after=_told(to, {**fields, **each.get(row.pk, {})}), reason=reason)
         for row in moved
     )  # fmt: skip
     if reconcile:
@@ -87,6 +88,14 @@ def move_many(
     if to == State.ENDED:
         _promote({row.instance_id for row in moved})
     return set(before)
+
+
+def _told(to: State, fields: Mapping[str, Any]) -> dict[str, str]:
+    """What the history says of it: the state, and why it ends, where it now runs and how long, if that is said."""
+    told = {name: fields[name] for name in TOLD if name in fields}
+    return {"state": to} | {
+        name: value.isoformat() if isinstance(value, datetime.datetime) else str(value) for name, value in told.items()
+    }
 
 
 def _promote(instances: set[int]) -> None:

@@ -36,6 +36,8 @@ IDLE_SECONDS = 1.0
 RETRY_SECONDS = 2.0
 #: Between two looks at whether the cluster answers. They cost it nothing: what is looked at is the watch.
 HEAR_SECONDS = 2.0
+#: The watch is taken up again within a second or two where only its connection broke.
+LOST_SECONDS = 3.0
 #: Between two tries to reach a cluster that was lost.
 LONGEST_DELAY = 10.0
 
@@ -74,13 +76,17 @@ class ClusterWatch:
         self._thread("hearing", lambda: self._hear(pods))
 
     def _hear(self, pods: Watcher) -> None:
-        """Note for as long as it is watched whether the cluster answers."""
+        """Note for as long as it is watched whether the cluster answers. One broken connection is not silence yet."""
+        lost_at: float | None = None
         while not self.stop.wait(HEAR_SECONDS):
             try:
                 close_old_connections()
                 if pods.answers:
+                    lost_at = None
                     hearing.heard(self.cluster.pk, now=timezone.now())
-                elif pods.problem:
+                    continue
+                lost_at = lost_at or time.monotonic()
+                if pods.problem and time.monotonic() - lost_at > LOST_SECONDS:
                     hearing.silent(self.cluster.pk, pods.problem)
             except Exception:
                 log.exception("watch: whether %s answers", self.cluster)

@@ -45,7 +45,7 @@ def lab(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         **_live(card),
         "instance": row.instance,
         "has_token": card.is_mine and row.is_live and has_token(row),
-        "history": Event.objects.visible_to(user).filter(workload=row)[:30],
+        "history": Event.objects.visible_to(user).filter(workload=row).select_related("actor")[:30],
     }
     return render(request, "labs/lab.html", context)
 

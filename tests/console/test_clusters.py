@@ -62,6 +62,37 @@ def test_a_pasted_kubeconfig_is_kept_encrypted_and_shown_nowhere(
     assert "One is kept" in client.get(page(row)).content.decode()
 
 
+LOGIN = json.dumps({"auths": {"registry.example.org": {"username": "robot", "password": TOKEN}}})
+
+
+def test_a_login_of_a_registry_is_kept_encrypted_shown_nowhere_and_forgotten_when_asked(
+    world: World, django_capture_on_commit_callbacks: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = world.client("administrator")
+    with django_capture_on_commit_callbacks(execute=True):
+        assert client.post(ADD, BASE | {"kubeconfig": pasted(), "login": LOGIN}).status_code == 302
+    row = Cluster.objects.get(slug="cloud")
+    auth = json.loads(clusters.registry_login(row))["auths"]["registry.example.org"]["auth"]
+    texts = [str(vars(item)) for item in [*Event.objects.all(), *LogEntry.objects.all()]]
+    texts += [str(task.task) for task in OrmQ.objects.all()] + [caplog.text]
+    texts += [client.get(url).content.decode() for url in (page(row), page(row, "history"))]
+    assert not [text for text in texts if auth in text or TOKEN in text or row.registry_sealed in text]
+    assert Event.objects.get(verb=Verb.CLUSTER_CHANGED).after["login of its registry"] == "another one"
+
+    client.post(page(row), form_data(client, page(row)) | {"title": "Renamed"})
+    assert Cluster.objects.get(slug="cloud").registry_sealed == row.registry_sealed
+    client.post(page(row), form_data(client, page(row)) | {"forget_login": "on"})
+    assert Cluster.objects.get(slug="cloud").registry_sealed == ""
+    assert Event.objects.filter(verb=Verb.CLUSTER_CHANGED, after={"login of its registry": "none"}).exists()
+
+
+def test_a_login_that_is_none_is_refused(world: World) -> None:
+    answer = world.client("administrator").post(ADD, BASE | {"kubeconfig": pasted(), "login": f'"{TOKEN}"'})
+    text = answer.content.decode()
+    assert "It has no logins" in text
+    assert TOKEN not in text
+
+
 def test_saving_without_a_paste_keeps_the_one_that_is_there(world: World) -> None:
     client = world.client("administrator")
     client.post(ADD, BASE | {"kubeconfig": pasted()})
@@ -107,8 +138,8 @@ def test_a_connection_of_the_third_kind_needs_a_kubeconfig(world: World) -> None
         ({"gateway": "gateways/labs", "tls_secret": "wildcard"}, "leave Secret and issuer empty"),
         ({"tls_secret": "wildcard", "cluster_issuer": "letsencrypt"}, "not both"),
         ({"ingress_controller": "contour"}, "no default certificate"),
-        ({"gpu_models": '[{"title": "A100"}]'}, "needs a &quot;name&quot;"),
-        ({"gpu_models": '{"name": "A100"}'}, "A list of models"),
+        ({"gpu_models": '[{"title": "A100"}]'}, "Each model has a name"),
+        ({"gpu_models": '{"name": "A100"}'}, "A list of GPU models"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(world: World, more: dict[str, str], sentence: str) -> None:
@@ -168,8 +199,10 @@ def test_a_kept_kubeconfig_is_what_the_site_connects_with(embedded_kubeconfig: s
 def test_a_kubeconfig_under_a_former_key_is_brought_under_the_current_one(db: None, settings: Any) -> None:
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "old", []
     row = ClusterFactory(connection="stored", kubeconfig_sealed=vault.seal(pasted()))
+    Cluster.objects.filter(pk=row.pk).update(registry_sealed=vault.seal(LOGIN))
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["old"]
-    assert clusters.reseal_all() == 1
+    assert clusters.reseal_all() == 2
     settings.SECRET_KEY_FALLBACKS = []
     row.refresh_from_db()
     assert TOKEN in vault.open(row.kubeconfig_sealed)
+    assert TOKEN in vault.open(row.registry_sealed)

@@ -68,7 +68,7 @@ def test_the_page_tells_why_it_does_not_start(world: World) -> None:
         steps=[{"title": "Place found", "state": "done", "at": "2024-05-01T10:00:00Z", "note": ""}],
         cluster_events=[{"at": "2024-05-01T10:00:01Z", "type": "Warning", "reason": "Failed", "message": "<b>not found</b>"}],
     )  # fmt: skip
-    EventFactory(workload=lab, verb=Verb.LAUNCHED, actor_name="somebody@example.org")
+    EventFactory(workload=lab, verb=Verb.LAUNCHED, actor=None, actor_name="somebody@example.org")
     text = world.client("staff").get(page(lab)).content.decode()
     for part in (
         "The image cannot be fetched",

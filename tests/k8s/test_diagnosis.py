@@ -33,7 +33,7 @@ WAITS = {
     "files-no-kind", "files-none-free", "files-slow", "files-unmounted", "held-back", "image-busy", "image-no-room",
     "image-slow", "image-unreachable", "limits-uncounted", "machine-silent", "machine-trouble", "moving", "no-free-cpu",
     "no-free-full", "no-free-gpu", "no-free-memory", "no-machine", "no-machine-so-large", "no-such-machine", "not-answering",
-    "not-placed", "restarted", "restarted-memory", "setting", "setting-missing", "site-unknown", "slow-start", "too-busy",
+    "not-placed", "restarted", "restarted-memory", "setting", "setting-missing", "site-forbidden", "site-unknown", "slow-start", "too-busy",
     "webhook-away", "webhook-slow",
 }  # fmt: skip
 

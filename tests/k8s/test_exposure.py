@@ -112,7 +112,6 @@ def test_a_gateway_takes_the_place_of_the_ingress() -> None:
         }
     ]
     assert route["spec"]["hostnames"] == [examples.HOST]
-    assert route["metadata"]["ownerReferences"][0]["kind"] == "Secret"
     checked(objects, GATEWAY)
 
 

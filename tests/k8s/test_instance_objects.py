@@ -71,6 +71,34 @@ def test_account_of_labs_has_no_token() -> None:
     assert account["automountServiceAccountToken"] is False
 
 
+def test_the_login_of_a_registry_comes_before_the_account_that_names_it() -> None:
+    login = '{"auths": {"registry.example.org": {"auth": "cm9ib3Q6c2VjcmV0"}}}'
+    kinds = [obj["kind"] for obj in made(registry_login=login)]
+    assert kinds[:3] == ["Namespace", "Secret", "ServiceAccount"]
+    assert made(registry_login=login)[2]["imagePullSecrets"] == [{"name": "registry"}]
+    assert not [problem for obj in made(registry_login=login) for problem in check_schema(obj)]
+    assert "imagePullSecrets" not in made()[1]
+
+
+def test_the_limit_of_what_runs_holds_for_what_has_ended_and_is_still_there() -> None:
+    hard = next(obj for obj in made() if obj["kind"] == "ResourceQuota")["spec"]["hard"]
+    assert hard["pods"] == hard["count/pods"] == "20"
+
+
+def test_sparks_account_may_make_executors_and_no_more() -> None:
+    objects = {(obj["kind"], obj["metadata"]["name"]): obj for obj in made(has_spark=True)}
+    rule = {
+        "apiGroups": [""], "resources": ["pods", "services", "configmaps"],
+        "verbs": ["get", "watch", "list", "create", "delete"],
+    }  # fmt: skip
+    assert objects["Role", "spark"]["rules"] == [rule]
+    subject = {"kind": "ServiceAccount", "name": "spark", "namespace": examples.NAMESPACE}
+    assert objects["RoleBinding", "spark"]["subjects"] == [subject]
+    assert objects["ServiceAccount", "spark"]["automountServiceAccountToken"] is False
+    assert not [problem for obj in made(has_spark=True) for problem in check_schema(obj)]
+    assert "Role" not in {obj["kind"] for obj in made()}
+
+
 def test_internet_leaves_out_private_networks_and_the_metadata_address() -> None:
     v4, v6 = (block["ipBlock"] for block in named("allow-internet")["spec"]["egress"][0]["to"])
     for address in ("10.1.2.3", "172.20.0.1", "192.168.1.1", "169.254.169.254", "100.64.1.1", "127.0.0.1"):
@@ -78,6 +106,15 @@ def test_internet_leaves_out_private_networks_and_the_metadata_address() -> None
     for address in ("fd00:ec2::254", "fe80::1", "::1"):
         assert any(ipaddress.ip_address(address) in ipaddress.ip_network(net) for net in v6["except"])
     assert (v4["except"], v6["except"]) == (PRIVATE_V4, PRIVATE_V6)
+
+
+def test_public_networks_can_be_left_out_of_the_internet() -> None:
+    there = ["198.51.100.7/32", "2001:db8:1::/64", "203.0.113.0/24", "198.51.100.7/32"]
+    v4, v6 = (
+        block["ipBlock"] for block in named("allow-internet", forbidden_networks=there)["spec"]["egress"][0]["to"]
+    )
+    assert v4["except"] == [*PRIVATE_V4, "198.51.100.7/32", "203.0.113.0/24"]
+    assert v6["except"] == [*PRIVATE_V6, "2001:db8:1::/64"]
 
 
 def test_labs_without_internet_reach_none() -> None:

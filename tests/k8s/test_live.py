@@ -59,6 +59,20 @@ def launch(client: Client, namespace: str, **changes: Any) -> str:
     return uid
 
 
+def test_the_login_of_a_registry_goes_with_each_pod_of_a_lab(client: Client, namespace: str) -> None:
+    """As the API server gives it to whatever runs under the account; taken back, the next pod has none."""
+    login = '{"auths": {"registry.example.org": {"auth": "cm9ib3Q6c2VjcmV0"}}}'
+    for given, expected in ((login, [{"name": "registry"}]), ("", None)):
+        for obj in instance_objects(
+            name="ml101", namespace=namespace, site="site-1", quota={}, ingress_namespace_labels={"name": "x"},
+            registry_login=given,
+        ):  # fmt: skip
+            client.apply(obj)
+        made = client.apply(render(namespace)[1])
+        assert made["spec"].get("imagePullSecrets") == expected
+        client.delete("Pod", made["metadata"]["name"], namespace, grace_seconds=0)
+
+
 def test_server_tells_its_version(client: Client) -> None:
     assert client.version().startswith("v1.")
 

@@ -190,6 +190,10 @@ VIOLATIONS: dict[str, tuple[Callable[[Objects], None], str]] = {
         setting(INGRESS, "spec", "rules", 0, "http", "paths", 0, "backend", "service", "name", value="site"),
         "leads to site",
     ),
+    "a Secret with more than our labels": (
+        setting(INGRESS, "metadata", "annotations", value={"cert-manager.io/secret-template": '{"labels": {}, "annotations": {}}'}),
+        "may give the labels of the workload alone",
+    ),
     "configuration of the controller": (
         setting(INGRESS, "metadata", "annotations", value={"nginx.ingress.kubernetes.io/server-snippet": "x"}),
         "server-snippet is not allowed",

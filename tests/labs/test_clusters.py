@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from k8s.errors import Unavailable
 from labs.models import Cluster
+from labs.models.cluster import check_networks
 from labs.services import clusters
 
 
@@ -31,3 +33,19 @@ def test_a_changed_kubeconfig_is_read_again(embedded_kubeconfig: str, tmp_path: 
     assert clusters.client(cluster) is first
     os.utime(copy, ns=(1, 1))
     assert clusters.client(cluster) is not first
+
+
+@pytest.mark.parametrize(
+    ("server", "left_out"),
+    [("8.8.8.8", ["8.8.8.8/32"]), ("2606:4700::1111", ["2606:4700::1111/128"]), ("10.0.0.1", []), ("localhost", []),
+     ("", []), ("no-such-name.invalid", [])],
+)  # fmt: skip
+def test_labs_do_not_reach_a_public_api_server_nor_what_the_row_names(server: str, left_out: list[str]) -> None:
+    cluster = Cluster(forbidden_networks=["203.0.113.0/24"])
+    assert clusters.forbidden_networks(cluster, server) == ["203.0.113.0/24", *left_out]
+
+
+@pytest.mark.parametrize("value", [["10.0.0.1/8"], ["x"], "10.0.0.0/8", [5]])
+def test_networks_that_are_none_are_not_kept(value: object) -> None:
+    with pytest.raises(ValidationError):
+        check_networks(value)

@@ -85,7 +85,7 @@ def test_a_lab_without_a_machine_says_so_on_its_page(running: SimpleNamespace) -
         found = objects_of(running, lab)["Pod"]
         return found if unschedulable(found) else None
 
-    observe({lab.pk: Told(pod=wait_for("the scheduler has looked at it", waiting))}, now=timezone.now())
+    observe([Told(lab.pk, pod=wait_for("the scheduler has looked at it", waiting))], now=timezone.now())
     row = load(lab.pk)
     assert row.state == State.STARTING
     assert row.diagnosis["cause"] == "no-machine"
@@ -104,7 +104,7 @@ def test_what_is_free_is_told_from_the_snapshot_of_the_cluster(running: SimpleNa
         "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastTransitionTime": "2026-01-01T12:00:00Z",
         "message": "0/1 nodes are available: 1 Insufficient cpu.",
     }  # fmt: skip
-    observe({lab.pk: Told(pod={**pod, "status": {"phase": "Pending", "conditions": [waits]}})}, now=timezone.now())
+    observe([Told(lab.pk, pod={**pod, "status": {"phase": "Pending", "conditions": [waits]}})], now=timezone.now())
     assert load(lab.pk).diagnosis["text"] == (
         "It needs 1 CPU on one machine; the most that is free on one machine is 0.5. 0.5 CPUs would start now."
     )

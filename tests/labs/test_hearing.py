@@ -13,15 +13,12 @@ from django_q.models import OrmQ
 
 from k8s import labels
 from k8s.errors import Unavailable
-from labs.models import Cluster, Lab, MachineSnapshot, State
+from labs.models import Cluster, MachineSnapshot, State
 from labs.models.cluster import SILENT
 from labs.services import clusters, hearing, sweep
-from labs.services.instances import provision, reconcile_instance
-from labs.services.launch import launch
-from labs.services.reconcile import load, reconcile
-from labs.services.rendering import kinds_of
+from labs.services.instances import reconcile_instance
+from labs.services.reconcile import reconcile
 from tests.factories import ClusterFactory, LabFactory
-from tests.support.stack import until
 
 pytestmark = pytest.mark.django_db
 DEAD = "/nowhere/kubeconfig"
@@ -141,29 +138,6 @@ def test_the_machines_are_kept_with_what_is_ours_on_them(cluster: Cluster) -> No
         for name in ("ours", "theirs"):
             client.delete("Pod", name, "default", grace_seconds=0)
         client.delete("Node", "kept-1")
-
-
-def test_a_lab_behind_a_gateway_has_a_route_that_goes_with_it(world: SimpleNamespace, cluster: Cluster) -> None:
-    Cluster.objects.update(gateway="gateways/labs")
-    cluster.refresh_from_db()
-    provision(world.instance)
-    values = {"name": "routed", "cpu": "1", "memory": "1024", "lifetime": "60"}
-    lab: Lab = launch(
-        actor=world.member, instance=world.instance, template=world.template, values=values, now=timezone.now()
-    )
-    reconcile(lab.pk)
-    client = clusters.client(cluster)
-    route = client.list("HTTPRoute", world.instance.namespace).items[0]
-    assert route["spec"]["hostnames"] == [lab.host]
-    assert kinds_of(cluster) == ("Secret", "Pod", "Service", "HTTPRoute")
-    client.delete("HTTPRoute", route["metadata"]["name"], world.instance.namespace)
-    sweep.compare(cluster)
-    reconcile(lab.pk)
-    assert client.list("HTTPRoute", world.instance.namespace).items, "the sweep makes it again"
-    Lab.objects.filter(pk=lab.pk).update(state=State.ENDED, end_reason="user", ended_at=timezone.now())
-    sweep.compare(cluster)
-    until(lambda: not client.list("HTTPRoute", world.instance.namespace).items, 20, "the route goes with its lab")
-    assert load(lab.pk).state == State.ENDED
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def held(db: None, real_kubeconfig: str, site_account: Path) -> Iterator[SimpleN
     """An instance on a real cluster. `site` is a client of the site's own account, `operator` may do everything."""
     template = ServiceTemplate.objects.get(slug="jupyterlab", is_current=True)
     cluster = ClusterFactory(connection="file", kubeconfig_file=str(site_account))
-    instance = InstanceFactory(slug=f"held-{uuid4().hex[:8]}", cluster=cluster, services=[template])
+    instance = InstanceFactory(slug=f"held-{uuid4().hex[:8]}", clusters=[cluster], services=[template])
     QuotaFactory(instance=instance, scope=Scope.INSTANCE, cpu_millis=4_000, memory_mib=8192, gpus=0, running=5)
     member: User = MembershipFactory(instance=instance).user
     provision(instance)

@@ -110,6 +110,9 @@ ATTACKS: dict[str, tuple[Change, str]] = {
     "configuration of the ingress": (annotated(f"{NGINX}/configuration-snippet", "return 200;"), BY_POLICY),
     "configuration in a value": (annotated(f"{NGINX}/proxy-read-timeout", "1;} server { listen 80;"), BY_POLICY),
     "another host by an annotation": (annotated(f"{NGINX}/server-alias", "bank.example.com"), BY_POLICY),
+    "a Secret that is another's by its labels": (
+        annotated("cert-manager.io/secret-template", '{"labels": {"app": "bank"}}'), BY_POLICY,
+    ),
     "another's Secret by an annotation": (annotated(f"{NGINX}/auth-tls-secret", "kube-system/x"), BY_POLICY),
     "people sent elsewhere": (annotated(f"{NGINX}/permanent-redirect", "https://x.org"), BY_POLICY),
     "middleware of another namespace": (annotated("traefik.ingress.kubernetes.io/router.middlewares", "x"), BY_POLICY),
@@ -134,6 +137,16 @@ def test_a_lab_as_it_should_be_is_taken(held: SimpleNamespace) -> None:
 
 
 @pytest.mark.k8s
+def test_a_lab_with_a_certificate_of_its_own_is_taken(held: SimpleNamespace) -> None:
+    held.instance.clusters.update(cluster_issuer="letsencrypt")
+    lab = launched(held)
+    reconcile(lab.pk)
+    assert load(lab.pk).end_reason == ""
+    ingress = held.operator.get("Ingress", name_of(lab), held.instance.namespace)
+    assert str(lab.pk) in ingress["metadata"]["annotations"]["cert-manager.io/secret-template"]
+
+
+@pytest.mark.k8s
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_is_refused_by_the_site_and_by_the_cluster(
     held: SimpleNamespace, attack: str, monkeypatch: pytest.MonkeyPatch
@@ -155,7 +168,7 @@ def test_an_attack_is_refused_by_the_site_and_by_the_cluster(
         held.operator.get("Secret", name_of(lab), held.instance.namespace)
 
     monkeypatch.setattr(policy, "check", lambda *args, **options: None)
-    answers = [_send(held, obj) for obj in render(lab, str(uuid4()))]
+    answers = [_send(held, obj) for obj in render(lab)]
     refused = [answer for answer in answers if answer]
     assert len(refused) == 1, answers
     assert by in refused[0]
@@ -222,7 +235,7 @@ def test_what_stands_in_another_namespace_is_not_removed(held: SimpleNamespace) 
 def test_more_than_the_limits_is_refused_by_the_quota(held: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = launched(held)
     lab.cpu_millis = 5_000
-    pod = next(obj for obj in render(lab, str(uuid4())) if obj["kind"] == "Pod")
+    pod = next(obj for obj in render(lab) if obj["kind"] == "Pod")
     assert "exceeded quota" in _send(held, pod)
 
 

@@ -51,7 +51,7 @@ def test_past_that_check_git_runs_nothing_of_it(world: World, repository: str, t
     crafted = repository.format(marker=marker).replace("\0", "")
     lab = Lab.objects.get(pk=world.mine.lab.pk)
     lab.parameters = {"repository": crafted}
-    pod = next(item for item in render(lab, str(uuid4())) if item["kind"] == "Pod")
+    pod = next(item for item in render(lab) if item["kind"] == "Pod")
     [clone] = pod["spec"]["initContainers"]
     arguments = [*clone["command"], *clone["args"]]
     assert arguments[:4] == ["git", "clone", "--depth=1", "--"]
@@ -88,7 +88,7 @@ def test_past_that_check_the_cluster_gives_it_no_host(held: SimpleNamespace, nam
         now=timezone.now(),
     )  # fmt: skip
     made.name = name
-    ingress = next(item for item in render(made, str(uuid4())) if item["kind"] == "Ingress")
+    ingress = next(item for item in render(made) if item["kind"] == "Ingress")
     with pytest.raises(Refused):
         held.site.apply(ingress)
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 def there(db: None, kubeconfig: str, site_kubeconfig: str) -> Iterator[SimpleNamespace]:
     """A lab of ours on a cluster, and a namespace of somebody else's beside it."""
     cluster = ClusterFactory(connection="file", kubeconfig_file=site_kubeconfig)
-    instance = InstanceFactory(slug=f"ours-{uuid4().hex[:8]}", cluster=cluster, services=[TemplateFactory()])
+    instance = InstanceFactory(slug=f"ours-{uuid4().hex[:8]}", clusters=[cluster], services=[TemplateFactory()])
     member: User = MembershipFactory(instance=instance).user
     provision(instance)
     operator = Client.from_kubeconfig(kubeconfig)

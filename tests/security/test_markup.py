@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
-from labs.models import EndReason, Event, State, Workload
+from labs.models import Cluster, EndReason, Event, State, Workload
 from tests.console.conftest import World
 
 MARK = "zzmark"
@@ -61,7 +61,7 @@ def written(world: World) -> World:
     side.instance.save()
     for row in (side.member, side.request):
         type(row).objects.filter(pk=row.pk).update(reason=PAYLOAD, decision_note=PAYLOAD)
-    type(side.instance.cluster).objects.filter(pk=side.instance.cluster_id).update(title=PAYLOAD[:100], problem=PAYLOAD)
+    Cluster.objects.filter(instances=side.instance).update(title=PAYLOAD[:100], problem=PAYLOAD)
     Workload.objects.filter(pk=side.lab.pk).update(
         problem=PAYLOAD,
         image=PAYLOAD,
@@ -95,7 +95,7 @@ def console_pages(world: World) -> list[str]:
     rows = {
         "labs_instance": (side.instance, "archive"), "accounts_membership": (side.request, "approve"),
         "labs_lab": (side.lab, "stop"), "labs_quota": (side.personal, "delete"), "labs_event": (Event.objects.latest("pk"), "history"),
-        "labs_cluster": (side.instance.cluster, "change"), "accounts_user": (side.owner, "change"),
+        "labs_cluster": (side.instance.clusters.get(), "change"), "accounts_user": (side.owner, "change"),
         "labs_servicetemplate": (world.template, "change"),
     }  # fmt: skip
     links = [reverse("admin:index")]

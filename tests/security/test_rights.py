@@ -54,12 +54,13 @@ def test_fields_that_a_form_does_not_have_change_nothing(world: World) -> None:
     owner, other = world.client("owner"), world.theirs.instance
     side = world.mine
     url = reverse("admin:labs_instance_change", args=[side.instance.pk])
-    forged = {"slug": "kube-system", "cluster": str(other.cluster_id), "archived_at_0": "2026-01-01", "generation": "0"}
-    owner.post(url, {**form_data(owner, url), **forged, "title": "New title"})
+    here, there = side.instance.clusters.get(), other.clusters.get()
+    places = {"places-TOTAL_FORMS": "1", "places-INITIAL_FORMS": "0", "places-0-instance": str(side.instance.pk)}
+    places |= {"places-0-cluster": str(there.pk), "places-0-rank": "1"}
+    forged = {"slug": "kube-system", "clusters": str(there.pk), "archived_at_0": "2026-01-01", "generation": "0"}
+    owner.post(url, {**form_data(owner, url), **forged, **places, "title": "New title"})
     now = Instance.objects.get(pk=side.instance.pk)
-    assert (now.title, now.slug, now.cluster_id, now.archived_at) == (
-        "New title", side.instance.slug, side.instance.cluster_id, None
-    )  # fmt: skip
+    assert (now.title, now.slug, now.clusters.get(), now.archived_at) == ("New title", side.instance.slug, here, None)
     url = reverse("admin:accounts_membership_change", args=[side.member.pk])
     forged = {"user": str(side.owner.pk), "instance": str(other.pk), "status": "denied", "decided_by": "1"}
     owner.post(url, {**form_data(owner, url), **forged, "role": "staff"})
@@ -75,7 +76,7 @@ def test_fields_that_a_form_does_not_have_change_nothing(world: World) -> None:
     for field, value in (
         ("owner", side.owner.pk),
         ("state", "running"),
-        ("cluster", other.cluster_id),
+        ("cluster", there.pk),
         ("cpu_millis", 9),
     ):
         sent = {"instance": side.instance.slug, field: value, "values": {**VALUES, field: str(value)}}
@@ -104,7 +105,7 @@ def test_an_owner_cannot_move_a_limit_to_another_instance_or_to_the_whole_of_the
 
 def test_a_lab_is_not_named_as_the_site_itself(world: World, settings: object) -> None:
     """Where the site stands under the domain of labs, that lab would answer in its place, and be given everybody's password."""
-    domain = world.mine.instance.cluster.lab_domain
+    domain = world.mine.instance.clusters.get().lab_domain
     settings.SITE_URL, settings.ALLOWED_HOSTS = f"https://jupyter.{domain}:8443", [f"courses.{domain}", "testserver"]  # type: ignore[attr-defined]
     for name in ("jupyter", "courses"):
         with pytest.raises(Refusal, match="reserved"):

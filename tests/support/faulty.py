@@ -116,8 +116,9 @@ class FaultyProxy:
     async def _pass_on(self, request: web.Request, is_watch: bool, *, lose_answer: bool) -> web.StreamResponse:
         headers = {key: value for key, value in request.headers.items() if key.lower() not in ("host", "connection")}
         async with self._session.request(
-            request.method, self._trusted.api_url + request.raw_path, headers=headers, data=await request.read()
-        ) as upstream:
+            request.method, self._trusted.api_url + request.raw_path, headers=headers, data=await request.read() or None,
+            skip_auto_headers=("Content-Type",),
+        ) as upstream:  # fmt: skip
             if lose_answer:  # its head has come: the server has done what it was asked
                 return self._cut(request)
             if not is_watch:

@@ -12,7 +12,8 @@ from labs.models import Cluster, Instance, Lab, Quota, Scope, ServiceTemplate, S
 now = timezone.now()
 template = ServiceTemplate.objects.get(slug="jupyterlab")
 cluster = Cluster.objects.create(slug="pressed", title="Pressed", lab_domain="pressed.example.org")
-instance = Instance.objects.create(slug="pressed", title="Pressed", cluster=cluster)
+instance = Instance.objects.create(slug="pressed", title="Pressed")
+instance.places.create(cluster=cluster)
 Quota.objects.create(instance=instance, scope=Scope.MEMBER, lifetime_minutes=120)
 for role, status in ((Role.OWNER, Status.APPROVED), (Role.MEMBER, Status.REQUESTED), (Role.STAFF, Status.APPROVED)):
     user = User.objects.create_user(f"{role}@example.org")

@@ -17,7 +17,8 @@ from k8s.client import Client, Error, Refused
 from tests.support.cluster import wait_for
 
 _ROOT = Path(__file__).resolve().parents[2]
-RIGHTS = _ROOT / "k8s" / "site" / "rbac.yaml"
+#: Those without which nothing runs, and those for what some clusters have beside: a Gateway, a look at what is there.
+RIGHTS = (_ROOT / "k8s" / "site" / "rbac.yaml", _ROOT / "k8s" / "site" / "rbac-more.yaml")
 POLICY = _ROOT / "k8s" / "site" / "policy.yaml"
 NAMESPACE = ACCOUNT = "mlsite"
 #: What the tests' labs are called and made of.
@@ -37,14 +38,27 @@ class Right(NamedTuple):
 
 def make(kubeconfig: str | Path, folder: Path) -> Path:
     """Make the account and its rights as an operator does; the kubeconfig of a token of a day."""
-    _kubectl(kubeconfig, folder, "apply", "-f", str(RIGHTS))
+    for file in RIGHTS:
+        _kubectl(kubeconfig, folder, "apply", "-f", str(file))
     _hold_to_policy(kubeconfig, folder)
-    token = _kubectl(kubeconfig, folder, "create", "token", ACCOUNT, "-n", NAMESPACE, "--duration", "24h").strip()
+    return _kubeconfig_of(ACCOUNT, kubeconfig, folder)
+
+
+def make_bare(kubeconfig: str | Path, folder: Path) -> Path:
+    """Another account beside that of `make`, which has no more than rbac.yaml gives."""
+    bind = ("--clusterrole", ACCOUNT, "--serviceaccount", f"{NAMESPACE}:bare")
+    _kubectl(kubeconfig, folder, "create", "serviceaccount", "bare", "-n", NAMESPACE)
+    _kubectl(kubeconfig, folder, "create", "clusterrolebinding", "mlsite-bare", *bind)
+    return _kubeconfig_of("bare", kubeconfig, folder)
+
+
+def _kubeconfig_of(account: str, kubeconfig: str | Path, folder: Path) -> Path:
+    token = _kubectl(kubeconfig, folder, "create", "token", account, "-n", NAMESPACE, "--duration", "24h").strip()
     config = yaml.safe_load(Path(kubeconfig).read_text())
     current = next(one for one in config["contexts"] if one["name"] == config["current-context"])
     config["contexts"] = [{"name": "site", "context": {"cluster": current["context"]["cluster"], "user": "site"}}]
     config.update({"current-context": "site", "users": [{"name": "site", "user": {"token": token}}]})
-    path = folder / "site.kubeconfig"
+    path = folder / f"{account}.kubeconfig"
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(config))
     return path
@@ -94,13 +108,13 @@ def _kubectl(kubeconfig: str | Path, folder: Path, *words: str) -> str:
 
 
 def rules() -> list[dict[str, Any]]:
-    """Every rule of every role of the file."""
-    documents = yaml.safe_load_all(RIGHTS.read_text())
+    """Every rule of every role of the files."""
+    documents = [one for file in RIGHTS for one in yaml.safe_load_all(file.read_text())]
     return [rule for one in documents if one["kind"] in ("ClusterRole", "Role") for rule in one["rules"]]
 
 
 def granted() -> set[Right]:
-    """What the file gives."""
+    """What the files give."""
     return {
         Right(group, resource, verb)
         for rule in rules()

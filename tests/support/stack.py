@@ -16,6 +16,7 @@ from k8s.client import Client
 from tests.support.controlplane import ControlPlane
 from tests.support.devcluster import DevCluster
 from tests.support.postgres import free_port
+from tests.support.prompt import Prompt
 from tests.support.site import ROOT, environment, manage, prepare
 
 #: What a real control plane is given: programs to `kill`, `stop_one` and attach again.
@@ -79,6 +80,7 @@ class Stack:
             "watcher": [python, "manage.py", "watch"],
         }
         self.cluster: DevCluster | None = None
+        self._prompt: Prompt | None = None
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *, demo: bool = True) -> None:
@@ -106,6 +108,11 @@ class Stack:
     def kubeconfig(self) -> Path:
         """An administrator's."""
         return (self.plane or self._cluster).kubeconfig
+
+    @property
+    def node_folder(self) -> str:
+        """Where the node keeps what its pods need."""
+        return str(self.plane.folder / NODE if self.plane else self._cluster.dir)
 
     @property
     def ingress_port(self) -> int:
@@ -149,6 +156,8 @@ class Stack:
 
     def stop(self) -> None:
         """The orderly end of all, the cluster last."""
+        if self._prompt:
+            self._prompt.close()
         for name in reversed(list(self.running)):
             self.stop_one(name)
         if self.cluster:
@@ -163,7 +172,9 @@ class Stack:
 
     def shell(self, code: str) -> str:
         """Run a line of Python inside the site; returns what it printed."""
-        return manage("shell", "-v0", "-c", code, env={**self.env, "LOG_LEVEL": "ERROR"}).strip()
+        if self._prompt is None:
+            self._prompt = Prompt({**self.env, "LOG_LEVEL": "ERROR"})
+        return self._prompt.run(code)
 
     def log(self, name: str) -> str:
         path = self.folder / f"{name}.log"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -42,7 +43,19 @@ def test_a_port_in_use_is_one_line_that_says_which_and_how_to_choose_another(tmp
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert f"Port {taken_port} (the site) is in use" in done.stderr
-    assert f"make run PORT={taken_port + 1} LAB_PORT=" in done.stderr
+    offered = [int(port) for port in re.findall(r"PORT=(\d+)", done.stderr)]
+    assert len({*offered, taken_port}) == 3
+    for port in offered:
+        socket.create_server(("127.0.0.1", port)).close()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(("--port", "http"), "PORT=http"), (("--lab-port", 80_000), "LAB_PORT=80000")]
+)
+def test_what_is_no_port_is_one_line(tmp_path: Path, words: tuple[str, object], said: str) -> None:
+    done = run_up("run", "--port", free_port(), *words, "--state", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{said} is not a port: a port is a number from 1 to 65535.\n"
 
 
 def test_two_ports_in_use_are_one_line_too(tmp_path: Path, taken_port: int) -> None:
@@ -78,8 +91,14 @@ def test_an_old_python_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 
 def test_an_old_python_can_read_the_file_that_refuses_it() -> None:
-    ast.parse((ROOT / "tools" / "up.py").read_text(), feature_version=(3, 6))
-    ast.parse((ROOT / "tools" / "__init__.py").read_text(), feature_version=(3, 6))
+    for path in (ROOT / "tools" / "up.py", ROOT / "tools" / "__init__.py"):
+        text = path.read_text()
+        tree = ast.parse(text, feature_version=(3, 6))
+        # Of what Python 3.6 reads, this is what a Python 2 does not.
+        assert text.isascii()
+        newer = (ast.JoinedStr, ast.AnnAssign, ast.AsyncFunctionDef, ast.Nonlocal, ast.YieldFrom, ast.Starred)
+        assert not [node for node in ast.walk(tree) if isinstance(node, newer)]
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.arg) and node.annotation]
 
 
 def test_a_python_without_venv_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,10 +38,13 @@ def mutate(store: Store, obj: Object) -> None:
     where, spec = obj["metadata"]["namespace"], obj["spec"]
     limits.fill(obj, ranges(store, where))
     account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
-    if store.get(_ACCOUNTS, where, account) is None:
+    found = store.get(_ACCOUNTS, where, account)
+    if found is None:
         why = f'error looking up service account {where}/{account}: serviceaccount "{account}" not found'
         raise errors.forbidden("pods", obj["metadata"]["name"], why)
     spec["serviceAccountName"] = spec["serviceAccount"] = account
+    if not spec.get("imagePullSecrets") and found.obj.get("imagePullSecrets"):
+        spec["imagePullSecrets"] = [dict(one) for one in found.obj["imagePullSecrets"]]
     given = spec.get("tolerations") or []
     keys = {(one.get("key"), one.get("effect")) for one in given}
     spec["tolerations"] = given + [dict(one) for one in _TOLERATIONS if (one["key"], one["effect"]) not in keys]

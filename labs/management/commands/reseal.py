@@ -9,11 +9,11 @@ from labs.services.vault import CannotOpen
 
 
 class Command(BaseCommand):
-    help = "Encrypt kept kubeconfigs with the current SECRET_KEY; the former must still stand in SECRET_KEY_FALLBACKS."
+    help = "Encrypt kept kubeconfigs and logins with the current SECRET_KEY; the former must still stand in SECRET_KEY_FALLBACKS."
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             count = reseal_all()
         except CannotOpen as problem:
             raise CommandError(str(problem)) from None
-        self.stdout.write(f"{count} kubeconfig{'' if count == 1 else 's'} under the current key.")
+        self.stdout.write(f"{count} under the current key.")

@@ -178,6 +178,9 @@ def pod(name: str, **changes: Any) -> Object:
     context = examples.context(**{"cpu_limit_millis": 64000, **changes})
     made: Object = manifests.render(manifests.builtin("jupyterlab"), context)[1]
     made["metadata"]["name"] = name
+    for volume in made["spec"]["volumes"]:
+        if "secret" in volume:
+            volume["secret"]["secretName"] = name  # its own, as a cluster that is held to k8s/site/policy.yaml wants it
     return made
 
 

@@ -1,0 +1,164 @@
+"""Letters in the console: written by an owner, looked at once more with the number of people, then sent."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+
+from accounts.models import Letter, MailState
+from accounts.services import letters
+from accounts.services.letters import EVERYBODY, MANAGERS, SECTION
+from labs.admin.access import Rows, person, reach
+from labs.admin.confirm import CONFIRMED, Question, ask
+from labs.admin.pills import when
+from labs.admin.scoped import ReachableFilter
+from labs.errors import Refusal
+from labs.models import Instance
+
+from .owned import OwnersOnly
+
+#: Chosen members that an address of ours carries.
+MOST_CHOSEN = 200
+
+
+class LetterForm(forms.Form):
+    """What an owner types. `to`: one of the audiences of the instance."""
+
+    to = forms.ChoiceField(label="To", widget=forms.Select(attrs={"class": "c-input"}))
+    subject = forms.CharField(
+        max_length=letters.LONGEST_SUBJECT, widget=forms.TextInput(attrs={"class": "c-input", "autocomplete": "off"})
+    )
+    text = forms.CharField(
+        label="Letter", max_length=letters.LONGEST_TEXT, widget=forms.Textarea(attrs={"class": "c-input", "rows": 12}),
+        help_text="Plain text. A blank line begins a paragraph; addresses on the web can be clicked.",
+    )  # fmt: skip
+    #: Memberships, when the letter goes to some that were chosen.
+    chosen = forms.RegexField(r"^(\d{1,9}(,\d{1,9})*)?$", required=False, widget=forms.HiddenInput())
+    #: The same letter, however often the button is pressed.
+    letter = forms.UUIDField(widget=forms.HiddenInput())
+
+    def __init__(self, instance: Instance, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        named = letters.sections(instance)
+        choices = [(EVERYBODY, f"Everybody in {instance}"), (MANAGERS, "Owners and staff")]
+        choices += [(SECTION + section, f"Section {section}") for section in named]
+        if picked := self.picked():
+            choices.insert(0, ("", f"The {len(picked)} members whom you chose"))
+            self.fields["to"].required = False
+        self.fields["to"].choices = choices  # type: ignore[attr-defined]
+
+    def picked(self) -> list[int]:
+        """The memberships that were chosen."""
+        given = str((self.data if self.is_bound else self.initial).get("chosen") or "")
+        return [int(word) for word in given.split(",") if word.isdecimal()][:MOST_CHOSEN]
+
+
+@admin.register(Letter)
+class LetterAdmin(OwnersOnly):
+    list_display = ("subject", "instance", "audience", "author_name", "written", "outcome")
+    list_select_related = ("instance",)
+    plural = "Letters"
+    list_filter = (("instance", ReachableFilter),)
+    search_fields = ("subject", "text", "author_name")
+    search_help_text = "Subject, text, or who wrote it"
+    ordering = ("-created_at", "pk")
+    fields = ("subject", "body", "audience", "instance", "author_name", "written", "outcome", "mails_of_it")
+    actions = None
+
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        states = {state: Count("mails", filter=Q(mails__state=state)) for state in MailState.values}
+        return super().get_queryset(request).select_related("instance").annotate(**states)
+
+    @admin.display(description="Letter")
+    def body(self, row: Letter) -> SafeString:
+        return format_html('<div class="c-letter">{}</div>', row.text)
+
+    @admin.display(description="Written", ordering="created_at")
+    def written(self, row: Letter) -> SafeString:
+        return when(row.created_at)
+
+    @admin.display(description="Mails")
+    def outcome(self, row: Any) -> str:
+        """How many of its mails are where: "28 sent, 2 waiting"."""
+        counts = [(int(getattr(row, state.value)), state.label.lower()) for state in MailState]
+        return ", ".join(f"{number} {word}" for number, word in counts if number) or "none"
+
+    @admin.display(description="")
+    def mails_of_it(self, row: Letter) -> SafeString:
+        url = reverse("admin:accounts_mail_changelist")
+        return format_html('<a class="c-link" href="{}?letter__id__exact={}">To whom it went</a>', url, row.pk)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return reach(request).owns_any
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """The form; on POST the question with the number of people; on its POST the letter."""
+        if not self.has_add_permission(request):
+            return super().add_view(request, form_url, extra_context)
+        instance = self.instance_asked_for(request)
+        if isinstance(instance, HttpResponse):
+            return instance
+        first = {"chosen": request.GET.get("chosen", ""), "letter": uuid.uuid4(), "to": EVERYBODY}
+        if first["chosen"]:
+            first["to"] = ""
+        form = LetterForm(instance, request.POST if request.method == "POST" else None, initial=first)
+        if request.method == "POST" and form.is_valid():
+            try:
+                return self._look_or_send(request, instance, form)
+            except Refusal as refusal:
+                for name, sentence in (refusal.errors or {"": refusal.message}).items():
+                    form.add_error(name or None, sentence)
+        more = {"form": form, "instance": instance}
+        return self.page(
+            request, "admin/letter.html", f"A letter to members of {instance}", more, 400 if form.errors else 200
+        )
+
+    def _look_or_send(self, request: HttpRequest, instance: Instance, form: LetterForm) -> HttpResponse:
+        given = form.cleaned_data
+        subject, text = letters.check(given["subject"], given["text"])
+        if CONFIRMED in request.POST:
+            letter = letters.write_letter(
+                pk=given["letter"], instance=instance, subject=subject, text=text, to=given["to"], chosen=form.picked(),
+                actor=person(request), now=timezone.now(),
+            )  # fmt: skip
+            self.message_user(request, f"Your letter is on its way to {people(letter.count)}.", "success")
+            return HttpResponseRedirect(reverse("admin:accounts_letter_change", args=[letter.pk]))
+        reached = letters.audience(instance, given["to"], form.picked())
+        hidden = [(name, str(form[name].value() or "")) for name in form.fields]
+        question = Question(
+            title=f"Send this letter to {people(len(reached.people))}?",
+            lead=f"It goes to {reached.words}, to each in a mail of their own. Answers come to you, to {person(request).email}.",
+            button=f"Send it to {people(len(reached.people))}",
+            hidden=[*hidden, (CONFIRMED, "yes")],
+        )
+        rows = [(subject, text)]
+        if left_out := reached.unreachable:
+            names = ", ".join(map(str, left_out[:20])) + (", …" if len(left_out) > 20 else "")
+            rows.append((f"Not to {people(len(left_out))}, because mail to them came back", names))
+        return ask(self, request, question, rows, request.get_full_path())
+
+
+def write_to(request: HttpRequest, rows: Rows) -> HttpResponse | str:
+    """The form of a letter to these memberships, or why there is none."""
+    found = list(rows.values_list("pk", "instance_id", "status"))
+    instances = {instance for _, instance, _ in found}
+    if len(instances) != 1 or not reach(request).owns(next(iter(instances))):
+        return "A letter goes to members of one instance, of which you are an owner."
+    if len(found) > MOST_CHOSEN:
+        return f"Choose at most {MOST_CHOSEN} members, or write to a section or to everybody."
+    query = urlencode({"instance": instances.pop(), "chosen": ",".join(str(pk) for pk, _, _ in found)})
+    return HttpResponseRedirect(f"{reverse('admin:accounts_letter_add')}?{query}")
+
+
+def people(count: int) -> str:
+    return "1 person" if count == 1 else f"{count} people"
