@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.models import EmailAddress
-from allauth.account.signals import user_logged_in
+from allauth.account.signals import email_confirmed, user_logged_in
 from django.db.models.signals import post_save
 from django.utils import timezone
 
@@ -25,7 +25,11 @@ def address_saved(sender: Any, instance: EmailAddress, **kwargs: Any) -> None:
         bind_person(instance.user, now=timezone.now())
 
 
+def address_confirmed(sender: Any, email_address: EmailAddress, **kwargs: Any) -> None:
+    address_saved(sender, email_address)
+
+
 def connect() -> None:
     user_logged_in.connect(signed_in)
-    # Also what allauth calls "confirmed": it saves the address as verified first.
+    email_confirmed.connect(address_confirmed)
     post_save.connect(address_saved, sender=EmailAddress)

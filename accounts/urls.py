@@ -2,10 +2,14 @@
 
 from django.urls import path
 
-from .views import invitation, notices, people, profile, roster
+from .views import invitation, notices, people, presence, profile, roster
 
 urlpatterns = [
     path("profile/", profile.profile, name="profile"),
+    path("profile/data/", profile.data, name="profile-data"),
+    path("profile/delete/", profile.delete, name="profile-delete"),
+    path("profile/sign-out-everywhere/", profile.sign_out_everywhere, name="sign-out-everywhere"),
+    path("profile/again/", presence.again, name="sign-in-again"),
     path("i/<slug:slug>/people/", people.index, name="people"),
     path("i/<slug:slug>/people/change/", people.change, name="people-change"),
     path("i/<slug:slug>/people/roster.csv", people.roster_csv, name="roster-csv"),

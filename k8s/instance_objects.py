@@ -22,7 +22,9 @@ PRIVATE_V4 = [
     "240.0.0.0/4",
 ]
 PRIVATE_V6 = ["::1/128", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8"]
-LAB_ACCOUNT = "lab"
+LAB_ACCOUNT, SPARK_ACCOUNT = "lab", "spark"
+SPARK_VERBS = ("get", "watch", "list", "create", "delete")
+_RBAC = "rbac.authorization.k8s.io/v1"
 
 
 def instance_objects(
@@ -34,6 +36,7 @@ def instance_objects(
     ingress_namespace_labels: dict[str, str],
     lab_uses_internet: bool = True,
     lab_port: int = 8888,
+    has_spark: bool = False,
     registry_login: str = "",
     forbidden_networks: Iterable[str] = (),
 ) -> list[dict[str, Any]]:
@@ -41,14 +44,16 @@ def instance_objects(
 
     `quota`: cpu_millis, memory_mib, gpus, storage_gib, pods; None is not limited. `ingress_namespace_labels`: of the
     namespace in which the ingress controller runs. `lab_uses_internet`: whether labs may reach public addresses.
-    `registry_login`: from `k8s.registry.read`; by it the cluster fetches the images of labs.
-    `forbidden_networks`: what labs do not reach though it is public, such as the API server.
+    `has_spark`: whether Spark jobs run here, whose driver makes its executors itself. `registry_login`: from
+    `k8s.registry.read`; by it the cluster fetches images. `forbidden_networks`: what labs do not reach though it is
+    public, such as the API server.
     """
     labels = {MANAGED_BY: MANAGER, SITE: site, INSTANCE: name}
     objects = [
         _namespace(namespace),
         *([registry.secret(registry_login)] if registry_login else []),
-        _account(registry.SECRET if registry_login else ""),
+        _account(LAB_ACCOUNT, registry.SECRET if registry_login else ""),
+        *(_spark(namespace, registry.SECRET if registry_login else "") if has_spark else []),
         _quota(quota),
         _limit_range(),
         _policy("deny-all", {"policyTypes": ["Ingress", "Egress"]}),
@@ -94,15 +99,32 @@ def _namespace(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": levels}}
 
 
-def _account(pull_secret: str) -> dict[str, Any]:
+def _account(name: str, pull_secret: str) -> dict[str, Any]:
     """The API server gives the names of these Secrets to each pod of the account; a process in the pod sees nothing of them."""
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": {"name": LAB_ACCOUNT},
+        "metadata": {"name": name},
         "automountServiceAccountToken": False,
         **({"imagePullSecrets": [{"name": pull_secret}]} if pull_secret else {}),
     }
+
+
+def _spark(namespace: str, pull_secret: str) -> list[dict[str, Any]]:
+    """The account of Spark's drivers and what it may do, which is what making executors takes, in this namespace.
+
+    Its token is mounted into the pod that asks for it, a driver, and into no other.
+    """
+    rule = {"apiGroups": [""], "resources": ["pods", "services", "configmaps"], "verbs": list(SPARK_VERBS)}
+    role = {"apiVersion": _RBAC, "kind": "Role", "metadata": {"name": SPARK_ACCOUNT}, "rules": [rule]}
+    binding = {
+        "apiVersion": _RBAC,
+        "kind": "RoleBinding",
+        "metadata": {"name": SPARK_ACCOUNT},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": SPARK_ACCOUNT},
+        "subjects": [{"kind": "ServiceAccount", "name": SPARK_ACCOUNT, "namespace": namespace}],
+    }
+    return [_account(SPARK_ACCOUNT, pull_secret), role, binding]
 
 
 def _quota(quota: dict[str, int | None]) -> dict[str, Any]:

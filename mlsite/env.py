@@ -1,8 +1,12 @@
 """Settings from the environment: typed, with one clear line when a value is missing or wrong."""
 
 import os
+import re
 from pathlib import Path
+from typing import Any
+from zoneinfo import available_timezones
 
+import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
@@ -13,13 +17,14 @@ def text(name: str, default: str | None = None) -> str:
 
     Raises ImproperlyConfigured when there is neither and no default.
     """
+    value = os.environ.get(name, default)
     if path := os.environ.get(f"{name}_FILE"):
         try:
-            return Path(path).read_text().strip()
+            value = Path(path).read_text().strip()
         except OSError as error:
             raise ImproperlyConfigured(f"{name}_FILE cannot be read: {error.strerror}: {path}") from None
-    value = os.environ.get(name, default)
-    if value is None:
+    # What is required may not be empty either: sessions signed with an empty key are signed by everybody.
+    if value is None or (default is None and not value.strip()):
         raise ImproperlyConfigured(f"{name} is not set. Set it in the environment (README, section Settings).")
     return value
 
@@ -38,6 +43,38 @@ def number(name: str, default: int) -> int:
     if not value.isdecimal():
         raise ImproperlyConfigured(f"{name} must be a whole number, not {value!r}.")
     return int(value)
+
+
+def choice(name: str, values: tuple[str, ...]) -> str:
+    """One of the values; the first is the default."""
+    value = text(name, values[0]).strip().lower()
+    if value not in values:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(values)}, not {value!r}.")
+    return value
+
+
+def address(value: str, name: str) -> str:
+    """The beginning of web addresses that stands in the variable `name`, without a stroke at its end."""
+    if not re.fullmatch(r"https?://[^/\s?#]+/?", value):
+        raise ImproperlyConfigured(f"{name} must be http://host or https://host, not {value!r}.")
+    return value.rstrip("/")
+
+
+def zone(value: str, name: str) -> str:
+    """The time zone that stands in the variable `name`."""
+    if value not in available_timezones():
+        raise ImproperlyConfigured(f"{name} must be a time zone such as Europe/Berlin, not {value!r}.")
+    return value
+
+
+def database(value: str, name: str) -> Any:
+    """Django's description of the data base that stands in the variable `name`. The value is not repeated: it holds a password."""
+    if not value.startswith(("postgres://", "postgresql://", "sqlite://")):
+        raise ImproperlyConfigured(f"{name} must be postgres://user:password@host/name or sqlite:///path.")
+    try:
+        return dj_database_url.parse(value)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} cannot be read: signs with a meaning in addresses stand as %XX.") from None
 
 
 def words(name: str, default: str = "") -> list[str]:

@@ -26,7 +26,7 @@ def read(*, debug: bool, folder: Path) -> dict[str, Any]:
         backend = "accounts.backends.Folder" if debug else "accounts.backends.NoServer"
     return {
         "EMAIL_BACKEND": env.text("EMAIL_BACKEND", backend),
-        "EMAIL_FILE_PATH": str(folder),
+        "MAIL_FOLDER": str(folder),
         "EMAIL_TIMEOUT": 10,
         "ANYMAIL": mailgun,
         **smtp,
@@ -35,12 +35,13 @@ def read(*, debug: bool, folder: Path) -> dict[str, Any]:
 
 def _mailgun() -> dict[str, Any]:
     given = {
-        name: value
-        for name in ("MAILGUN_API_KEY", "MAILGUN_SENDER_DOMAIN", "MAILGUN_API_URL", "MAILGUN_WEBHOOK_SIGNING_KEY")
-        if (value := env.text(name, ""))
+        "MAILGUN_API_KEY": env.text("MAILGUN_API_KEY", ""),
+        "MAILGUN_SENDER_DOMAIN": env.text("MAILGUN_SENDER_DOMAIN", ""),
+        "MAILGUN_API_URL": env.text("MAILGUN_API_URL", ""),
+        "MAILGUN_WEBHOOK_SIGNING_KEY": env.text("MAILGUN_WEBHOOK_SIGNING_KEY", ""),
     }
     return {
-        **given,
+        **{name: value for name, value in given.items() if value},
         # Seconds to connect, and to wait for an answer.
         "REQUESTS_TIMEOUT": (5, 15),
         # A tracked link would go through Mailgun's servers, and ours carry signatures.

@@ -1,12 +1,11 @@
 """The settings of the site. Every option comes from the environment; README, section Settings, lists them."""
 
 from pathlib import Path
+from typing import Any
 
-import dj_database_url
 from csp.constants import NONE, SELF, UNSAFE_EVAL
-from django.core.exceptions import ImproperlyConfigured
 
-from . import env, mail_settings
+from . import env, mail_settings, sign_in_settings
 from .console_settings import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -14,7 +13,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DEBUG = env.flag("DEBUG")
 SECRET_KEY = env.text("SECRET_KEY", "only-for-debug" if DEBUG else None)
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
-SITE_URL = env.text("SITE_URL", "http://localhost:8000" if DEBUG else None).rstrip("/")
+SITE_URL = env.address(env.text("SITE_URL", "http://localhost:8000" if DEBUG else None), "SITE_URL")
 ALLOWED_HOSTS = env.words(
     "ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else SITE_URL.split("//")[-1].split(":")[0]
 )
@@ -53,6 +52,10 @@ INSTALLED_APPS = [
     "django.forms",
     "allauth",
     "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
+    "allauth.usersessions",
     "django_include_bootstrap",
     "django_htmx",
     "csp",
@@ -75,6 +78,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.SignInRules",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 
@@ -98,8 +102,8 @@ TEMPLATES = [
 
 # Data base -----------------------------------------------------------------------------------------------------------
 DATABASES = {
-    "default": dj_database_url.parse(
-        env.text("DATABASE_URL", f"sqlite:///{BASE_DIR}/.run/site.sqlite3" if DEBUG else None)
+    "default": env.database(
+        env.text("DATABASE_URL", f"sqlite:///{BASE_DIR}/.run/site.sqlite3" if DEBUG else None), "DATABASE_URL"
     )
 }
 DATABASES["default"]["CONN_MAX_AGE"] = 60
@@ -111,8 +115,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=30000;",
     }
-elif DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
-    raise ImproperlyConfigured("DATABASE_URL must be postgres://... or sqlite:///...")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Queue: a dispatcher only; what it loses, the minute sweep finds again ---------------------------------------------------
@@ -148,12 +150,54 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_SIGNUP_FORM_CLASS = "accounts.forms.SignupForm"
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none" if DEBUG else "mandatory"
+# A code is typed into the browser that asked for it; a link in a mail would let a stranger confirm what somebody else began.
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = not DEBUG
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT = ACCOUNT_LOGIN_TIMEOUT = 20 * 60
+ACCOUNT_MAX_EMAIL_ADDRESSES = 5
+ACCOUNT_EMAIL_NOTIFICATIONS = not DEBUG
+# What would let somebody else in later asks for the password, or the second factor, once more.
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 10 * 60
+# A whole class may come from one address at once; the tries at one account are few wherever they come from.
+ACCOUNT_RATE_LIMITS = {
+    "login": "300/m/ip",
+    "login_failed": "100/m/ip,10/5m/key",
+    "signup": "100/m/ip",
+    "reset_password": "30/m/ip,5/h/key",
+    "reset_password_from_key": "30/m/ip",
+    "reauthenticate": "10/5m/user",
+}
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = None
+#: Whether people may sign in with e-mail and password; else only with a provider, or a passkey.
+PASSWORD_SIGN_IN = env.flag("PASSWORD_SIGN_IN", default=True)
+#: Who may make an account: everybody, who comes from a provider, or nobody.
+SIGN_UP = env.choice("SIGN_UP", ("everybody", "providers", "nobody"))
+#: Who must have a second factor before the console opens: off (nobody must), or managers (owners, staff, administrators).
+REQUIRE_TWO_FACTOR = env.choice("REQUIRE_TWO_FACTOR", ("off", "managers"))
+SOCIALACCOUNT_PROVIDERS = sign_in_settings.providers(allow_http=DEBUG)
+if sign_in_settings.GITHUB in SOCIALACCOUNT_PROVIDERS:
+    INSTALLED_APPS.append("allauth.socialaccount.providers.github")
+SOCIALACCOUNT_ADAPTER = "accounts.adapter.SocialAccountAdapter"
+SOCIALACCOUNT_FORMS = {"disconnect": "accounts.sign_in_forms.UnlinkForm"}
+# Who somebody is, is provider and subject. An address never signs anybody in to an account, and links none.
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = False
+SOCIALACCOUNT_LOGIN_ON_GET = False
+SOCIALACCOUNT_STORE_TOKENS = False
+MFA_ADAPTER = "accounts.adapter.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = SITE_TITLE
+MFA_TOTP_TOLERANCE = 1
+# Browsers take passkeys on localhost without https.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = MFA_ALLOW_UNVERIFIED_EMAIL = DEBUG
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "home"
+ACCOUNT_ADAPTER = "accounts.dressing.Adapter"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 #: The largest roster that is read: of the file in MiB, and in lines.
 ROSTER_MAX_MB = env.number("ROSTER_MAX_MB", 10)
@@ -161,7 +205,10 @@ ROSTER_MAX_LINES = env.number("ROSTER_MAX_LINES", 20_000)
 #: How long the link of an invitation is good.
 INVITATION_DAYS = env.number("INVITATION_DAYS", 14)
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEFAULT_FROM_EMAIL", "labs@localhost")
-globals().update(mail_settings.read(debug=DEBUG, folder=BASE_DIR / ".run" / "mail"))
+_MAIL = mail_settings.read(debug=DEBUG, folder=BASE_DIR / ".run" / "mail")
+MAIL_FOLDER: str = _MAIL["MAIL_FOLDER"]
+ANYMAIL: dict[str, Any] = _MAIL["ANYMAIL"]
+globals().update(_MAIL)
 # allauth's rate limits count in the cache, which all processes must share.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "mlsite_cache"}}
 
@@ -205,7 +252,7 @@ CONSOLE_CONTENT_SECURITY_POLICY = {
 
 # Pages -----------------------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en-gb"
-TIME_ZONE = env.text("TIME_ZONE", "UTC")
+TIME_ZONE = env.zone(env.text("TIME_ZONE", "UTC"), "TIME_ZONE")
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env.text("STATIC_ROOT", str(BASE_DIR / "staticfiles")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--k8s", action="store_true", help="run the tests that need a real Kubernetes, too (make test-k8s)"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Asked to end (a time limit of CI), tests end as with Ctrl-C: what they have started is ended first."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if not hasattr(config, "workerinput"):
+        signal.signal(signal.SIGTERM, interrupt)
 
 
 @pytest.hookimpl(trylast=True)

@@ -159,6 +159,7 @@ def announcement(site: Site, accounts: list[str]) -> str:
         f"                  password of each: {password}",
         f"Labs open at      http://<name>.localhost:{site.lab_port}",
         f"The cluster       {short(kubectl)} --kubeconfig {short(site.kubeconfig)} get pods -A",
+        f"Mails lie in      {short(site.root / '.run' / 'mail')}",
         f"Logs are in       {short(site.logs)}   (only warnings and errors are shown here)",
         "To stop           Ctrl-C: ends site, cluster and labs. The next `make run` goes on from there.",
     ])  # fmt: skip

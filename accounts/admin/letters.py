@@ -11,7 +11,7 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, linebreaks
+from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
@@ -81,7 +81,7 @@ class LetterAdmin(OwnersOnly):
 
     @admin.display(description="Letter")
     def body(self, row: Letter) -> SafeString:
-        return format_html('<div class="c-letter">{}</div>', linebreaks(row.text, autoescape=True))
+        return format_html('<div class="c-letter">{}</div>', row.text)
 
     @admin.display(description="Written", ordering="created_at")
     def written(self, row: Letter) -> SafeString:
@@ -116,8 +116,8 @@ class LetterAdmin(OwnersOnly):
             try:
                 return self._look_or_send(request, instance, form)
             except Refusal as refusal:
-                for name, sentence in (refusal.errors or {None: refusal.message}).items():
-                    form.add_error(name, sentence)
+                for name, sentence in (refusal.errors or {"": refusal.message}).items():
+                    form.add_error(name or None, sentence)
         more = {"form": form, "instance": instance}
         return self.page(
             request, "admin/letter.html", f"A letter to members of {instance}", more, 400 if form.errors else 200

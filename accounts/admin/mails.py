@@ -27,7 +27,7 @@ AGAIN = "It is sent as if it were new. Where mail came back, it is tried again."
 
 @admin.register(Mail)
 class MailAdmin(OwnersOnly):
-    list_display = ("recipient", "kind", "state_pill", "instance", "written", "left", "problem_shown")
+    list_display = ("recipient", "kind", "state_pill", "written", "problem_shown", "instance")
     list_select_related = ("instance",)
     plural = "Mails"
     list_filter = (("state", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter), ("instance", ReachableFilter))
@@ -84,7 +84,8 @@ class MailAdmin(OwnersOnly):
     # What may be done ------------------------------------------------------------------------------------------------
 
     def has_again_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return reach(request).owns_any
+        """The row decides: what is not within reach is missing."""
+        return reach(request).enters
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         row = self.get_object(request, str(object_id))
@@ -111,9 +112,11 @@ class MailAdmin(OwnersOnly):
         if CONFIRMED in request.POST:
             self._again(request, concerned)
             return HttpResponseRedirect(here)
-        hidden = bulk_fields(request, concerned)
         question = Question(
-            title=f"Send {len(concerned)} mails again?", lead=AGAIN, button="Send them again", hidden=hidden
+            title="Send this mail again?" if len(concerned) == 1 else f"Send {len(concerned)} mails again?",
+            lead=AGAIN,
+            button="Send again",
+            hidden=bulk_fields(request, concerned),
         )
         return ask(self, request, question, map(_line, concerned), here)
 

@@ -110,8 +110,8 @@ class MailTemplateAdmin(OwnersOnly):
             try:
                 wordings.save(row, actor=person(request), now=timezone.now())
             except Refusal as refusal:
-                for name, sentence in (refusal.errors or {None: refusal.message}).items():
-                    form.add_error(name, sentence)
+                for name, sentence in (refusal.errors or {"": refusal.message}).items():
+                    form.add_error(name or None, sentence)
             else:
                 self.message_user(request, f"Saved: {row}.", "success")
                 return HttpResponseRedirect(reverse("admin:accounts_mailtemplate_change", args=[row.pk]))

@@ -68,7 +68,8 @@ class Mail(models.Model):
     #: What it is about, so that a second one about the same is not written: "access-approved:17:3".
     key = models.CharField(max_length=200, unique=True)
     kind = models.CharField(max_length=24, choices=MailKind)
-    recipient = models.EmailField("to", help_text="Kept in lower case.")
+    #: In lower case.
+    recipient = models.EmailField("to")
     user = models.ForeignKey(
         "accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="mails", verbose_name="person"
     )
@@ -139,7 +140,8 @@ class Letter(models.Model):
     author_email = models.EmailField()
     subject = models.CharField(max_length=150)
     text = models.TextField(max_length=10_000)
-    audience = models.CharField("to", max_length=200, help_text="In words, as it was when it was written.")
+    #: In words, as it was when it was written.
+    audience = models.CharField("to", max_length=200)
     count = models.PositiveIntegerField("mails")
     created_at = models.DateTimeField("written", default=timezone.now, editable=False)
 

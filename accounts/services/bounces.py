@@ -63,7 +63,7 @@ def _came_back(mail: Mail, event: AnymailTrackingEvent, now: datetime.datetime) 
         return False
     record(
         Verb.MAIL_BOUNCED, mail.recipient, actor=None, now=now, instance=mail.instance, user=mail.user,
-        before={"state": mail.state}, after={"state": MailState.BOUNCED}, reason=problem,
+        before={"mail": mail.get_state_display()}, after={"mail": MailState.BOUNCED.label}, reason=problem,
     )  # fmt: skip
     return True
 

@@ -77,7 +77,7 @@ def try_again(mail: Mail, *, actor: User, now: datetime.datetime) -> bool:
         return False
     record(
         Verb.MAIL_WRITTEN, mail.recipient, actor=actor, now=now, instance=mail.instance, user=mail.user,
-        before={"state": mail.state}, after={"state": MailState.WAITING}, reason=f"once more: {mail.get_kind_display()}",
+        before={"mail": mail.get_state_display()}, after={"mail": MailState.WAITING.label}, reason=f"once more: {mail.get_kind_display()}",
     )  # fmt: skip
     mailing.ring()
     return True

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
 
 from accounts.models import Letter, Mail, MailKind, Membership, RosterEntry, User
-from accounts.models.membership import MANAGER_ROLES
+from accounts.models.membership import MANAGER_ROLES, MembershipQuerySet
 from accounts.services import authority, mailing
 from labs.errors import Refusal
 from labs.models import Instance, Verb
@@ -61,8 +60,8 @@ def audience(instance: Instance, to: str, chosen: Collection[int] = ()) -> Audie
 
 
 def _narrowed(
-    instance: Instance, members: QuerySet[Membership], to: str, chosen: Collection[int]
-) -> tuple[str, QuerySet[Membership]]:
+    instance: Instance, members: MembershipQuerySet, to: str, chosen: Collection[int]
+) -> tuple[str, MembershipQuerySet]:
     if to == EVERYBODY:
         return f"everybody in {instance}", members
     if to == MANAGERS:

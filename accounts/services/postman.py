@@ -27,6 +27,8 @@ ABOUT_THE_MAIL = (400, 413, 422)
 #: Answers by which a mail service surely has not taken the mail. Any other from 500 on leaves it open: Mailgun has been seen to
 #: answer with one and to send all the same.
 SURELY_NOT = (401, 402, 403, 404, 429, 503)
+#: For how long before a try Mailgun is asked what it has accepted.
+KEPT = datetime.timedelta(days=2)
 #: What is told of a service that does not let the site in.
 NO_ENTRY = "The mail service does not let this site in. The people who run the site must look at its mail settings."
 
@@ -155,14 +157,15 @@ class Post:
         return Seen.YES if any(mark in _marks(event) for event in events) else Seen.NOT_YET
 
     def _accepted(self, mailgun: Mailgun, mail: Mail) -> list[dict[str, Any]]:
-        """What Mailgun has accepted for the address since the mail was written."""
+        """What Mailgun has accepted for the address since the mail was written; it keeps no more than three days."""
         local, _, domain = mail.recipient.rpartition("@")
+        begin = max(mail.created_at, (mail.offered_at or mail.created_at) - KEPT)
         response = mailgun.session.get(
             urljoin(mailgun.api_url, f"{quote(mailgun.sender_domain or _domain(), safe='')}/events"),
             params={
                 "event": "accepted",
                 "recipient": f"{local}@{mailgun.idna_encode(domain)}",
-                "begin": str(int(mail.created_at.timestamp()) - 60),
+                "begin": str(int(begin.timestamp()) - 60),
                 "ascending": "yes",
                 "limit": "300",
             },

@@ -18,7 +18,8 @@ from django.utils.html import conditional_escape, escape, format_html, urlize
 from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString, mark_safe
 
-from accounts.models import Mail, MailKind, MailTemplate, Role
+from accounts.models import Mail, MailKind, MailTemplate, Membership, Role
+from accounts.services import digest
 from labs.errors import Refusal
 
 Facts = dict[str, str]
@@ -29,6 +30,8 @@ TURNING = set("\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u206
 LONG = {"note", "people", "text"}
 #: Longest line that a value may be, in characters.
 LONGEST = 200
+#: Requests that a mail names; of more it tells the number.
+NAMED = 20
 #: What an address on the web is made of.
 ADDRESS = re.compile(r"[!-~]+")
 
@@ -159,18 +162,27 @@ def _nothing(mail: Mail) -> Facts:
 
 
 def _waiting(mail: Mail) -> Facts:
+    """Who waits now, not when the mail was written: a request that was decided meanwhile is not named."""
     people = mail.context.get("people") or []
-    count = int(mail.context.get("count") or len(people))
-    lines = [_clean(str(person)) for person in people[:20]]
-    if count > len(lines) and lines:
-        lines.append(f"and {count - len(lines)} more")
+    if not people and mail.user and mail.instance:
+        people = [_request(row) for row in digest.waiting_for(mail.user, mail.instance)]
+    if not people:
+        raise NotNeeded("Nobody waits any more.")
+    lines = [_clean(str(person)) for person in people[:NAMED]]
+    if len(people) > NAMED:
+        lines.append(f"and {len(people) - NAMED} more")
     console = reverse("admin:accounts_membership_changelist")
-    chosen = f"?status__exact=requested&instance__id__exact={mail.instance_id}" if mail.instance_id else ""
+    chosen = f"?status__exact=requested&instance__id__exact={mail.instance_id}"
     return {
-        "waiting": "1 request waits" if count == 1 else f"{count} requests wait",
-        "people": "\n".join(lines) or "(see the list)",
+        "waiting": "1 request waits" if len(people) == 1 else f"{len(people)} requests wait",
+        "people": "\n".join(lines),
         "link": settings.SITE_URL + console + chosen,
     }
+
+
+def _request(row: Membership) -> str:
+    who = ", ".join(filter(None, (str(row.user), row.user.affiliation)))
+    return f"{who}: {row.reason}" if row.reason else who
 
 
 def _role(mail: Mail) -> Facts:

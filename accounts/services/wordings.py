@@ -42,7 +42,6 @@ def preview(kind: MailKind, words: Words, instance: Instance, reader: User) -> R
     example: dict[str, Any] = {
         "note": "Welcome! The first exercise is due on Monday.",
         "people": ["Mina Member, Example University: I take the course."],
-        "count": 1,
         "role": "staff",
         "inviter": str(reader),
         "until": "the end of the month",

@@ -15,7 +15,7 @@ from accounts.services.growth import Point
 from labs.services.admission import number
 
 WIDTH, HEIGHT = 1000, 100
-STEPS = (1, 2, 5, 10)
+STEPS = (1, 2, 3, 4, 5, 6, 8, 10)
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,10 @@ class Chart:
         most = max([*(value for series in self.series for value in series.values), self.limit or 0, 1])
         power = 10 ** math.floor(math.log10(most))
         return float(next(step * power for step in STEPS if step * power >= most - 1e-9))
+
+    @property
+    def most(self) -> str:
+        return plain(max(value for series in self.series for value in series.values))
 
     @property
     def scale(self) -> list[str]:

@@ -152,8 +152,11 @@ class InstanceAdmin(ScopedAdmin):
         return super().get_actions_detail(request, object_id) if may else []
 
     def beside(self, request: HttpRequest, obj: Instance | None) -> dict[str, Any]:
-        """With its plots."""
-        return super().beside(request, obj) | ({"row_charts": instance_charts(obj, timezone.now())} if obj else {})
+        """With its plots, and the ways to what belongs to it."""
+        if obj is None:
+            return {}
+        plots = {"row_charts": instance_charts(obj, timezone.now()), "row_links": _links(obj)}
+        return super().beside(request, obj) | plots
 
     # What may be done ------------------------------------------------------------------------------------------------
 
@@ -206,3 +209,15 @@ def _kept(days: int) -> str:
     if not days:
         return "What its labs have stored is removed as soon as all have ended."
     return f"What its labs have stored is removed after {days} {'day' if days == 1 else 'days'}."
+
+
+def _links(row: Any) -> list[tuple[str, str]]:
+    """To the lists, each with this instance's rows only, and to its page on the site."""
+    of_it = f"?instance__id__exact={row.pk}"
+    return [
+        (f"Members ({row.approved})", reverse("admin:accounts_membership_changelist") + of_it),
+        (f"Labs now ({row.live})", reverse("admin:labs_lab_changelist") + of_it),
+        ("Limits", reverse("admin:labs_quota_changelist") + of_it),
+        ("History", reverse("admin:labs_event_changelist") + of_it),
+        ("Page on the site", row.get_absolute_url()),
+    ]

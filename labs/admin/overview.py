@@ -23,7 +23,7 @@ from .access import Rows, person, reach, within_reach
 from .charts import Chart, cores_chart, growth_chart
 from .navigation import waiting_count
 
-WAITING_SHOWN = 20
+WAITING_SHOWN = 6
 EVENTS_SHOWN = 8
 INSTANCES_SHOWN = 24
 RECENT = datetime.timedelta(hours=24)

@@ -87,6 +87,7 @@ class ScopedAdmin(Scoped, ModelAdmin):
     #: Lookups beside those of the filters that a link of ours may carry.
     extra_lookups: tuple[str, ...] = ()
     list_filter: Sequence[Any] = ()
+    change_form_outer_before_template = "admin/before.html"
     change_form_outer_after_template = "admin/after.html"
 
     def get_urls(self) -> list[Any]:

@@ -33,7 +33,7 @@ NAMES = {
 NOTHING = "–"
 #: Values that are one of several words.
 CHOICES: dict[str, dict[str, str]] = {
-    name: dict(choices.choices)
+    name: {value: str(label) for value, label in choices.choices}
     for name, choices in {
         "state": State, "end_reason": EndReason, "role": Role, "status": Status, "policy": Policy, "kind": Kind,
     }.items()

@@ -11,6 +11,8 @@ from django.utils.text import capfirst
 if TYPE_CHECKING:
     from accounts.models import User
 
+    from .instance import Instance
+
 
 class Verb(models.TextChoices):
     ACCESS_REQUESTED = "access-requested", "asked for access"
@@ -46,6 +48,21 @@ class Verb(models.TextChoices):
     SECRET_SHOWN = "secret-shown", "looked at the token"
 
 
+#: Who did it when it was no person.
+SITE_ACTOR = "the site"
+#: What a line is about, for filters: of a person's place in an instance, of limits, of workloads, of instances, of mail.
+ABOUT_ACCESS = (
+    Verb.ACCESS_REQUESTED, Verb.ACCESS_APPROVED, Verb.ACCESS_DENIED, Verb.ACCESS_SUSPENDED, Verb.ACCESS_REINSTATED,
+    Verb.ACCESS_REMOVED, Verb.ACCESS_LEFT, Verb.INVITED, Verb.INVITATION_TAKEN, Verb.ROSTER_IMPORTED, Verb.ROSTER_CHANGED,
+    Verb.ROLE_CHANGED, Verb.ACCOUNT_LINKED, Verb.ACCOUNT_UNLINKED, Verb.ACCOUNT_DELETED,
+)  # fmt: skip
+ABOUT_LIMITS = (Verb.LIMITS_CHANGED,)
+ABOUT_WORKLOADS = (
+    Verb.LAUNCHED, Verb.QUEUED, Verb.STARTING, Verb.RUNNING, Verb.EXTENDED, Verb.STOPPING, Verb.ENDED, Verb.SECRET_SHOWN,
+    Verb.CLASS_STARTED, Verb.CLASS_STOPPED,
+)  # fmt: skip
+ABOUT_INSTANCES = (Verb.INSTANCE_CHANGED, Verb.INSTANCE_ARCHIVED, Verb.CLUSTER_CHANGED)
+ABOUT_MAIL = (Verb.MAIL_WRITTEN, Verb.MAIL_BOUNCED)
 #: Of these the thing itself is the subject of the sentence; who caused it stands behind.
 _ITSELF = (Verb.QUEUED, Verb.STARTING, Verb.RUNNING, Verb.STOPPING, Verb.ENDED, Verb.MAIL_BOUNCED)
 #: How the subject follows these; after a colon behind all others.
@@ -65,6 +82,10 @@ class EventQuerySet(models.QuerySet["Event"]):
         if user.is_superuser:
             return self
         return self.filter(models.Q(user=user) | models.Q(instance__in=Instance.objects.managed_by(user)))
+
+    def of_membership(self, user: User, instance: Instance) -> EventQuerySet:
+        """How the person came to be what they are there, and what they may use."""
+        return self.filter(user=user, instance=instance, verb__in=(*ABOUT_ACCESS, *ABOUT_LIMITS))
 
     def update(self, **fields: Any) -> NoReturn:
         raise TypeError("History is not rewritten.")

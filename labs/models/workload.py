@@ -170,6 +170,8 @@ class Workload(Reconciled):
         indexes = [
             models.Index(fields=["instance", "state"], name="workload_of_instance"),
             models.Index(fields=["owner", "state"], name="workload_of_owner"),
+            # What ran in the last days, out of years.
+            models.Index(fields=["instance", "ended_at"], name="workload_of_instance_ended"),
             models.Index(fields=["state", "expires_at"], name="workload_expiry"),
             # Small whatever the history: what the workers have to do.
             models.Index(

@@ -9,8 +9,7 @@ from django.db import transaction
 
 from accounts.models import User
 from labs.models import Event, Instance, Verb, Workload
-
-SITE_ACTOR = "the site"
+from labs.models.event import SITE_ACTOR
 
 
 def record(verb: Verb, subject: object, **told: Any) -> Event:

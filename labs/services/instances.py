@@ -17,6 +17,7 @@ from k8s.instance_objects import instance_objects
 from labs.errors import Refusal
 from labs.models import Cluster, EndReason, Instance, InstanceCluster, Quota, Scope, Verb
 from labs.models.reconciled import changed
+from labs.models.template import ServiceKind
 
 from . import clusters, retention
 from .claims import run_claimed
@@ -71,6 +72,7 @@ def provision_on(instance: Instance, cluster: Cluster) -> None:
         site=settings.SITE_IDENTITY,
         quota=_limits_on(instance, cluster),
         ingress_namespace_labels={"kubernetes.io/metadata.name": cluster.ingress_namespace},
+        has_spark=instance.services.filter(kind=ServiceKind.SPARK).exists(),
         registry_login=login,
         forbidden_networks=clusters.forbidden_networks(cluster, client.server),
     ):

@@ -58,7 +58,9 @@ def remove(client: Client, workload: Workload) -> Sent:
             )
         except Conflict:
             was_there = False  # Another Secret of this name: not the one we made.
-        return Sent(gone=not was_there and not _has_pod(client, workload))
+        # A pod that was never sent does not go, and nobody would tell of it.
+        maybe_gone = not was_there or "Pod" not in workload.applied
+        return Sent(gone=maybe_gone and not _has_pod(client, workload))
     except Error as problem:
         return Sent(error=problem)
 

@@ -13,11 +13,15 @@ from labs.errors import Refusal
 from labs.models import Instance, ServiceTemplate, Verb
 
 from .history import record
+from .instances import touch
 
 
 @transaction.atomic
 def offer(instance: Instance, services: Iterable[ServiceTemplate], *, actor: User, now: datetime.datetime) -> bool:
-    """Offer exactly these. What runs of a service no longer offered runs on. False: nothing changed. Raises Refusal."""
+    """Offer exactly these, and have the clusters learn of it. What runs of a service no longer offered runs on.
+
+    False: nothing changed. Raises Refusal.
+    """
     if not authority.can_change_instance(actor, instance):
         raise Refusal("You may not change this instance.", code="forbidden")
     before = sorted(map(str, instance.services.all()))
@@ -26,6 +30,7 @@ def offer(instance: Instance, services: Iterable[ServiceTemplate], *, actor: Use
     if before == after:
         return False
     instance.services.set(wanted)
+    touch(instance.pk)
     record(
         Verb.INSTANCE_CHANGED, instance, actor=actor, now=now, instance=instance,
         before={"services": before}, after={"services": after},

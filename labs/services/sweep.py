@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
+from accounts.services import deletion, sign_in
 from accounts.services.roster import uploads
 from k8s import labels
 from k8s.client import Client
@@ -52,6 +53,8 @@ def sweep(now: datetime.datetime) -> None:
         lambda: end_what_is_over(now),
         lambda: promote_all(now),
         lambda: send_again(now),
+        lambda: deletion.finish_all(now),
+        lambda: sign_in.drop_old_unfinished(now),
         lambda: classes.remind(now),
         lambda: uploads.forget_old(now),
         lambda: retention.remind(now),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection
+from typing import Any
 
 from django.db.models import Q
 from django.utils import timezone
@@ -33,7 +34,7 @@ def cores_by_hour(
         Q(ended_at=None) | Q(ended_at__gt=begins[0])
     )
     found = {instance.pk: [0.0] * hours for instance in instances}
-    times = rows.order_by().values_list("instance_id", "started_at", "ended_at", "cpu_millis")
+    times: Any = rows.order_by().values_list("instance_id", "started_at", "ended_at", "cpu_millis")
     for instance, started, ended, cpu_millis in times.iterator(chunk_size=1000):
         _spread(found[instance], begins[0], max(started, begins[0]), min(ended or now, now), cpu_millis / 1000)
     passed = max((now - begins[-1]) / HOUR, 1 / 3600)

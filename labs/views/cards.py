@@ -86,6 +86,11 @@ class Card:
         return self.lab.end_reason == EndReason.FAILED
 
     @property
+    def tells_why(self) -> bool:
+        """Whether its diagnosis matters: not of one that is stopped by somebody, but of one that failed, from that moment."""
+        return self.lab.state != State.STOPPING or self.has_failed
+
+    @property
     def rate(self) -> int:
         """Seconds until it is worth looking again; 0: never."""
         if self.lab.is_changing or self.is_over:

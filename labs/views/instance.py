@@ -20,7 +20,7 @@ from accounts.services.membership import leave as leave_instance
 from accounts.services.membership import request_access
 from labs.colours import DARK_GROUND, LIGHT_GROUND, ink_on, readable_on
 from labs.errors import Refusal
-from labs.models import Instance, Lab
+from labs.models import Event, Instance, Lab
 from labs.services import admission
 
 from . import cards
@@ -51,6 +51,7 @@ def _for(user: User, row: Instance) -> dict[str, object]:
         "can_launch": authority.can_launch(user, row),
         "runs_it": authority.can_see_console(user, row),
         "decides": authority.can_decide_requests(user, row),
+        "my_history": Event.objects.of_membership(user, row)[:20],
     }
     if not context["membership"] or context["membership"].status == Status.REQUESTED:  # type: ignore[attr-defined]
         context |= {"entrance": entrance(user, row, now=now), "addresses": sorted(verified_addresses(user))}

@@ -1,62 +1,54 @@
-"""An instance with its people, and lists for its roster."""
+"""A site that knows three providers, and one provider that plays them all."""
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable
-from types import SimpleNamespace
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from allauth.account.models import EmailAddress
-from django.utils import timezone
+from django.core.cache import cache
 
-from accounts.models import Role, RosterUpload, User
-from accounts.services.roster import uploads
-from tests.factories import InstanceFactory, MembershipFactory, UserFactory
+from mlsite import sign_in_settings
+from tests.support import openid
 
-
-@pytest.fixture
-def now() -> datetime.datetime:
-    return timezone.now()
-
-
-@pytest.fixture
-def course(db: None) -> SimpleNamespace:
-    """`owner`, `staff` and `member` of `instance`."""
-    instance = InstanceFactory(slug="physics", title="Physics")
-    people = {role.value: MembershipFactory(instance=instance, role=role).user for role in Role}
-    return SimpleNamespace(instance=instance, **people)
+#: globus is trusted for uni.example and its silence is a yes; cilogon only where it says so; campus not at all.
+OPTIONS = {
+    "SIGN_IN_PROVIDERS": "globus,cilogon,campus",
+    "SIGN_IN_GLOBUS_TRUSTED_DOMAINS": "uni.example",
+    "SIGN_IN_GLOBUS_TRUST_UNSTATED": "on",
+    "SIGN_IN_CILOGON_TRUSTED_DOMAINS": "uni.example, lab.example",
+    "SIGN_IN_CAMPUS_TITLE": "Campus",
+}
 
 
-@pytest.fixture
-def keep(course: SimpleNamespace, now: datetime.datetime) -> Callable[..., RosterUpload]:
-    """Upload a list as the owner, or as somebody else; returns the preview."""
+@pytest.fixture(autouse=True)
+def nothing_counted() -> None:
+    """Tries of other tests do not count against this one."""
+    cache.clear()
 
-    def make(content: bytes | str, actor: User | None = None, name: str = "list.csv", **more: Any) -> RosterUpload:
-        given: dict[str, Any] = {"text": content} if isinstance(content, str) else {"content": content}
-        return uploads.keep(
-            instance=course.instance, actor=actor or course.owner, now=now, file_name=name, **given, **more
-        )
 
-    return make
+@pytest.fixture(scope="session")
+def session_provider() -> Iterator[openid.Provider]:
+    with openid.running() as provider:
+        yield provider
 
 
 @pytest.fixture
-def load(
-    course: SimpleNamespace, now: datetime.datetime, keep: Callable[..., RosterUpload]
-) -> Callable[..., dict[str, int]]:
-    """The same, and confirm it."""
-
-    def make(content: bytes | str, actor: User | None = None, **more: Any) -> dict[str, int]:
-        upload = keep(content, actor, **more)
-        return uploads.confirm(upload.pk, instance=course.instance, actor=actor or course.owner, now=now)
-
-    return make
+def provider(session_provider: openid.Provider, settings: Any, monkeypatch: pytest.MonkeyPatch) -> openid.Provider:
+    """The provider; the site knows it under three names, and has addresses confirmed as in production."""
+    session_provider.lies.clear()
+    configure(session_provider.url, settings, monkeypatch)
+    settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+    settings.ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+    return session_provider
 
 
-def somebody(email: str, *, verified: bool = True) -> User:
-    """A person with an account, whose address is verified or not."""
-    user = UserFactory(email=email)
-    EmailAddress.objects.create(user=user, email=email, verified=verified, primary=True)
-    return user
+def configure(url: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the site know the provider at this address."""
+    for name in ("GLOBUS", "CILOGON", "CAMPUS"):
+        monkeypatch.setenv(f"SIGN_IN_{name}_ISSUER", url)
+        monkeypatch.setenv(f"SIGN_IN_{name}_CLIENT_ID", f"client-{name.lower()}")
+        monkeypatch.setenv(f"SIGN_IN_{name}_CLIENT_SECRET", "not so secret")
+    for name, value in OPTIONS.items():
+        monkeypatch.setenv(name, value)
+    settings.SOCIALACCOUNT_PROVIDERS = sign_in_settings.providers(allow_http=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts.models import Mail, MailKind, MailTemplate, Role
+from accounts.models import Mail, MailKind, MailTemplate, Role, Status
 from accounts.services import wording, wordings
 from accounts.services.wording import Rendered, Words
 from labs.errors import Refusal
@@ -21,7 +21,6 @@ GOLDEN = Path(__file__).parent / "golden"
 CONTEXT: dict[str, Any] = {
     "note": "Welcome!\nThe first exercise is due on Monday.",
     "people": ["Mina Member, Example University: I take the course.", "Sam Second"],
-    "count": 2,
     "role": "staff",
     "inviter": "Olga Owner",
     "until": "14 Dec 2026",
@@ -61,6 +60,20 @@ def test_html_loads_nothing_and_links_to_this_site_only(kind: MailKind) -> None:
     links = re.findall(r'href="([^"]*)"', html)
     assert all(link.startswith("http://testserver") for link in links if "example.org/exercise" not in link)
     assert html.count('class="button"') <= 1
+
+
+def test_who_waits_is_looked_up_when_the_mail_is_sent() -> None:
+    mail = mail_of(MailKind.REQUESTS_WAITING, context={})
+    MembershipFactory(instance=mail.instance, user=mail.user, role=Role.OWNER)
+    with pytest.raises(wording.NotNeeded):
+        wording.compose(mail)
+    for number in range(25):
+        MembershipFactory(instance=mail.instance, status=Status.REQUESTED, reason=f"Reason {number}")
+    said = wording.compose(mail)
+    assert said.subject == "Physics 250: 25 requests wait"
+    assert "Reason 19" in said.text
+    assert "Reason 20" not in said.text
+    assert "and 5 more" in said.text
 
 
 def test_a_paragraph_without_anything_to_say_is_left_out() -> None:

@@ -86,6 +86,7 @@ def test_the_services_that_are_offered_are_told_of(world: World) -> None:
     client.post(page(world), form_data(client, page(world)) | {"services": [other.pk]})
     assert list(world.mine.instance.services.all()) == [other]
     assert Event.objects.get(verb=Verb.INSTANCE_CHANGED).after == {"services": ["Other, version 1"]}
+    assert not Instance.objects.get(pk=world.mine.instance.pk).is_settled, "its clusters are to learn of it"
 
 
 def test_an_administrator_makes_an_instance_with_its_first_owner(world: World) -> None:
@@ -93,7 +94,7 @@ def test_an_administrator_makes_an_instance_with_its_first_owner(world: World) -
     data = {
         "title": "New", "slug": "new-course", "kind": "course", "first_owner": owner.pk,
         "places-TOTAL_FORMS": "1", "places-INITIAL_FORMS": "0", "places-0-rank": "1", "places-0-cluster": cluster.pk,
-        "accent": "#3454d1", "policy": "approval", "is_public": "on", "services": [world.template.pk],
+        "accent": "#3454d1", "policy": "approval", "is_public": "on", "keep_days": "30", "services": [world.template.pk],
     }  # fmt: skip
     assert world.client("administrator").post(reverse("admin:labs_instance_add"), data).status_code == 302
     made = Instance.objects.get(slug="new-course")

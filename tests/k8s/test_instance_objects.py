@@ -85,6 +85,20 @@ def test_the_limit_of_what_runs_holds_for_what_has_ended_and_is_still_there() ->
     assert hard["pods"] == hard["count/pods"] == "20"
 
 
+def test_sparks_account_may_make_executors_and_no_more() -> None:
+    objects = {(obj["kind"], obj["metadata"]["name"]): obj for obj in made(has_spark=True)}
+    rule = {
+        "apiGroups": [""], "resources": ["pods", "services", "configmaps"],
+        "verbs": ["get", "watch", "list", "create", "delete"],
+    }  # fmt: skip
+    assert objects["Role", "spark"]["rules"] == [rule]
+    subject = {"kind": "ServiceAccount", "name": "spark", "namespace": examples.NAMESPACE}
+    assert objects["RoleBinding", "spark"]["subjects"] == [subject]
+    assert objects["ServiceAccount", "spark"]["automountServiceAccountToken"] is False
+    assert not [problem for obj in made(has_spark=True) for problem in check_schema(obj)]
+    assert "Role" not in {obj["kind"] for obj in made()}
+
+
 def test_internet_leaves_out_private_networks_and_the_metadata_address() -> None:
     v4, v6 = (block["ipBlock"] for block in named("allow-internet")["spec"]["egress"][0]["to"])
     for address in ("10.1.2.3", "172.20.0.1", "192.168.1.1", "169.254.169.254", "100.64.1.1", "127.0.0.1"):

@@ -128,9 +128,12 @@ def test_a_lab_launched_elsewhere_appears(browser: Client, make: Callable[..., L
     assert "another" in answer
 
 
-def test_a_failure_says_why_and_what_to_do_and_is_escaped(browser: Client, make: Callable[..., Lab]) -> None:
+@pytest.mark.parametrize("state", [State.STOPPING, State.ENDED])
+def test_a_failure_says_why_and_what_to_do_and_is_escaped(
+    browser: Client, make: Callable[..., Lab], state: State
+) -> None:
     lab = make(
-        state=State.ENDED, end_reason="failed", started_at=None, diagnosis=FAILURE, log_tail="<script>alert(1)</script>"
+        state=state, end_reason="failed", started_at=None, diagnosis=FAILURE, log_tail="<script>alert(1)</script>"
     )
     for address in ("/labs/", f"/labs/{lab.pk}/"):
         page = browser.get(address).text

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labs', '0007_forbidden_networks'),
+        ('labs', '0008_what_ran'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

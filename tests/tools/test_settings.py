@@ -1,0 +1,55 @@
+"""A wrong setting ends every program with one clear line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+WHOLE = {"SECRET_KEY": "x" * 50, "SITE_URL": "https://labs.example.org", "DATABASE_URL": "sqlite:///:memory:"}
+
+
+def started(program: list[str], **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *program], cwd=ROOT, env={"PATH": os.environ["PATH"], **settings}, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"SECRET_KEY": None}, "SECRET_KEY is not set"),
+        ({"SITE_URL": None}, "SITE_URL is not set"),
+        ({"DATABASE_URL": None}, "DATABASE_URL is not set"),
+        ({"SECRET_KEY": ""}, "SECRET_KEY is not set"),
+        ({"SECRET_KEY_FILE": "/dev/null"}, "SECRET_KEY is not set"),
+        ({"SECRET_KEY_FILE": "/nowhere"}, "SECRET_KEY_FILE cannot be read"),
+        ({"SITE_URL": "labs.example.org"}, "SITE_URL must be http"),
+        ({"DATABASE_URL": "oracle://site:secret@host/name"}, "DATABASE_URL must be postgres://"),
+        ({"DATABASE_URL": "postgres://site:se[cret@host/name"}, "DATABASE_URL cannot be read"),
+        ({"TIME_ZONE": "Mars/Olympus"}, "TIME_ZONE must be"),
+        ({"DEBUG": "perhaps"}, "DEBUG must be on or off"),
+        ({"WORKERS": "many"}, "WORKERS must be a whole number"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(wrong: dict[str, str | None], said: str) -> None:
+    settings = {name: value for name, value in {**WHOLE, **wrong}.items() if value is not None}
+    done = started(["manage.py", "check"], **settings)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+    assert "cret@" not in done.stderr
+
+
+def test_the_web_server_says_it_too_and_does_not_try_for_ever() -> None:
+    settings = {**WHOLE, "SECRET_KEY": ""}
+    done = started(["-m", "gunicorn", "mlsite.wsgi", "--bind", "127.0.0.1:0", "--no-control-socket"], **settings)
+    assert done.returncode == 3
+    assert done.stderr.count("mlsite: ") == 1
+    assert "SECRET_KEY" in done.stderr
+    assert "Traceback" not in done.stderr
