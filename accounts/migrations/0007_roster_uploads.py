@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0006_mail_delivery'),
+        ('accounts', '0004_account_closing'),
         ('labs', '0004_people'),
     ]
 

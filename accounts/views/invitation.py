@@ -52,7 +52,10 @@ def _page(request: HttpRequest, found: Found) -> HttpResponse:
     if entry and entry.user_id and entry.user_id == request.user.pk:
         # Signing in with the roster's address has bound it already.
         return redirect(entry.instance)
-    context = {"found": found, "invited_to": entry.instance if entry else None, "is_good": entry and not found.problem}
+    context = {
+        "found": found, "invited_to": entry.instance if entry else None, "is_good": entry and not found.problem,
+        "can_sign_up": get_adapter().is_open_for_signup(request),
+    }  # fmt: skip
     return render(request, "people/invitation.html", context, status=STATUS.get(found.problem, 200))
 
 
@@ -75,8 +78,10 @@ def _answer(request: HttpRequest, found: Found, token: str) -> HttpResponse:
 
 
 def _go_and_sign_in(request: HttpRequest, entry: RosterEntry, token: str) -> HttpResponse:
-    """Remember the invitation, and that its address is proved: a new account with it needs no second mail."""
+    """Remember the invitation and, for a new account, that its address is proved: it needs no second mail."""
     request.session[KEY] = token
-    get_adapter().stash_verified_email(request, entry.email)
-    page = "account_signup" if request.POST.get("then") == "sign-up" else "account_login"
+    page = "account_login"
+    if request.POST.get("then") == "sign-up" and get_adapter().is_open_for_signup(request):
+        page = "account_signup"
+        get_adapter().stash_verified_email(request, entry.email)
     return redirect(f"{reverse(page)}?{urlencode({'next': reverse('invitation-remembered')})}")
