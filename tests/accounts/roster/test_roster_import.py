@@ -235,6 +235,14 @@ def test_who_has_a_verified_address_is_in_at_once(course: SimpleNamespace, load:
     assert not Membership.objects.filter(user=bo).exists()
 
 
+def test_many_who_have_accounts_each_get_their_own_seat(course: SimpleNamespace, load: Load) -> None:
+    people = [somebody(f"p{number}@uni.example") for number in range(30)]
+    lines = "".join(f"p{number}@uni.example\n" for number in range(40))
+    assert load(f"e-mail\n{lines}")["let_in"] == 30
+    seats = dict(course.instance.roster.values_list("email", "user"))
+    assert seats == {f"p{n}@uni.example": people[n].pk if n < 30 else None for n in range(40)}
+
+
 def test_an_owner_raises_role_and_limits_of_those_who_are_in(course: SimpleNamespace, load: Load) -> None:
     QuotaFactory(instance=course.instance, scope=Scope.MEMBER, cpu_millis=1000, gpus=0, lifetime_minutes=60)
     ann = somebody("ann@uni.example")
