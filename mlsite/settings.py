@@ -197,7 +197,6 @@ MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = MFA_ALLOW_UNVERIFIED_EMAIL = DEBUG
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "home"
-ACCOUNT_ADAPTER = "accounts.dressing.Adapter"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEFAULT_FROM_EMAIL", "labs@localhost")
 _MAIL = mail_settings.read(debug=DEBUG, folder=BASE_DIR / ".run" / "mail")
