@@ -69,7 +69,7 @@ def zone(value: str, name: str) -> str:
 
 def database(value: str, name: str) -> Any:
     """Django's description of the data base that stands in the variable `name`. The value is not repeated: it holds a password."""
-    if not value.startswith(("postgres://", "postgresql://", "sqlite:///")):
+    if not value.startswith(("postgres://", "postgresql://", "sqlite://")):
         raise ImproperlyConfigured(f"{name} must be postgres://user:password@host/name or sqlite:///path.")
     try:
         return dj_database_url.parse(value)
