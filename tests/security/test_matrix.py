@@ -148,10 +148,6 @@ def answers(stage: Stage, name: str, method: str) -> str:
 
 
 def test_every_address_has_its_row(stage: Stage) -> None:
-    with open("/tmp/measured.txt", "w") as out:  # TEMPORARY
-        for name in ADDRESSES:
-            out.write(f"{answers(stage, name, 'GET')} {answers(stage, name, 'POST')} {name}\n")
-            out.flush()
     new = [
         f'    ("{answers(stage, name, "GET")}", "{answers(stage, name, "POST")}", "{name}"),'
         for name in ADDRESSES
