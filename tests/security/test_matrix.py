@@ -30,7 +30,10 @@ ADDRESSES = addresses()
 TABLE = {name: {"GET": get, "POST": post} for get, post, names in ROWS for name in expanded(names)}
 LETTERS = {403: "x", 404: "m", 405: "n", 400: "b"}
 #: Parameters of addresses that name no object of an instance.
-FIXED = {"service": "jupyterlab", "app_label": "labs", "key": "no-such-key", "uidb36": "1", "url": "nothing/here/"}
+FIXED = {
+    "service": "jupyterlab", "app_label": "labs", "key": "no-such-key", "uidb36": "1", "url": "nothing/here/",
+    "provider_id": "no-such-provider",
+}  # fmt: skip
 #: A key that no object has, in the place of the parameter that names one.
 NOBODYS = {"slug": "no-such-instance", "pk": "00000000-0000-4000-8000-000000000000", "object_id": "987654321"}
 #: What is different each time, on pages that say the same.
@@ -61,12 +64,14 @@ class Stage:
         model = (
             address.name.removeprefix("admin:").rsplit("_", 1)[0] if address.is_named else address.route.split("<")[0]
         )
+        nobodys = NOBODYS | ({"pk": "987654321"} if "<int:pk>" in address.route else {})
         values = {**FIXED, "slug": self.mine.instance.slug, "pk": self.mine.lab.pk}
+        values |= {"pk": nobodys["pk"]} if "<int:pk>" in address.route else {}
         if "object_id" in address.parameters:
             known = [key for key in self.objects if _is_of(key, model)]
             assert known, f"{address.name} is of a model without an object here: add one to _objects"
             values["object_id"] = self.objects[max(known, key=len)].pk
-        return address.path(values | NOBODYS if missing else values)
+        return address.path(values | nobodys if missing else values)
 
 
 def _is_of(key: str, model: str) -> bool:
