@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
+from accounts.services import deletion, sign_in
 from k8s import labels
 from k8s.client import Client
 from k8s.errors import Error, Unavailable
@@ -51,6 +52,8 @@ def sweep(now: datetime.datetime) -> None:
         lambda: end_what_is_over(now),
         lambda: promote_all(now),
         lambda: send_again(now),
+        lambda: deletion.finish_all(now),
+        lambda: sign_in.drop_old_unfinished(now),
         lambda: retention.remind(now),
         *(partial(visit, cluster, now) for cluster in Cluster.objects.all()),
     ]

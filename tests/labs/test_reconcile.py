@@ -16,12 +16,12 @@ from django_q.models import OrmQ
 
 from k8s import labels
 from k8s.client import Client
-from k8s.errors import NotFound, Unavailable
-from labs.models import EndReason, Event, Instance, Lab, Quota, Scope, State, Workload
-from labs.services import clusters, logs, queue, retention, sweep
+from k8s.errors import Unavailable
+from labs.models import EndReason, Lab, Quota, Scope, State, Workload
+from labs.services import clusters, logs, queue, sweep
 from labs.services import reconcile as reconcile_module
 from labs.services.claims import Claim
-from labs.services.instances import archive, provision, reconcile_instance
+from labs.services.instances import provision
 from labs.services.launch import launch
 from labs.services.observe import Told, observe
 from labs.services.reconcile import load, reconcile, reconcile_due
@@ -298,75 +298,6 @@ def test_the_log_of_a_pod_that_has_not_started_is_empty(running: SimpleNamespace
     lab = launched(running)
     reconcile(lab.pk)
     assert logs.tail(load(lab.pk)) == ""
-
-
-def work_off(world: SimpleNamespace) -> None:
-    """What the minute's sweep sends for the instance, carried out."""
-    OrmQ.objects.all().delete()
-    with world.on_commit(execute=True):
-        retention.remind(timezone.now())
-    for task in OrmQ.objects.all():
-        assert task.func() == "labs.tasks.reconcile_instance"
-        reconcile_instance(*task.args())
-
-
-def test_an_archived_instance_ends_keeps_its_files_as_long_as_it_says_and_then_takes_its_namespace_along(
-    running: SimpleNamespace, django_capture_on_commit_callbacks: Any
-) -> None:
-    running.on_commit = django_capture_on_commit_callbacks
-    instance = running.instance
-
-    def is_left() -> bool:
-        try:
-            return "deletionTimestamp" not in running.operator.get("Namespace", instance.namespace)["metadata"]
-        except NotFound:
-            return False
-
-    lab = launched(running)
-    reconcile(lab.pk)
-    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
-    metadata = {"name": "home", "namespace": instance.namespace}
-    running.operator.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim})
-    Instance.objects.filter(pk=instance.pk).update(keep_days=2)
-    assert archive(instance, actor=running.owner, now=timezone.now())
-    reconcile_instance(instance.pk)
-    reconcile(lab.pk)
-    until(lambda: not objects_of(running, lab), 20, "nothing is left of the lab on the cluster")
-    sweep.compare(lab.cluster)
-    assert load(lab.pk).state == State.ENDED
-    work_off(running)
-    assert is_left()
-    assert (
-        running.operator.get("PersistentVolumeClaim", "home", instance.namespace)["metadata"].get("deletionTimestamp")
-        is None
-    )
-
-    long_ago = timezone.now() - datetime.timedelta(days=2)
-    Instance.objects.filter(pk=instance.pk).update(archived_at=long_ago)
-    work_off(running)
-    assert not is_left()
-
-    def noted() -> bool:
-        work_off(running)
-        return Instance.objects.get(pk=instance.pk).removed_at is not None
-
-    until(noted, 30, "the namespace has gone, and that is noted")
-    assert Event.objects.filter(instance=instance, after={"files": "removed"}).count() == 1
-    reconcile_instance(instance.pk)
-    with pytest.raises(NotFound):
-        running.operator.get("Namespace", instance.namespace)
-
-
-def test_an_archived_instance_whose_files_are_not_kept_still_waits_for_the_end_of_what_runs(
-    running: SimpleNamespace,
-) -> None:
-    Instance.objects.filter(pk=running.instance.pk).update(keep_days=0)
-    lab = launched(running)
-    reconcile(lab.pk)
-    archive(running.instance, actor=running.owner, now=timezone.now())
-    assert not retention.over(timezone.now())
-    reconcile_instance(running.instance.pk)
-    assert "deletionTimestamp" not in running.operator.get("Namespace", running.instance.namespace)["metadata"]
 
 
 def test_a_template_that_asks_for_more_than_it_may_starts_nothing(running: SimpleNamespace) -> None:
