@@ -140,6 +140,15 @@ def test_no_page_of_a_lab_shows_its_secret(world: World, role: str) -> None:
         assert "argon2" not in client.get(url).content.decode()
 
 
+@pytest.mark.parametrize("role", INSIDE)
+@pytest.mark.parametrize("model", MODELS)
+def test_no_page_writes_a_style_that_the_policy_forbids(world: World, role: str, model: str) -> None:
+    """Also where a form is only read: the browser would show it without."""
+    client = world.client(role)
+    for url in (link(model, "change", world.mine), reverse(f"admin:{model}_changelist"), reverse("admin:index")):
+        assert not re.search(r"<style|\sstyle=", client.get(url).content.decode()), url
+
+
 def test_no_redirect_tells_whether_an_object_exists(world: World) -> None:
     """Django's shortcut to an object's page on the site is left out."""
     assert world.client("owner").get("/console/r/1/1/").status_code == 404
