@@ -9,10 +9,11 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts.models import MailKind, Membership, Role, RosterEntry, Status, User
+from accounts.models import MailKind, Membership, Role, Status, User
 from accounts.services import authority, mailing
 from accounts.services.digest import forget_requests, tell_of_request
 from accounts.services.entrance import Entrance, Way, entrance
+from accounts.services.roster.admitting import admit
 from labs.errors import Refusal
 from labs.models import Event, Instance, Verb
 from labs.services.history import record
@@ -153,7 +154,7 @@ def _let_in(row: Membership, way: Entrance, now: datetime.datetime) -> None:
     _record(Verb.ACCESS_APPROVED, row, None, now, reason=way.grounds, **states)
     forget_requests(row.instance, now=now)
     if way.entry and way.entry.role == Role.MEMBER:
-        RosterEntry.objects.unbound().filter(pk=way.entry.pk).update(user=row.user, bound_at=now)
+        admit(row.instance, [(way.entry, row.user)], actor=None, now=now)
 
 
 # Deciding --------------------------------------------------------------------------------------------------------------
