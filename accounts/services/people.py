@@ -169,7 +169,7 @@ def _entry_rows(instance: Instance, wish: Wish) -> QuerySet[Any, Any]:
             Q(name__icontains=word) | Q(email__icontains=word) | Q(user__name__icontains=word)
             | Q(user__email__icontains=word) | Q(section__icontains=word)
         )  # fmt: skip
-    name = Coalesce(NullIf("name", Value("")), NullIf("user__name", Value("")), "email")
+    name = Coalesce(NullIf("name", Value("")), NullIf("user__name", Value("")), "email", output_field=CharField())
     return _keys(rows, "entry", name)
 
 
@@ -179,7 +179,7 @@ def _member_rows(instance: Instance, wish: Wish) -> QuerySet[Any, Any]:
         rows = rows.filter(_member_states().get(wish.state, Q(pk=None)))
     for word in wish.search.split()[:5]:
         rows = rows.filter(Q(user__name__icontains=word) | Q(user__email__icontains=word))
-    return _keys(rows, "member", Coalesce(NullIf("user__name", Value("")), "user__email"))
+    return _keys(rows, "member", Coalesce(NullIf("user__name", Value("")), "user__email", output_field=CharField()))
 
 
 def _keys(rows: QuerySet[Any], kind: str, name: Any) -> QuerySet[Any, Any]:

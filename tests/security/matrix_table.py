@@ -4,7 +4,7 @@ A row is the answer to GET, the answer to POST, and the names of the addresses. 
 
     o  here it is (2xx)            r  sent on to another page      b  not understood (400): allowed, and the form was empty
     s  sent to sign in             x  refused (403)                m  missing (404): there is no such thing, for this person
-    n  not by this method (405)
+    n  not by this method (405)    u  the sign-in failed (401)
 
 The object is one of "Mine", an instance that is not listed, in which the other owner has no part; the lab is the member's.
 `a_{b,c}` stands for two names. An address without a name stands with its route.
@@ -42,6 +42,34 @@ ROWS: list[tuple[str, str, str]] = [
     ("srrrrrrrr", "srrrrrrrr", "account_set_password account_confirm_login_code"),
     ("ooooooooo", "ooooooooo", "account_reset_password account_reset_password_from_key"),
     ("ooooooooo", "mmmmmmmmm", "account_confirm_email"),
+    # People of an instance: for its staff and owners ------------------------------------------------------------------
+    ("smmmoommo", "nnnnnnnnn", "people roster-csv roster-xlsx members-csv classes class-run"),
+    ("nnnnnnnnn", "smmmrrmmr", "people-change class-start class-stop class-remove"),
+    ("smmmoommo", "smmmbbmmb", "roster-import class-prepare"),
+    # An upload is of whoever made it, here the owner.
+    ("smmmmommm", "smmmmrmmm", "roster-preview"),
+    ("rrrrrrrrr", "rrrrrrrrr", "invitation-remembered"),
+    ("mmmmmmmmm", "mmmmmmmmm", "invitation"),
+    # One's own account, and ways to sign in ---------------------------------------------------------------------------
+    ("soooooooo", "snnnnnnnn", "profile-data sign-in-again mfa_index mfa_list_webauthn"),
+    ("soooooooo", "srrrrrrrr", "profile-delete usersessions_list"),
+    ("snnnnnnnn", "srrrrrrrr", "sign-out-everywhere"),
+    (
+        "srrrrrrrr",
+        "srrrrrrrr",
+        """
+        mfa_{authenticate,reauthenticate,activate_totp,generate_recovery_codes,add_webauthn,reauthenticate_webauthn}
+        mfa_{remove_webauthn,edit_webauthn,login_webauthn}
+    """,
+    ),
+    ("smmmmmmmm", "smmmmmmmm", "mfa_{deactivate_totp,download_recovery_codes}"),
+    ("smmmmmmmm", "snnnnnnnn", "mfa_view_recovery_codes"),
+    ("soooooooo", "soooooooo", "socialaccount_connections"),
+    ("sssssssss", "sssssssss", "socialaccount_signup"),
+    ("ooooooooo", "nnnnnnnnn", "socialaccount_login_cancelled"),
+    ("uuuuuuuuu", "nnnnnnnnn", "socialaccount_login_error"),
+    ("rrrrrrrrr", "rrrrrrrrr", "accounts/social/{login/cancelled/,login/error/,signup/,connections/}"),
+    ("mmmmmmmmm", "mmmmmmmmm", "openid_connect_{login,callback}"),
     # The JSON interface --------------------------------------------------------------------------------------------
     ("xoooooooo", "xnnnnnnnn", "api-instances"),
     ("xoooooooo", "xbbbbbbbb", "api-labs"),

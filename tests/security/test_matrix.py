@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from django_q.signing import SignedPackage
 
 from accounts.models import Letter, Mail, MailKind, MailTemplate, Role, Status, User
+from accounts.models.roster import RosterUpload
 from labs.models import Instance
+from labs.models.class_run import ClassRun, SavedLaunch
 from tests.console.conftest import Side, make_side
 from tests.factories import MembershipFactory, TemplateFactory, UserFactory
 from tests.support.addresses import Address, addresses, expanded
@@ -28,14 +31,16 @@ from .matrix_table import ROLES, ROWS
 pytestmark = pytest.mark.django_db
 ADDRESSES = addresses()
 TABLE = {name: {"GET": get, "POST": post} for get, post, names in ROWS for name in expanded(names)}
-LETTERS = {403: "x", 404: "m", 405: "n", 400: "b"}
+LETTERS = {403: "x", 404: "m", 405: "n", 400: "b", 401: "u"}
 #: Parameters of addresses that name no object of an instance.
 FIXED = {
     "service": "jupyterlab", "app_label": "labs", "key": "no-such-key", "uidb36": "1", "url": "nothing/here/",
-    "provider_id": "no-such-provider",
+    "provider_id": "no-such-provider", "token": "1-1-0.not-the-signature",
 }  # fmt: skip
 #: A key that no object has, in the place of the parameter that names one.
 NOBODYS = {"slug": "no-such-instance", "pk": "00000000-0000-4000-8000-000000000000", "object_id": "987654321"}
+#: The comparison of an uploaded roster that changes nothing.
+NOTHING_NEW = {"counts": dict.fromkeys(("new", "changed", "unchanged", "wrong", "missing"), 0), "samples": {}}
 #: What is different each time, on pages that say the same.
 CHANGING = re.compile(r'name="now" content="[^"]*"|[A-Za-z0-9]{64}')
 
@@ -66,7 +71,10 @@ class Stage:
         )
         nobodys = NOBODYS | ({"pk": "987654321"} if "<int:pk>" in address.route else {})
         values = {**FIXED, "slug": self.mine.instance.slug, "pk": self.mine.lab.pk}
-        values |= {"pk": nobodys["pk"]} if "<int:pk>" in address.route else {}
+        if "pk" in address.parameters and address.name in self.objects:
+            values["pk"] = self.objects[address.name].pk
+        elif "<int:pk>" in address.route:
+            values["pk"] = nobodys["pk"]
         if "object_id" in address.parameters:
             known = [key for key in self.objects if _is_of(key, model)]
             assert known, f"{address.name} is of a model without an object here: add one to _objects"
@@ -113,7 +121,9 @@ def _cookies(person: User) -> SimpleCookie:
 
 
 def _objects(mine: Side) -> dict[str, Any]:
-    """One object for each model of the console: add a line for a new one."""
+    """One object for each model of the console, and for each address whose key is not a lab's: add a line for a new one."""
+    saved = SavedLaunch.objects.create(instance=mine.instance, template=mine.lab.template, title="Week 1")
+    later = timezone.now() + datetime.timedelta(hours=1)
     run = {"func": "labs.tasks.run_sweep", "started": timezone.now(), "stopped": timezone.now()}
     task = SignedPackage.dumps({"id": "w" * 32, "name": "waits", "func": "labs.tasks.run_sweep"})
     mail = {"instance": mine.instance, "recipient": mine.member.user.email, "user": mine.member.user}
@@ -137,6 +147,11 @@ def _objects(mine: Side) -> dict[str, Any]:
         "labs_lab": mine.lab,
         "labs_quota": mine.default,
         "labs_servicetemplate": mine.lab.template,
+        **dict.fromkeys(("class-start", "class-stop", "class-remove"), saved),
+        "class-run": ClassRun.objects.create(instance=mine.instance, saved=saved),
+        "roster-preview": RosterUpload.objects.create(
+            instance=mine.instance, user=mine.owner, expires_at=later, preview=NOTHING_NEW
+        ),
     }
 
 
