@@ -198,6 +198,11 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "home"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+#: The largest roster that is read: of the file in MiB, and in lines.
+ROSTER_MAX_MB = env.number("ROSTER_MAX_MB", 10)
+ROSTER_MAX_LINES = env.number("ROSTER_MAX_LINES", 20_000)
+#: How long the link of an invitation is good.
+INVITATION_DAYS = env.number("INVITATION_DAYS", 14)
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEFAULT_FROM_EMAIL", "labs@localhost")
 _MAIL = mail_settings.read(debug=DEBUG, folder=BASE_DIR / ".run" / "mail")
 MAIL_FOLDER: str = _MAIL["MAIL_FOLDER"]
@@ -221,6 +226,11 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_URL.startswith("https://")
 _HOST_ONLY = "__Host-" if SESSION_COOKIE_SECURE else ""
 SESSION_COOKIE_NAME = f"{_HOST_ONLY}mlsite_session"
 CSRF_COOKIE_NAME = f"{_HOST_ONLY}mlsite_csrf"
+# A file that is too large is not kept, not even on its way in.
+FILE_UPLOAD_HANDLERS = [
+    "accounts.uploads.NoLargerThanARoster",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

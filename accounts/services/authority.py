@@ -172,6 +172,25 @@ def can_change_wordings(user: Person, instance: Instance) -> bool:
     return _is_owner(user, instance)
 
 
+def can_keep_roster(user: Person, instance: Instance) -> bool:
+    """Import, invite, and see who is expected: those who run the instance."""
+    return _is_manager(user, instance)
+
+
+def can_give_roles(user: Person, instance: Instance) -> bool:
+    """On the roster, before the person has come; afterwards `can_change_role` counts."""
+    return _is_owner(user, instance)
+
+
+def can_launch_for(user: Person, owner: User, instance: Instance) -> bool:
+    """Start something that will be another person's, and count against their limits: those who run the instance."""
+    return _is_manager(user, instance) and role_of(owner, instance) is not None
+
+
+def can_start_class(user: Person, instance: Instance) -> bool:
+    return _is_manager(user, instance)
+
+
 def lacks_second_factor(user: Person) -> bool:
     """Whether the person runs something, and must set up a second factor before they may go on (REQUIRE_TWO_FACTOR).
 
