@@ -223,6 +223,9 @@ def _links(row: Any) -> list[tuple[str, str]]:
     of_it = f"?instance__id__exact={row.pk}"
     return [
         (f"Members ({row.approved})", reverse("admin:accounts_membership_changelist") + of_it),
+        ("People and roster", reverse("people", args=[row.slug])),
+        ("Import a list", reverse("roster-import", args=[row.slug])),
+        ("Labs for all", reverse("classes", args=[row.slug])),
         (f"Labs now ({row.live})", reverse("admin:labs_lab_changelist") + of_it),
         ("Limits", reverse("admin:labs_quota_changelist") + of_it),
         ("History", reverse("admin:labs_event_changelist") + of_it),

@@ -70,6 +70,8 @@ class Loader(BaseInstanceLoader):
         super().__init__(resource, dataset)
         rows = RosterEntry.objects.filter(instance=resource.roster, email__in=set(dataset["email"]))
         self.known = {row.email: row for row in rows}
+        for row in self.known.values():
+            row.instance = resource.roster  # import-export writes each row out in words, which name it
 
     def get_instance(self, row: dict[str, Any]) -> RosterEntry | None:
         return self.known.get(row["email"])
