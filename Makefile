@@ -12,13 +12,14 @@ RUNS ?=
 
 BIN := .venv/bin
 
-.PHONY: help run setup test test-k8s bench-k8s lint code-check types-check imports-check migrations-check format lock hooks clean
+.PHONY: help run setup test test-k8s bench-k8s bench-roster lint code-check types-check imports-check migrations-check format lock hooks clean
 
 help:
 	@echo "make run               start the site with a demo: http://localhost:$(PORT)"
 	@echo "make test              all tests; some of them: make test ARGS=\"-k lifetime\""
 	@echo "make test-k8s          tests against a real Kubernetes: that of KUBECONFIG, or a control plane built and started here"
 	@echo "make bench-k8s         how fast a class starts at once, and what that costs, on that control plane"
+	@echo "make bench-roster      how long a roster of 10,000 lines takes, and what memory"
 	@echo "make lint              what CI checks beside the tests"
 	@echo "make format            put the code into its form"
 	@echo "make migrations-check  fail when a migration is missing"
@@ -43,6 +44,9 @@ test-k8s: setup
 bench-k8s: setup
 	$(BIN)/python -m tests.controlplane build
 	$(BIN)/python -m bench.class_start $(RUNS)
+
+bench-roster: setup
+	$(BIN)/python -m bench.roster
 
 lint: code-check types-check imports-check migrations-check
 

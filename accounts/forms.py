@@ -38,3 +38,19 @@ class ProfileForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
             field.validators.append(ONE_LINE)
+
+
+class DeletionForm(forms.Form):
+    """The last question before an account is deleted."""
+
+    address = forms.CharField(max_length=254, label="Your e-mail address, to be sure")
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+
+    def clean_address(self) -> str:
+        address = str(self.cleaned_data["address"]).strip().lower()
+        if address != self.user.email:
+            raise forms.ValidationError("This is not the address of your account.")
+        return address

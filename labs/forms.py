@@ -14,7 +14,7 @@ from typing import Any
 
 from accounts.models import User
 from labs.errors import Refusal
-from labs.models import Instance, Lab, ServiceTemplate
+from labs.models import Instance, Lab, Quota, ServiceTemplate
 from labs.services.admission import Ask, limits_of, number
 from labs.services.launch import duration
 from labs.services.overview import free_gpus
@@ -180,6 +180,23 @@ class LaunchForm:
         if amount is not None and item["type"] == "minutes":
             return minutes_of(text, self.typed.get(f"{name}_unit", "minutes"))
         return text
+
+
+class PreparedForm(LaunchForm):
+    """The same for a class: a title in the place of the name, no password, and the limits of members, not of who prepares it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.limits = list(Quota.objects.filter(instance=self.instance, user=None))
+
+    def fields(self) -> list[Field]:
+        asked = [made for made in super().fields() if made.kind not in ("name", "password")]
+        title = Field("title", "text", "Title", "In the name of each lab, such as “ann-week-3”.", required=True)
+        title.value, title.error = self.typed.get("title", ""), self.errors.get("title", "")
+        return [title, *asked]
+
+    def values(self) -> dict[str, str]:
+        return {name: value for name, value in super().values().items() if name not in ("name", "password")}
 
 
 def offered(form: LaunchForm, default_name: str) -> dict[str, str]:

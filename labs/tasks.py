@@ -7,7 +7,7 @@ from django.utils import timezone
 from k8s.errors import Error
 
 from .models import Cluster
-from .services import hearing, instances, reconcile, sweep, waiting
+from .services import classes, hearing, instances, reconcile, sweep, waiting
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,11 @@ def reconcile_instance(pk: str) -> bool:
 def promote_queued(instance_pk: str) -> int:
     """Accept what waits in the instance, as far as there is room."""
     return waiting.promote_queued(instance_pk, now=timezone.now())
+
+
+def work_off_class(pk: str) -> int:
+    """Start what is still to be started of a class."""
+    return classes.work_off(pk)
 
 
 def cluster_changed(pk: str) -> None:

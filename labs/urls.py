@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from .views import instance, lab, launch, lists
+from .views import classes, instance, lab, launch, lists
 
 urlpatterns = [
     path("i/<slug:slug>/", instance.instance, name="instance"),
@@ -12,6 +12,12 @@ urlpatterns = [
     path("i/<slug:slug>/launch/<slug:service>/", launch.launch, name="launch"),
     path("i/<slug:slug>/launch/<slug:service>/name/", launch.check_name, name="launch-name"),
     path("i/<slug:slug>/launch/<slug:service>/limits/", launch.meters, name="launch-meters"),
+    path("i/<slug:slug>/people/labs/", classes.index, name="classes"),
+    path("i/<slug:slug>/people/labs/new/<slug:service>/", classes.prepare, name="class-prepare"),
+    path("i/<slug:slug>/people/labs/<int:pk>/start/", classes.start, name="class-start"),
+    path("i/<slug:slug>/people/labs/<int:pk>/stop/", classes.stop, name="class-stop"),
+    path("i/<slug:slug>/people/labs/<int:pk>/remove/", classes.remove, name="class-remove"),
+    path("i/<slug:slug>/people/labs/runs/<uuid:pk>/", classes.run, name="class-run"),
     path("labs/", lists.labs, name="labs"),
     path("labs/changes/", lists.changes, name="labs-changes"),
     path("labs/history/", lists.history, name="history"),

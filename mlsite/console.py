@@ -8,13 +8,15 @@ from typing import Any
 
 from csp.decorators import csp_replace
 from django.conf import settings
-from django.contrib import auth
+from django.contrib import auth, messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from unfold.sites import UnfoldAdminSite
+
+from accounts.services import authority
 
 #: Of Django's own pages: a second place to change the password, and a redirect that tells whether an object exists.
 LEFT_OUT = {"password_change", "password_change_done", "view_on_site"}
@@ -53,6 +55,9 @@ class Console(UnfoldAdminSite):
                 return redirect_to_login(request.get_full_path(), settings.LOGIN_URL)
             if not self.has_permission(request):
                 raise PermissionDenied
+            if authority.lacks_second_factor(request.user):
+                messages.warning(request, "Set up a second factor first: the console opens with one only.")
+                return redirect("mfa_index")
             return inner(request, *args, **kwargs)
 
         return update_wrapper(guarded, view)

@@ -17,7 +17,7 @@ def _icon(request: HttpRequest) -> str:
 
 def _account_links(request: HttpRequest) -> list[dict[str, Any]]:
     return [
-        {"title": "Change password", "link": reverse("account_change_password")},
+        {"title": "Profile", "link": reverse("profile")},
     ]
 
 

@@ -45,6 +45,14 @@ def number(name: str, default: int) -> int:
     return int(value)
 
 
+def choice(name: str, values: tuple[str, ...]) -> str:
+    """One of the values; the first is the default."""
+    value = text(name, values[0]).strip().lower()
+    if value not in values:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(values)}, not {value!r}.")
+    return value
+
+
 def address(value: str, name: str) -> str:
     """The beginning of web addresses that stands in the variable `name`, without a stroke at its end."""
     if not re.fullmatch(r"https?://[^/\s?#]+/?", value):
@@ -61,7 +69,7 @@ def zone(value: str, name: str) -> str:
 
 def database(value: str, name: str) -> Any:
     """Django's description of the data base that stands in the variable `name`. The value is not repeated: it holds a password."""
-    if not value.startswith(("postgres://", "postgresql://", "sqlite:///")):
+    if not value.startswith(("postgres://", "postgresql://", "sqlite://")):
         raise ImproperlyConfigured(f"{name} must be postgres://user:password@host/name or sqlite:///path.")
     try:
         return dj_database_url.parse(value)

@@ -5,7 +5,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF, UNSAFE_EVAL
 
-from . import env, mail_settings
+from . import env, mail_settings, sign_in_settings
 from .console_settings import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -52,6 +52,10 @@ INSTALLED_APPS = [
     "django.forms",
     "allauth",
     "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
+    "allauth.usersessions",
     "django_include_bootstrap",
     "django_htmx",
     "csp",
@@ -74,6 +78,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.SignInRules",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 
@@ -145,14 +150,59 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_SIGNUP_FORM_CLASS = "accounts.forms.SignupForm"
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none" if DEBUG else "mandatory"
+# A code is typed into the browser that asked for it; a link in a mail would let a stranger confirm what somebody else began.
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = not DEBUG
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT = ACCOUNT_LOGIN_TIMEOUT = 20 * 60
+ACCOUNT_MAX_EMAIL_ADDRESSES = 5
+ACCOUNT_EMAIL_NOTIFICATIONS = not DEBUG
+# What would let somebody else in later asks for the password, or the second factor, once more.
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 10 * 60
+# A whole class may come from one address at once; the tries at one account are few wherever they come from.
+ACCOUNT_RATE_LIMITS = {
+    "login": "300/m/ip",
+    "login_failed": "100/m/ip,10/5m/key",
+    "signup": "100/m/ip",
+    "reset_password": "30/m/ip,5/h/key",
+    "reset_password_from_key": "30/m/ip",
+    "reauthenticate": "10/5m/user",
+}
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = None
+#: Whether people may sign in with e-mail and password; else only with a provider, or a passkey.
+PASSWORD_SIGN_IN = env.flag("PASSWORD_SIGN_IN", default=True)
+#: Who may make an account: everybody, who comes from a provider, or nobody.
+SIGN_UP = env.choice("SIGN_UP", ("everybody", "providers", "nobody"))
+#: Who must have a second factor before the console opens: off (nobody must), or managers (owners, staff, administrators).
+REQUIRE_TWO_FACTOR = env.choice("REQUIRE_TWO_FACTOR", ("off", "managers"))
+SOCIALACCOUNT_PROVIDERS = sign_in_settings.providers(allow_http=DEBUG)
+if sign_in_settings.GITHUB in SOCIALACCOUNT_PROVIDERS:
+    INSTALLED_APPS.append("allauth.socialaccount.providers.github")
+SOCIALACCOUNT_ADAPTER = "accounts.adapter.SocialAccountAdapter"
+SOCIALACCOUNT_FORMS = {"disconnect": "accounts.sign_in_forms.UnlinkForm"}
+# Who somebody is, is provider and subject. An address never signs anybody in to an account, and links none.
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = False
+SOCIALACCOUNT_LOGIN_ON_GET = False
+SOCIALACCOUNT_STORE_TOKENS = False
+MFA_ADAPTER = "accounts.adapter.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = SITE_TITLE
+MFA_TOTP_TOLERANCE = 1
+# Browsers take passkeys on localhost without https.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = MFA_ALLOW_UNVERIFIED_EMAIL = DEBUG
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "home"
-ACCOUNT_ADAPTER = "accounts.dressing.Adapter"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+#: The largest roster that is read: of the file in MiB, and in lines.
+ROSTER_MAX_MB = env.number("ROSTER_MAX_MB", 10)
+ROSTER_MAX_LINES = env.number("ROSTER_MAX_LINES", 20_000)
+#: How long the link of an invitation is good.
+INVITATION_DAYS = env.number("INVITATION_DAYS", 14)
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEFAULT_FROM_EMAIL", "labs@localhost")
 _MAIL = mail_settings.read(debug=DEBUG, folder=BASE_DIR / ".run" / "mail")
 MAIL_FOLDER: str = _MAIL["MAIL_FOLDER"]
@@ -176,6 +226,11 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_URL.startswith("https://")
 _HOST_ONLY = "__Host-" if SESSION_COOKIE_SECURE else ""
 SESSION_COOKIE_NAME = f"{_HOST_ONLY}mlsite_session"
 CSRF_COOKIE_NAME = f"{_HOST_ONLY}mlsite_csrf"
+# A file that is too large is not kept, not even on its way in.
+FILE_UPLOAD_HANDLERS = [
+    "accounts.uploads.NoLargerThanARoster",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

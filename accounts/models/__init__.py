@@ -1,6 +1,6 @@
 from .mail import Letter, Mail, MailKind, MailNotice, MailState, MailTemplate
 from .membership import Membership, Role, Status
-from .roster import RosterEntry
+from .roster import RosterEntry, RosterUpload
 from .user import User
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Membership",
     "Role",
     "RosterEntry",
+    "RosterUpload",
     "Status",
     "User",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import uuid
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
 from django.db.models.functions import Lower
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 class RosterQuerySet(models.QuerySet["RosterEntry"]):
     def unbound(self) -> RosterQuerySet:
-        """Those for which nobody has come yet."""
-        return self.filter(user=None)
+        """Those for which nobody has come yet, and for whom somebody may."""
+        return self.filter(user=None, left_at=None)
 
     def managed_by(self, user: User) -> RosterQuerySet:
         """Those of the instances that the person owns or helps to run; all for a site administrator."""
@@ -48,6 +49,8 @@ class RosterEntry(models.Model):
     #: Rises with each invitation, so that the link of an earlier one is worth nothing.
     invitation = models.PositiveIntegerField(default=0, editable=False)
     invited_at = models.DateTimeField(null=True, blank=True, editable=False)
+    #: Since when the lists leave this person out; binds nobody until a list names them again.
+    left_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects: ClassVar[models.Manager[RosterEntry]] = RosterQuerySet.as_manager()
@@ -74,3 +77,32 @@ class RosterEntry(models.Model):
     def save(self, *args: object, **kwargs: object) -> None:
         self.email = self.email.strip().lower()
         super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+
+class RosterUpload(models.Model):
+    """What somebody has uploaded, read and compared, and not confirmed yet. What is confirmed is this, and nothing that a browser sends."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    instance = models.ForeignKey("labs.Instance", on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey("accounts.User", on_delete=models.CASCADE, related_name="+")
+    file_name = models.CharField(max_length=120, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    #: The lines, as `accounts.services.roster.uploads` packs them; emptied when they have been imported.
+    lines = models.BinaryField(default=b"")
+    #: Heads of the columns that are kept as notes.
+    note_heads = models.JSONField(default=list)
+    #: The columns as they were understood, in words; and whether the first line named them.
+    columns = models.JSONField(default=list)
+    has_head = models.BooleanField(default=True)
+    suspend_missing = models.BooleanField(default=False)
+    #: What it would do, as the page shows it; `digest` tells whether it would still do the same.
+    preview: Any = models.JSONField(default=dict)
+    digest = models.CharField(max_length=64, blank=True)
+    applied_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["expires_at"], name="roster_upload_expiry")]
+
+    def __str__(self) -> str:
+        return self.file_name or "pasted lines"

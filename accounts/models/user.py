@@ -37,6 +37,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     affiliation = models.CharField(max_length=200, blank=True, help_text="Institution or group.")
     is_active = models.BooleanField("may sign in", default=True)
     created_at = models.DateTimeField("registered", default=timezone.now, editable=False)
+    #: The person has deleted the account, and what they ran is ending; see `accounts.services.deletion`.
+    closing_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
 

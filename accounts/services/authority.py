@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from allauth.mfa.models import Authenticator
+from django.conf import settings
+
 from accounts.models import Membership, Role, Status
+from accounts.models.membership import MANAGER_ROLES
 from labs.models.quota import Scope
 
 if TYPE_CHECKING:
@@ -166,3 +170,36 @@ def can_write_letters(user: Person, instance: Instance) -> bool:
 
 def can_change_wordings(user: Person, instance: Instance) -> bool:
     return _is_owner(user, instance)
+
+
+def can_keep_roster(user: Person, instance: Instance) -> bool:
+    """Import, invite, and see who is expected: those who run the instance."""
+    return _is_manager(user, instance)
+
+
+def can_give_roles(user: Person, instance: Instance) -> bool:
+    """On the roster, before the person has come; afterwards `can_change_role` counts."""
+    return _is_owner(user, instance)
+
+
+def can_launch_for(user: Person, owner: User, instance: Instance) -> bool:
+    """Start something that will be another person's, and count against their limits: those who run the instance."""
+    return _is_manager(user, instance) and role_of(owner, instance) is not None
+
+
+def can_start_class(user: Person, instance: Instance) -> bool:
+    return _is_manager(user, instance)
+
+
+def lacks_second_factor(user: Person) -> bool:
+    """Whether the person runs something, and must set up a second factor before they may go on (REQUIRE_TWO_FACTOR).
+
+    Recovery codes alone are none: they are the way back from one.
+    """
+    if settings.REQUIRE_TWO_FACTOR == "off" or user.is_anonymous:
+        return False
+    managed = Membership.objects.filter(user=user, status=Status.APPROVED, role__in=MANAGER_ROLES)
+    if not _is_administrator(user) and not managed.exists():
+        return False
+    factors = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+    return not Authenticator.objects.filter(user=user, type__in=factors).exists()

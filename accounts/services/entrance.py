@@ -74,7 +74,7 @@ def _by_domain(user: User, instance: Instance) -> Entrance:
 def _by_roster(user: User, instance: Instance) -> Entrance:
     """An address counts when it is confirmed, and nothing is told of who else is on the roster."""
     addresses = verified_addresses(user)
-    own = RosterEntry.objects.filter(instance=instance, user=user).first()
+    own = RosterEntry.objects.filter(instance=instance, user=user, left_at=None).first()
     found = own or RosterEntry.objects.unbound().filter(instance=instance, email__in=addresses).order_by("pk").first()
     if found:
         return Entrance(Way.IN, "You are on the list of this class, so you are in at once.", "on the roster", found)

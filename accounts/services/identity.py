@@ -1,10 +1,12 @@
-"""Which addresses are really a person's."""
+"""What is really known of a person: proved addresses, and what providers say of them."""
 
 from __future__ import annotations
 
 from allauth.account.models import EmailAddress
+from allauth.socialaccount.models import SocialAccount
 
 from accounts.models import User
+from accounts.services import claims
 
 
 def verified_addresses(user: User) -> set[str]:
@@ -13,3 +15,10 @@ def verified_addresses(user: User) -> set[str]:
     """
     found = EmailAddress.objects.filter(user=user, verified=True).values_list("email", flat=True)
     return {email.lower() for email in found}
+
+
+def vouched_affiliations(user: User) -> list[str]:
+    """Where providers say that the person belongs; `User.affiliation` is what they say themselves."""
+    found = SocialAccount.objects.filter(user=user).order_by("-last_login").values_list("extra_data", flat=True)
+    told = (claims.affiliation(claims.of(data)) for data in found)
+    return list(dict.fromkeys(text for text in told if text))

@@ -9,10 +9,11 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts.models import MailKind, Membership, Role, RosterEntry, Status, User
+from accounts.models import MailKind, Membership, Role, Status, User
 from accounts.services import authority, mailing
 from accounts.services.digest import forget_requests, tell_of_request
 from accounts.services.entrance import Entrance, Way, entrance
+from accounts.services.roster.admitting import admit
 from labs.errors import Refusal
 from labs.models import Event, Instance, Verb
 from labs.services.history import record
@@ -68,7 +69,7 @@ def reinstate(membership: Membership, *, actor: User, now: datetime.datetime, no
 @transaction.atomic
 def remove(membership: Membership, *, actor: User, now: datetime.datetime, note: str = "") -> bool:
     """Take the person out: what they run there ends, their own limits go, and they may ask again. False: they are gone already."""
-    before = _still_there(membership)
+    before, note = _still_there(membership), note.strip()[:500]
     if before is None:
         return False
     if not authority.can_remove_membership(actor, before):
@@ -153,7 +154,7 @@ def _let_in(row: Membership, way: Entrance, now: datetime.datetime) -> None:
     _record(Verb.ACCESS_APPROVED, row, None, now, reason=way.grounds, **states)
     forget_requests(row.instance, now=now)
     if way.entry and way.entry.role == Role.MEMBER:
-        RosterEntry.objects.unbound().filter(pk=way.entry.pk).update(user=row.user, bound_at=now)
+        admit(row.instance, [(way.entry, row.user)], actor=None, now=now)
 
 
 # Deciding --------------------------------------------------------------------------------------------------------------
@@ -205,7 +206,7 @@ def _end(row: Membership, verb: Verb, actor: User, now: datetime.datetime, note:
     """The row goes, and before it what hangs on it: workloads and personal limits."""
     stop_all(row.instance, owner=row.user, actor=actor, now=now, reason="no longer in it")
     drop_personal_limits(row.instance, row.user, actor=actor, now=now)
-    event = _record(verb, row, actor, now, before={"status": row.status, "role": row.role}, reason=note.strip())
+    event = _record(verb, row, actor, now, before={"status": row.status, "role": row.role}, reason=note)
     Membership.objects.filter(pk=row.pk).delete()
     forget_requests(row.instance, now=now)
     return event

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -22,7 +23,7 @@ from labs.models.cluster import Connection
 from labs.services.checkup import check
 from labs.services.clusters import save_cluster
 
-from .access import Rows, person
+from .access import Rows, person, reach
 from .confirm import Question, ask
 from .pills import pill, when
 from .scoped import AdministratorsOnly
@@ -187,6 +188,8 @@ class ClusterAdmin(AdministratorsOnly):
     def test_connection(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """GET asks, POST does."""
         row = self.object_or_404(request, object_id)
+        if not reach(request).is_administrator:
+            raise PermissionDenied
         here = reverse("admin:labs_cluster_change", args=[row.pk])
         if request.method != "POST":
             question = Question(

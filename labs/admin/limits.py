@@ -193,7 +193,15 @@ class PersonalInline(LimitsInline):
             people = [(row.user_id, str(row.user)) for row in _members(obj) if row.user_id != formset.form.viewer_pk]
             # One query for the choices of all rows: each row's own field would ask again.
             field.choices = [("", "Choose a person"), *people]
+            _start_from_default(formset.form, obj)
         return formset
+
+
+def _start_from_default(form: Any, instance: Instance) -> None:
+    """A new row begins as what everybody has. It replaces that as a whole, so one left empty would be without any limit."""
+    default = Quota.objects.filter(instance=instance, scope=Scope.MEMBER).first()
+    for name in VALUES:
+        form.base_fields[name].initial = getattr(default, name, None)
 
 
 def _members(instance: Instance) -> Rows:

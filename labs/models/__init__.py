@@ -1,3 +1,4 @@
+from .class_run import ClassRun, ClassSeat, SavedLaunch, SeatState
 from .cluster import Cluster, MachineSnapshot
 from .event import Event, Verb
 from .instance import Instance, InstanceCluster, Policy
@@ -6,6 +7,8 @@ from .template import ServiceTemplate
 from .workload import EndReason, Lab, State, Workload
 
 __all__ = [
+    "ClassRun",
+    "ClassSeat",
     "Cluster",
     "EndReason",
     "Event",
@@ -15,7 +18,9 @@ __all__ = [
     "MachineSnapshot",
     "Policy",
     "Quota",
+    "SavedLaunch",
     "Scope",
+    "SeatState",
     "ServiceTemplate",
     "State",
     "Verb",

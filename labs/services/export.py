@@ -1,18 +1,28 @@
-"""Tables as CSV, for a spreadsheet: streamed line by line, and with nothing in them that a spreadsheet would run."""
+"""Tables for a spreadsheet, as CSV or XLSX, with nothing in them that a spreadsheet would run.
+
+Everything that leaves the site as a table goes through here. `original` undoes what `cell` does: a table that is imported
+again says what it said.
+"""
 
 from __future__ import annotations
 
 import csv
 import datetime
+import io
+import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.utils import timezone
+from openpyxl import Workbook
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
-#: What a cell of a formula begins with, in Excel, LibreOffice and Google Sheets (OWASP, "CSV Injection").
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+#: What a cell of a formula begins with, in Excel, LibreOffice and Google Sheets (OWASP, "CSV Injection"). With any number of
+#: apostrophes before it: else one that was there would be taken for ours.
+FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 #: Rows that are read from the data base at a time; so many are in memory, whatever the number of rows.
 CHUNK = 500
 
@@ -32,7 +42,12 @@ def cell(value: Any) -> str:
     if isinstance(value, (int, float, Decimal)):
         return str(value)
     text = str(value).replace("\0", "")
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def original(text: str) -> str:
+    """What a cell of ours was before `cell`."""
+    return text[1:] if text.startswith("'") and FORMULA.match(text[1:]) else text
 
 
 class _Echo:
@@ -56,3 +71,22 @@ def csv_response(name: str, head: Iterable[str], rows: Iterable[Iterable[Any]]) 
     response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     response["X-Content-Type-Options"] = "nosniff"
     return response
+
+
+def xlsx_response(name: str, head: Iterable[str], rows: Iterable[Iterable[Any]]) -> HttpResponse:
+    """An answer that is saved as `<name>.xlsx`: one sheet, and no cell of it a formula."""
+    book, file = Workbook(write_only=True), io.BytesIO()
+    sheet = book.create_sheet("Sheet 1")
+    sheet.append([_sheet_cell(value) for value in head])
+    for row in rows:
+        sheet.append([_sheet_cell(value) for value in row])
+    book.save(file)
+    response = HttpResponse(file.getvalue(), content_type=XLSX_TYPE)
+    response["Content-Disposition"] = f'attachment; filename="{name}.xlsx"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _sheet_cell(value: Any) -> Any:
+    is_number = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
+    return value if is_number else ILLEGAL_CHARACTERS_RE.sub("", cell(value))

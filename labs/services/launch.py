@@ -43,28 +43,33 @@ def launch(
     values: Mapping[str, Any],
     now: datetime.datetime,
     wait: bool = False,
+    owner: User | None = None,
 ) -> Lab:
     """Accept a launch, or raise Refusal with what is wrong. `wait`: stand in the queue if there is no room now.
 
+    `owner`: whose it will be, and against whose limits it counts, when that is not the actor.
     One transaction locks the instance's row, so that no number of requests at once takes it over its limits.
     """
     if template.kind != ServiceKind.LAB:
         raise Refusal("This service cannot be launched yet.", code="invalid")
     clusters = clusters_of(instance)
     answers = clean(template, gpu_counts(clusters), values)
+    owner = owner or actor
+    if answers.password and owner != actor:
+        raise Refusal("Nobody sets the password of somebody else's lab.", code="invalid")
     _check_name(clusters, answers.name)
     if answers.password:
         # Looked at again under the lock; here, so that hashing a password is no work that a stranger can ask for.
-        _check_open(actor, instance, template, now)
+        _check_open(actor, owner, instance, template, now)
     password_hash = hash_password(answers.password) if answers.password else ""
     try:
         with transaction.atomic():
             locked = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
-            _check_open(actor, locked, template, now)
-            limits = limits_of(locked, actor)
+            _check_open(actor, owner, locked, template, now)
+            limits = limits_of(locked, owner)
             lifetime = _check_lifetime(limits, answers.lifetime_minutes)
             state, cluster = _check_room(limits, answers, wait, now)
-            lab = _create(actor, locked, cluster, template, answers, password_hash, lifetime, state, now)
+            lab = _create(actor, owner, locked, cluster, template, answers, password_hash, lifetime, state, now)
     except IntegrityError:
         # Somebody took the name between our look and our write.
         _check_name(clusters, answers.name)
@@ -72,8 +77,12 @@ def launch(
     return lab
 
 
-def _check_open(actor: User, instance: Instance, template: ServiceTemplate, now: datetime.datetime) -> None:
-    if not authority.can_launch(actor, instance):
+def _check_open(
+    actor: User, owner: User, instance: Instance, template: ServiceTemplate, now: datetime.datetime
+) -> None:  # fmt: skip
+    if owner != actor and not authority.can_launch_for(actor, owner, instance):
+        raise Refusal(f"{owner} is not in {instance}, or you do not run it.", code="not-member")
+    if owner == actor and not authority.can_launch(actor, instance):
         raise Refusal(f"You are not in {instance}, or your access has not been approved.", code="not-member")
     if not instance.is_running(timezone.localdate(now)):
         raise Refusal(f"{instance} is not running now.", code="instance-over")
@@ -111,12 +120,12 @@ def _check_room(limits: Limits, answers: Answers, wait: bool, now: datetime.date
 
 
 def _create(
-    actor: User, instance: Instance, cluster: Cluster, template: ServiceTemplate, answers: Answers, password_hash: str,
-    lifetime: int, state: State, now: datetime.datetime,
+    actor: User, owner: User, instance: Instance, cluster: Cluster, template: ServiceTemplate, answers: Answers,
+    password_hash: str, lifetime: int, state: State, now: datetime.datetime,
 ) -> Lab:  # fmt: skip
     lab = Lab(
         instance=instance,
-        owner=actor,
+        owner=owner,
         template=template,
         cluster=cluster,
         name=answers.name,
@@ -147,7 +156,7 @@ def _create(
         actor=actor,
         now=now,
         instance=instance,
-        user=actor,
+        user=owner,
         workload=lab,
         after={"state": state, **asked},
     )

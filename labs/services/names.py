@@ -43,7 +43,12 @@ def _free(clusters: Sequence[Cluster], name: str) -> str:
 
 def default_name(clusters: Sequence[Cluster], user: User) -> str:
     """A free name to offer, made from the person's address."""
-    return names.suggest(f"{user.email.split('@')[0]}-lab", lambda candidate: not _is_free(clusters, candidate))
+    return free_name(clusters, f"{user.email.split('@')[0]}-lab")
+
+
+def free_name(clusters: Sequence[Cluster], wish: str) -> str:
+    """A free name near the wish, whatever signs that has. Usually one query."""
+    return names.suggest(wish, lambda candidate: not _is_free(clusters, candidate))
 
 
 def _is_free(clusters: Sequence[Cluster], name: str) -> bool:

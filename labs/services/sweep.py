@@ -18,6 +18,8 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
+from accounts.services import deletion, sign_in
+from accounts.services.roster import uploads
 from k8s import labels
 from k8s.client import Client
 from k8s.errors import Error, Unavailable
@@ -26,7 +28,7 @@ from labs.models import Cluster, EndReason, Instance, State, Workload
 from labs.models.reconciled import due
 from labs.models.workload import WANTED_STATES
 
-from . import clusters, hearing, retention
+from . import classes, clusters, hearing, retention
 from .instances import end_what_is_over
 from .queue import MOST_QUEUED, enqueue, remind, ring
 from .reconcile import finish, forget_applied
@@ -51,6 +53,10 @@ def sweep(now: datetime.datetime) -> None:
         lambda: end_what_is_over(now),
         lambda: promote_all(now),
         lambda: send_again(now),
+        lambda: deletion.finish_all(now),
+        lambda: sign_in.drop_old_unfinished(now),
+        lambda: classes.remind(now),
+        lambda: uploads.forget_old(now),
         lambda: retention.remind(now),
         *(partial(visit, cluster, now) for cluster in Cluster.objects.all()),
     ]

@@ -120,3 +120,55 @@ def has_failed(workload: Workload) -> bool:
 def meters(items: list[Any]) -> dict[str, Any]:
     """Limits as bars, those that mean something: with a limit above zero, or something used."""
     return {"meters": [item for item in items if item.limit or item.used or item.ask]}
+
+
+@register.filter
+def get(values: dict[str, Any], key: str) -> Any:
+    """A value by a key that is no name."""
+    return values.get(key, "")
+
+
+LIMIT_WORDS = {
+    "cpu_millis": "{} cores", "memory_mib": "{} GiB", "gpus": "{} GPUs", "running": "{} at once", "lifetime_minutes": "{}",
+}  # fmt: skip
+
+
+@register.filter
+def roster_limits(limits: dict[str, int] | None) -> str:
+    """Personal limits in a line: "2 cores, 8 GiB, 4 hours"."""
+    say = {"cpu_millis": cores, "memory_mib": gib, "lifetime_minutes": minutes}
+    return ", ".join(
+        words.format(say.get(name, str)(limits[name]))
+        for name, words in LIMIT_WORDS.items()
+        if limits and name in limits
+    )
+
+
+@register.filter
+def roster_change(change: dict[str, Any]) -> SafeString:
+    """One change of a line of a roster: what it was, and what it becomes."""
+
+    def words(value: Any) -> str:
+        if isinstance(value, dict):
+            return roster_limits(value)
+        return ", ".join(value) if isinstance(value, list) else str(value)
+
+    what, before, after = change["what"], words(change["before"]), words(change["after"])
+    if what == "notes":
+        return format_html("notes: {}", after or "removed")
+    return format_html("{}: {} → <b>{}</b>", what, before or "none", after or "none")
+
+
+@register.filter
+def prepared(saved: Any) -> str:
+    """What a prepared lab is: "Python for data, 2 cores, 4 GiB, 4 hours"."""
+    values, choice = saved.values, saved.template.choice("image", saved.values.get("image", ""))
+    said = [choice["label"]] if choice else []
+    amounts = {
+        "cpu_millis": ("cpu", 1000),
+        "memory_mib": ("memory", 1),
+        "gpus": ("gpus", 1),
+        "lifetime_minutes": ("lifetime", 1),
+    }
+    limits = {name: int(Decimal(values[key]) * factor) for name, (key, factor) in amounts.items() if values.get(key)}
+    return ", ".join([*said, roster_limits({name: value for name, value in limits.items() if value})])

@@ -23,6 +23,7 @@ from tests.support.mailgun import FakeMailgun, mailgun
 from tests.support.postgres import Postgres
 from tests.support.site import ROOT, environment, manage, prepare
 
+pytestmark = pytest.mark.slow
 #: Seconds. Far longer than it takes, also on a machine that is busy with other tests.
 DEADLINE = 200
 

@@ -125,6 +125,15 @@ def test_a_personal_limit_can_be_added_on_the_page_of_the_instance(world: World)
     assert Quota.objects.get(user=member, scope=Scope.PERSON).cpu_millis == 3000
 
 
+def test_a_new_personal_limit_begins_as_what_every_member_has(world: World) -> None:
+    """It replaces that as a whole: what is left empty is without a limit, and nobody should come to that unawares."""
+    for inline in world.client("owner").get(instance_page(world)).context["inline_admin_formsets"]:
+        if inline.opts.scope == Scope.PERSON:
+            form = inline.formset.empty_form
+            assert (form["cpu_millis"].value(), form["lifetime_minutes"].value()) == ("4", "24")
+            assert inline.formset.forms[0]["cpu_millis"].value() == "8"
+
+
 @pytest.mark.parametrize("role", ["staff", "owner"])
 def test_the_whole_instance_is_not_changed_by_a_forged_post_to_its_page(world: World, role: str) -> None:
     client, url = world.client(role), instance_page(world)

@@ -7,8 +7,12 @@ import logging
 
 import pytest
 from django.apps import apps
+from django.core import mail as django_mail
 from django.db import connection
+from django.utils import timezone
 
+from accounts.models import Mail, MailKind
+from accounts.services import delivery, mailing
 from labs.models import Lab
 from labs.services.secrets import token_of
 from tests.console.conftest import World
@@ -51,6 +55,29 @@ def test_it_stands_in_no_table_no_log_and_no_answer(world: World, caplog: pytest
     client.post(f"/labs/{lab.pk}/token/")
     assert token_of(lab)
     assert token_of(lab) not in everything() + caplog.text
+
+
+def signed(mail: Mail) -> dict[str, str]:
+    return {"link": f"http://testserver/invitations/{TYPED}/"}
+
+
+def test_a_signed_link_stands_in_its_mail_alone(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made when the mail is sent: no row, task, log or page of the console ever has it."""
+    monkeypatch.setattr("accounts.services.wording.HOOKS", {MailKind.INVITATION: f"{__name__}.signed"})
+    caplog.set_level(logging.DEBUG)
+    mailing.write(
+        MailKind.INVITATION, "new@example.org", key="invitation", now=timezone.now(), instance=world.mine.instance
+    )
+    waiting = everything()
+    assert delivery.deliver_due() == 1
+    assert TYPED in django_mail.outbox[0].body
+    sent = Mail.objects.get()
+    client = world.client("owner")
+    pages = [client.get(f"/console/accounts/mail/{page}").text for page in ("", f"{sent.pk}/change/")]
+    assert "new@example.org" in pages[0]
+    assert TYPED not in waiting + everything() + caplog.text + "".join(pages)
 
 
 def test_a_hash_stands_in_no_answer(world: World) -> None:

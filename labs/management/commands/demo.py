@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
@@ -81,10 +82,11 @@ class Command(BaseCommand):
             membership.request_access(user=waiting, instance=physics, reason="I take the course this term.", now=now)
 
     def person(self, email: str, name: str) -> User:
-        existing = User.objects.filter(email=email).first()
-        return existing or User.objects.create_user(
+        user = User.objects.filter(email=email).first() or User.objects.create_user(
             email, PASSWORD, name=name, affiliation="Example University", is_superuser=email.startswith("admin@")
         )
+        EmailAddress.objects.get_or_create(user=user, email=email, defaults={"verified": True, "primary": True})
+        return user
 
     def instance(self, cluster: Cluster, *, slug: str, **fields: Any) -> Instance:
         instance, created = Instance.objects.get_or_create(slug=slug, defaults=fields)

@@ -4,16 +4,20 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.services import second_factor
 from labs.services.clusters import reseal_all
 from labs.services.vault import CannotOpen
 
 
 class Command(BaseCommand):
-    help = "Encrypt kept kubeconfigs and logins with the current SECRET_KEY; the former must still stand in SECRET_KEY_FALLBACKS."
+    help = (
+        "Encrypt kept kubeconfigs, logins and secrets of second factors with the current SECRET_KEY; "
+        "the former must still stand in SECRET_KEY_FALLBACKS."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            count = reseal_all()
+            count = reseal_all() + second_factor.reseal_all()
         except CannotOpen as problem:
             raise CommandError(str(problem)) from None
         self.stdout.write(f"{count} under the current key.")

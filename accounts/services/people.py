@@ -1,0 +1,246 @@
+"""Everybody of an instance: those on the roster, and members who came another way. A page of them, or all, as tables."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import CharField, Count, F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce, Lower, NullIf
+
+from accounts.models import Membership, Role, RosterEntry, Status
+from labs.models import Instance
+
+from .roster.lines import QUOTA
+
+#: Where somebody is on the way in, in the words of the page.
+STATES = {
+    "not-invited": "Not invited yet", "invited": "Invited", "joined": "Joined", "waiting": "Waiting for approval",
+    "out": "Not in",
+}  # fmt: skip
+TONES = {"not-invited": "off", "invited": "wait", "joined": "ok", "waiting": "wait", "out": "bad"}
+OUT = (Status.DENIED, Status.SUSPENDED)
+
+
+@dataclass(frozen=True)
+class Person:
+    """One row of the page: an entry of the roster, a membership, or both."""
+
+    entry: RosterEntry | None
+    membership: Membership | None
+
+    @property
+    def name(self) -> str:
+        account = self.entry.user if self.entry else self.membership and self.membership.user
+        return (self.entry.name if self.entry else "") or (account.name if account else "")
+
+    @property
+    def email(self) -> str:
+        return self.entry.email if self.entry else self.membership.user.email if self.membership else ""
+
+    @property
+    def other_email(self) -> str:
+        """The address of the account, where it is not the roster's."""
+        account = self.entry.user if self.entry else None
+        return account.email if account and account.email != self.email else ""
+
+    @property
+    def section(self) -> str:
+        return self.entry.section if self.entry else ""
+
+    @property
+    def role(self) -> str:
+        if self.membership and self.membership.status == Status.APPROVED:
+            return str(Role(self.membership.role).label)
+        return str(Role(self.entry.role if self.entry else Role.MEMBER).label)
+
+    @property
+    def state(self) -> str:
+        if self.membership:
+            return {Status.APPROVED: "joined", Status.REQUESTED: "waiting"}.get(Status(self.membership.status), "out")
+        if self.entry is None or self.entry.left_at or self.entry.user_id:
+            return "out"
+        return "invited" if self.entry.invited_at else "not-invited"
+
+    @property
+    def state_text(self) -> str:
+        if self.state != "out":
+            return STATES[self.state]
+        if self.membership:
+            return str(self.membership.get_status_display())
+        return "Off the list" if self.entry and self.entry.left_at else "Left"
+
+    @property
+    def tone(self) -> str:
+        return TONES[self.state]
+
+    @property
+    def since(self) -> datetime.datetime | None:
+        if self.state == "invited" and self.entry:
+            return self.entry.invited_at
+        if self.state == "joined" and self.membership:
+            return (self.entry.bound_at if self.entry else None) or self.membership.decided_at
+        return None
+
+    @property
+    def can_be_invited(self) -> bool:
+        return self.state in ("invited", "not-invited")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to show."""
+
+    search: str = ""
+    section: str = ""
+    state: str = ""
+
+
+def counts(instance: Instance) -> dict[str, int]:
+    """How many are in each state. Two queries."""
+    told = {state: Count("pk", filter=condition) for state, condition in _entry_states().items()}
+    entries = _entries(instance).aggregate(**{name.replace("-", "_"): value for name, value in told.items()})
+    told = {state: Count("pk", filter=condition) for state, condition in _member_states().items()}
+    others = _others(instance).aggregate(**told)
+    return {state: entries[state.replace("-", "_")] + others.get(state, 0) for state in STATES}
+
+
+def page(instance: Instance, wish: Wish, *, start: int, size: int) -> tuple[int, list[Person]]:
+    """How many there are in all, and `size` of them from `start` on, by name. Four queries, whatever their number."""
+    rows = _entry_rows(instance, wish)
+    if not wish.section:
+        rows = rows.union(_member_rows(instance, wish), all=True)
+    found = list(rows.order_by("sort", "kind", "key")[start : start + size])
+    return rows.count(), _people(instance, [(kind, key) for kind, key, _ in found])
+
+
+def _people(instance: Instance, keys: Sequence[tuple[str, int]]) -> list[Person]:
+    entries = RosterEntry.objects.select_related("user").in_bulk([key for kind, key in keys if kind == "entry"])
+    users = [entry.user_id for entry in entries.values() if entry.user_id]
+    wanted = Q(user__in=users) | Q(pk__in=[key for kind, key in keys if kind == "member"])
+    members = list(Membership.objects.filter(wanted, instance=instance).select_related("user"))
+    by_user, by_key = {row.user_id: row for row in members}, {row.pk: row for row in members}
+    made = []
+    for kind, key in keys:
+        if kind == "member":
+            if key in by_key:
+                made.append(Person(None, by_key[key]))
+        elif entry := entries.get(key):
+            made.append(Person(entry, by_user.get(entry.user_id or 0)))
+    return made
+
+
+def _entries(instance: Instance) -> QuerySet[RosterEntry]:
+    status = Membership.objects.filter(instance=OuterRef("instance"), user=OuterRef("user")).values("status")[:1]
+    return RosterEntry.objects.filter(instance=instance).annotate(status=Subquery(status))
+
+
+def _others(instance: Instance) -> QuerySet[Membership]:
+    bound = RosterEntry.objects.filter(instance=instance, user__isnull=False).values("user")
+    return Membership.objects.filter(instance=instance).exclude(user__in=bound)
+
+
+def _entry_states() -> dict[str, Q]:
+    nobody = Q(user=None, left_at=None)
+    return {
+        "not-invited": nobody & Q(invited_at=None),
+        "invited": nobody & Q(invited_at__isnull=False),
+        "joined": Q(status=Status.APPROVED),
+        "waiting": Q(status=Status.REQUESTED),
+        "out": Q(status__in=OUT) | (Q(status=None) & (Q(user__isnull=False) | Q(left_at__isnull=False))),
+    }
+
+
+def _member_states() -> dict[str, Q]:
+    return {"joined": Q(status=Status.APPROVED), "waiting": Q(status=Status.REQUESTED), "out": Q(status__in=OUT)}
+
+
+def _entry_rows(instance: Instance, wish: Wish) -> QuerySet[Any, Any]:
+    rows = _entries(instance)
+    if wish.section:
+        rows = rows.filter(section=wish.section)
+    if wish.state:
+        rows = rows.filter(_entry_states()[wish.state])
+    for word in wish.search.split()[:5]:
+        rows = rows.filter(
+            Q(name__icontains=word) | Q(email__icontains=word) | Q(user__name__icontains=word)
+            | Q(user__email__icontains=word) | Q(section__icontains=word)
+        )  # fmt: skip
+    name = Coalesce(NullIf("name", Value("")), NullIf("user__name", Value("")), "email", output_field=CharField())
+    return _keys(rows, "entry", name)
+
+
+def _member_rows(instance: Instance, wish: Wish) -> QuerySet[Any, Any]:
+    rows = _others(instance)
+    if wish.state:
+        rows = rows.filter(_member_states().get(wish.state, Q(pk=None)))
+    for word in wish.search.split()[:5]:
+        rows = rows.filter(Q(user__name__icontains=word) | Q(user__email__icontains=word))
+    return _keys(rows, "member", Coalesce(NullIf("user__name", Value("")), "user__email", output_field=CharField()))
+
+
+def _keys(rows: QuerySet[Any], kind: str, name: Any) -> QuerySet[Any, Any]:
+    rows = rows.order_by().annotate(kind=Value(kind, output_field=CharField()), key=F("pk"), sort=Lower(name))
+    return rows.values_list("kind", "key", "sort")
+
+
+# Tables -----------------------------------------------------------------------------------------------------------------
+
+LIMIT_HEADS = {
+    "cpu": "CPU",
+    "memory": "Memory (GiB)",
+    "gpus": "GPUs",
+    "running": "Services at once",
+    "lifetime": "Lifetime (hours)",
+}
+ROSTER_HEAD = ("E-mail", "Name", "Section", "Role")
+MEMBERS_HEAD = ("Name", "E-mail", "Affiliation", "Section", "Role", "State", "Asked", "Decided")
+
+
+def roster_table(instance: Instance) -> tuple[list[str], Iterator[list[Any]]]:
+    """The roster as it can be imported again: head and rows. What stands in brackets is only told."""
+    rows = _entries(instance).filter(left_at=None).order_by("email")
+    notes: dict[str, None] = {}
+    has_limits = False
+    for limits, kept in rows.values_list("limits", "notes").iterator(chunk_size=2000):
+        notes |= dict.fromkeys(kept)
+        has_limits = has_limits or bool(limits)
+    heads = [*ROSTER_HEAD, *(LIMIT_HEADS.values() if has_limits else ()), *notes, "(state)", "(account)"]
+    return heads, _roster_rows(rows, list(notes), has_limits)
+
+
+def _roster_rows(rows: QuerySet[Any], notes: list[str], has_limits: bool) -> Iterator[list[Any]]:
+    for entry in rows.select_related("user").iterator(chunk_size=2000):
+        limits = [_amount(key, entry.limits) for key in LIMIT_HEADS] if has_limits else []
+        person = Person(entry, Membership(status=entry.status, user=entry.user) if entry.status else None)
+        kept = [entry.notes.get(head, "") for head in notes]
+        account = entry.user.email if entry.user else ""
+        yield [entry.email, entry.name, entry.section, entry.role, *limits, *kept, person.state_text, account]
+
+
+def _amount(key: str, limits: dict[str, int]) -> Any:
+    name, factor, _ = QUOTA[key]
+    if name not in limits:
+        return ""
+    value = round(Decimal(limits[name]) / factor, 6)
+    return int(value) if value == int(value) else float(value)
+
+
+def members_table(instance: Instance) -> tuple[Sequence[str], Iterator[list[Any]]]:
+    """Everybody who has asked or is in: head and rows."""
+    section = RosterEntry.objects.filter(instance=OuterRef("instance"), user=OuterRef("user")).values("section")[:1]
+    rows = Membership.objects.filter(instance=instance).select_related("user").annotate(section=Subquery(section))
+    return MEMBERS_HEAD, (
+        [
+            row.user.name, row.user.email, row.user.affiliation, row.section or "", row.get_role_display(),
+            row.get_status_display(), _day(row.requested_at), _day(row.decided_at),
+        ]
+        for row in rows.order_by("user__name", "user__email").iterator(chunk_size=2000)
+    )  # fmt: skip
+
+
+def _day(at: datetime.datetime | None) -> str:
+    return f"{at:%Y-%m-%d}" if at else ""

@@ -1,0 +1,204 @@
+"""Letting in those whom the roster names: at the import, at a sign-in with the address, or by the link of an invitation.
+
+An entry gives a membership, a role and limits, and takes none away: who has a higher role keeps it, and who was denied or
+suspended stays out until somebody who may decide says otherwise. All is done for many at once, in a fixed number of queries.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from django.db import transaction
+
+from accounts.models import Mail, MailKind, Membership, Role, RosterEntry, Status, User
+from accounts.services import mailing
+from accounts.services.digest import forget_requests
+from accounts.services.identity import verified_addresses
+from labs.models import Event, Instance, Quota, Scope, Verb
+from labs.services.history import line
+from labs.services.limits import FIELDS
+
+#: Low to high.
+RANKS = {Role.MEMBER: 0, Role.STAFF: 1, Role.OWNER: 2}
+ROSTER = "on the roster"
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """Whose entry became theirs, and who is approved by that and was not before."""
+
+    bound: list[RosterEntry]
+    let_in: int = 0
+
+
+def bind_person(user: User, *, now: datetime.datetime) -> int:
+    """Give a person all that rosters hold for the addresses that they have verified. Returns how many entries became theirs.
+
+    Called at each sign-in and when an address is verified; may be called at any time, and twice at once.
+    """
+    addresses = verified_addresses(user)
+    if not addresses or not user.is_active:
+        return 0
+    waiting = (
+        RosterEntry.objects.unbound().filter(email__in=addresses, instance__archived_at=None).order_by("instance_id")
+    )
+    bound = 0
+    for pk in list(waiting.values_list("instance", flat=True).distinct()):
+        with transaction.atomic():
+            instance = lock(pk)
+            entries = RosterEntry.objects.unbound().filter(instance=instance, email__in=addresses).order_by("pk")
+            bound += len(admit(instance, [(entry, user) for entry in entries], actor=None, now=now).bound)
+    return bound
+
+
+def bind_known(
+    instance: Instance, entries: Sequence[RosterEntry], *, actor: User, now: datetime.datetime
+) -> Admitted:  # fmt: skip
+    """Bind those of the entries whose address somebody has verified already. The instance is locked."""
+    waiting = {entry.email: entry for entry in entries if entry.user_id is None and entry.left_at is None}
+    if not waiting:
+        return Admitted([])
+    known = EmailAddress.objects.filter(email__in=waiting, verified=True, user__is_active=True).select_related("user")
+    pairs = [(waiting[row.email.lower()], row.user) for row in known.order_by("pk") if row.email.lower() in waiting]
+    return admit(instance, pairs, actor=actor, now=now)
+
+
+def lock(pk: Any) -> Instance:
+    """The instance's row, locked: what changes its people waits for each other."""
+    return Instance.objects.select_for_update(no_key=True).get(pk=pk)
+
+
+def admit(
+    instance: Instance, pairs: Iterable[tuple[RosterEntry, User]], *, actor: User | None, now: datetime.datetime,
+    reason: str = ROSTER,
+) -> Admitted:  # fmt: skip
+    """Make these entries the people's own. The instance is locked, and the entries are of after that."""
+    given: dict[int, tuple[RosterEntry, User]] = {}
+    pairs = list(pairs)
+    theirs = RosterEntry.objects.filter(instance=instance, user__in=[user.pk for _, user in pairs])
+    taken = set(theirs.values_list("user", flat=True)) if pairs else set()
+    for entry, user in pairs:
+        # One entry a person: a second address of theirs on the same list stays as it is.
+        if entry.user_id is None and user.pk not in taken and user.pk not in given:
+            given[user.pk] = (entry, user)
+    for entry, user in given.values():
+        entry.user, entry.bound_at = user, now
+    bound = [entry for entry, _ in given.values()]
+    RosterEntry.objects.bulk_update(bound, ["user", "bound_at"], batch_size=500)
+    let_in = settle(instance, list(given.values()), actor=actor, now=now, reason=reason)
+    return Admitted(bound, let_in)
+
+
+def settle(
+    instance: Instance, pairs: Sequence[tuple[RosterEntry, User]], *, actor: User | None, now: datetime.datetime,
+    reason: str = ROSTER, spare: Collection[int] = (),
+) -> int:  # fmt: skip
+    """Give the people what their entries hold. `spare`: keys of users whose role stays. Returns how many were let in by it."""
+    if not pairs:
+        return 0
+    told = Told(instance, actor, now, reason)
+    let_in = _memberships(told, pairs, spare)
+    _limits(told, pairs)
+    Event.objects.bulk_create(told.events, batch_size=500)
+    mailing.write_many(told.mails)
+    return let_in
+
+
+@dataclass(frozen=True)
+class Told:
+    """What goes into the history, and to the people, beside the change itself. `actor` None is the site."""
+
+    instance: Instance
+    actor: User | None
+    now: datetime.datetime
+    reason: str
+    events: list[Event] = field(default_factory=list)
+    mails: list[Mail] = field(default_factory=list)
+
+    def event(self, verb: Verb, user: User, before: dict[str, Any], after: dict[str, Any], subject: str = "") -> None:
+        self.events.append(
+            line(verb, subject or user, actor=self.actor, now=self.now, instance=self.instance, user=user, before=before,
+                 after=after, reason=self.reason)
+        )  # fmt: skip
+
+    def mail(self, kind: MailKind, user: User, **context: str) -> None:
+        key = f"{kind}:{self.instance.pk}:{user.pk}:{self.now.timestamp():.0f}"
+        self.mails.append(
+            mailing.draft(kind, user.email, key=key, now=self.now, user=user, instance=self.instance, context=context)
+        )
+
+
+def _memberships(told: Told, pairs: Sequence[tuple[RosterEntry, User]], spare: Collection[int]) -> int:
+    users = [user.pk for _, user in pairs]
+    known = {row.user_id: row for row in Membership.objects.filter(instance=told.instance, user__in=users)}
+    new: list[Membership] = []
+    changed: list[Membership] = []
+    let_in, asked = 0, False
+    for entry, user in pairs:
+        row, role = known.get(user.pk), Role(entry.role)
+        if row is None:
+            new.append(
+                Membership(
+                    instance=told.instance, user=user, role=role, status=Status.APPROVED, reason=told.reason,
+                    requested_at=told.now, decided_at=told.now, decided_by=told.actor,
+                )
+            )  # fmt: skip
+            before: dict[str, Any] = {}
+        elif row.status in (Status.DENIED, Status.SUSPENDED):
+            continue  # Somebody has decided that; a list does not undo it.
+        else:
+            before = {"status": row.status, "role": row.role}
+            may_rise = user.pk not in spare and RANKS[role] > RANKS[Role(row.role)]
+            if row.status == Status.APPROVED and not may_rise:
+                continue
+            if row.status == Status.REQUESTED:
+                row.decided_at, row.decided_by, asked = told.now, told.actor, True
+            row.status, row.role = Status.APPROVED, role if may_rise else row.role
+            changed.append(row)
+        was_in = before.get("status") == Status.APPROVED
+        let_in += not was_in
+        after = {"status": Status.APPROVED, "role": row.role if row else role}
+        told.event(Verb.ROLE_CHANGED if was_in else Verb.ACCESS_APPROVED, user, before, after)
+        if was_in:
+            told.mail(MailKind.ROLE_CHANGED, user, role=str(role))
+        elif before or told.actor:
+            # Not when it comes of their own sign-in, or of a link that they have just opened: they see it.
+            told.mail(MailKind.ACCESS_APPROVED, user)
+    Membership.objects.bulk_create(new, batch_size=500)
+    Membership.objects.bulk_update(changed, ["status", "role", "decided_at", "decided_by"], batch_size=500)
+    if asked:
+        forget_requests(told.instance, now=told.now)
+    return let_in
+
+
+def _limits(told: Told, pairs: Sequence[tuple[RosterEntry, User]]) -> None:
+    """Personal limits of those whose entries have some. Who has none on the roster keeps what an owner has set by hand."""
+    wanted = [(entry, user) for entry, user in pairs if entry.limits]
+    if not wanted:
+        return
+    instance = told.instance
+    rows = Quota.objects.filter(instance=instance, scope=Scope.PERSON, user__in=[user.pk for _, user in wanted])
+    known = {row.user_id: row for row in rows.order_by("pk")}
+    default = Quota.objects.filter(instance=instance, scope=Scope.MEMBER).first()
+    new: list[Quota] = []
+    changed: list[Quota] = []
+    for entry, user in wanted:
+        row = known.get(user.pk) or Quota(instance=instance, scope=Scope.PERSON, user=user)
+        before = {name: getattr(row, name) for name in FIELDS} if row.pk else {}
+        if not row.pk:
+            # A personal row replaces the members' default as a whole: what the list leaves open stays as for all.
+            for name in FIELDS:
+                setattr(row, name, getattr(default, name, None))
+        for name, value in entry.limits.items():
+            setattr(row, name, value)
+        after = {name: getattr(row, name) for name in FIELDS}
+        if after == before:
+            continue
+        (changed if row.pk else new).append(row)
+        told.event(Verb.LIMITS_CHANGED, user, before, after, subject=f"{user}, {instance}")
+    Quota.objects.bulk_create(new, batch_size=500)
+    Quota.objects.bulk_update(changed, list(FIELDS), batch_size=500)

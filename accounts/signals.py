@@ -1,0 +1,35 @@
+"""Thin wires from allauth to the roster. Handlers are at most five lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from allauth.account.signals import email_confirmed, user_logged_in
+from django.db.models.signals import post_save
+from django.utils import timezone
+
+from accounts.models import User
+
+
+def signed_in(sender: Any, user: User, **kwargs: Any) -> None:
+    from .services.roster.admitting import bind_person
+
+    bind_person(user, now=timezone.now())
+
+
+def address_saved(sender: Any, instance: EmailAddress, **kwargs: Any) -> None:
+    from .services.roster.admitting import bind_person
+
+    if instance.verified:
+        bind_person(instance.user, now=timezone.now())
+
+
+def address_confirmed(sender: Any, email_address: EmailAddress, **kwargs: Any) -> None:
+    address_saved(sender, email_address)
+
+
+def connect() -> None:
+    user_logged_in.connect(signed_in)
+    email_confirmed.connect(address_confirmed)
+    post_save.connect(address_saved, sender=EmailAddress)

@@ -1,0 +1,101 @@
+"""Everybody of an instance, for those who run it: the list, invitations, and tables to take away."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.models import User
+from accounts.services import authority, invitations, people
+from accounts.services.roster import leaving
+from labs.errors import Refusal
+from labs.models import Instance
+from labs.services import export
+from labs.services.classes import sections_of
+
+from .scope import for_staff
+
+ON_A_PAGE = 50
+
+
+@require_safe
+@for_staff
+def index(request: HttpRequest, instance: Instance) -> HttpResponse:
+    wish = people.Wish(
+        search=request.GET.get("q", "").strip()[:100],
+        section=request.GET.get("section", "")[:60],
+        state=request.GET.get("state", "") if request.GET.get("state") in people.STATES else "",
+    )
+    number = int(text) if (text := request.GET.get("page", "")).isdecimal() and len(text) < 7 else 1
+    total, shown = people.page(instance, wish, start=(max(number, 1) - 1) * ON_A_PAGE, size=ON_A_PAGE)
+    counts = people.counts(instance)
+    chosen = {"q": wish.search, "section": wish.section, "state": wish.state}
+    context = {
+        "instance": instance, "here": "people", "people": shown, "total": total, "counts": counts, "wish": wish,
+        "everybody": sum(counts.values()), "states": people.STATES, "sections": sections_of(instance),
+        "page": Paginator(range(total), ON_A_PAGE).get_page(number),
+        "query": urlencode({key: value for key, value in chosen.items() if value}),
+        "gives_roles": authority.can_give_roles(request.user, instance),
+    }  # fmt: skip
+    return render(request, "people/index.html", context)
+
+
+@require_POST
+@for_staff
+def change(request: HttpRequest, instance: Instance) -> HttpResponse:
+    """Invite, or take off the roster: those that are ticked, or all."""
+    told: dict[str, Any] = {"instance": instance, "actor": cast(User, request.user), "now": timezone.now()}
+    picked = [int(key) for key in request.POST.getlist("entry") if key.isdecimal() and len(key) < 19]
+    what = request.POST.get("do")
+    try:
+        if what == "invite-all":
+            _told(request, invitations.invite(**told), "invited by mail")
+        elif what == "invite":
+            _told(request, invitations.invite(entries=picked, **told), "invited by mail")
+        elif what == "take-off":
+            _told(request, leaving.take_off(picked, **told), "taken off the roster")
+    except Refusal as refusal:
+        messages.error(request, refusal.message)
+    return redirect(_back(request, instance))
+
+
+def _told(request: HttpRequest, count: int, done: str) -> None:
+    if count:
+        messages.success(request, f"{count:,} {'person' if count == 1 else 'people'} {done}.")
+    else:
+        messages.info(
+            request, "There was nobody to do that for: tick those whom you mean; who has joined is left as is."
+        )
+
+
+def _back(request: HttpRequest, instance: Instance) -> str:
+    """The list, as it was looked at."""
+    page = reverse("people", args=[instance.slug])
+    query = request.POST.get("query", "")[:300]
+    return f"{page}?{query}" if query and query.isprintable() else page
+
+
+@require_safe
+@for_staff
+def roster_csv(request: HttpRequest, instance: Instance) -> StreamingHttpResponse:
+    return export.csv_response(f"{instance.slug}-roster", *people.roster_table(instance))
+
+
+@require_safe
+@for_staff
+def roster_xlsx(request: HttpRequest, instance: Instance) -> HttpResponse:
+    return export.xlsx_response(f"{instance.slug}-roster", *people.roster_table(instance))
+
+
+@require_safe
+@for_staff
+def members_csv(request: HttpRequest, instance: Instance) -> StreamingHttpResponse:
+    return export.csv_response(f"{instance.slug}-members", *people.members_table(instance))

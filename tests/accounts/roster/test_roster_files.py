@@ -1,0 +1,259 @@
+"""Lists as people have them: each strange one is read, or refused with a sentence that says what to do."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from openpyxl import Workbook
+
+from accounts.models import RosterUpload
+from labs.errors import Refusal
+
+# ruff: noqa: E501  # the sentences stand as they are shown
+
+Keep = Callable[..., RosterUpload]
+PLAIN = "e-mail,name,section\nann@uni.example,Ann Müller,A\n"
+EXPECTED = [("ann@uni.example", "Ann Müller", "A")]
+
+
+def people(upload: RosterUpload) -> list[tuple[str, str, str]]:
+    return [(line["email"], line["name"], line["section"]) for line in upload.preview["samples"].get("new", [])]
+
+
+def wrong(upload: RosterUpload) -> dict[int, str]:
+    """What is said of each wrong line, by its number."""
+    return {line["line"]: line["problem"] for line in upload.preview["samples"].get("wrong", [])}
+
+
+def workbook(rows: list[list[Any]]) -> bytes:
+    book, file = Workbook(), io.BytesIO()
+    for row in rows:
+        book.active.append(row)  # type: ignore[union-attr]
+    book.save(file)
+    return file.getvalue()
+
+
+def packed(**parts: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name.replace("__", "/").replace("_dot_", "."), content)
+    return file.getvalue()
+
+
+# Read -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PLAIN.encode(),
+        b"\xef\xbb\xbf" + PLAIN.encode(),
+        PLAIN.encode("utf-16"),
+        PLAIN.encode("utf-16-le"),
+        PLAIN.encode("utf-16-be"),
+        PLAIN.encode("latin-1"),
+        PLAIN.replace("\n", "\r\n").encode(),
+        PLAIN.replace(",", ";").encode("cp1252"),
+        PLAIN.replace(",", "\t").encode(),
+        PLAIN.replace(",", "|").encode(),
+        b"sep=;\r\n" + PLAIN.replace(",", ";").encode(),
+        ("\n\n" + PLAIN + "\n,,\n").encode(),
+        '"e-mail","name","section"\n"ann@uni.example","Ann\nMüller","A"\n'.encode(),
+        workbook([["e-mail", "name", "section"], ["ann@uni.example", "Ann Müller", "A"]]),
+    ],
+    ids=["utf-8", "excel's mark", "utf-16", "utf-16-le without mark", "utf-16-be without mark", "latin-1", "crlf",
+         "semicolons", "tabs", "strokes", "sep=", "empty lines", "quoted newline", "xlsx"],
+)  # fmt: skip
+def test_a_list_is_read_in_whatever_form_programs_write_it(keep: Keep, content: bytes) -> None:
+    upload = keep(content)
+    assert people(upload) == EXPECTED
+    assert upload.preview["counts"] == {"new": 1, "changed": 0, "unchanged": 0, "wrong": 0, "missing": 0, "let_in": 0}
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.xlsx", "list.xls", "list", "list.pdf"])
+def test_what_a_file_is_is_seen_from_its_content_not_its_name(keep: Keep, name: str) -> None:
+    assert people(keep(PLAIN.encode(), name=name)) == EXPECTED
+    assert people(keep(workbook([["mail", "name", "group"], list(EXPECTED[0])]), name=name)) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["section,e-mail,name", "Gruppe,E-Mail-Adresse,Name", "GROUP,Email Address,Full Name", "Groupe,Adresse e-mail,Nom",
+     "Grupo,Correo electrónico,Nombre completo", "Übung,eMail,Teilnehmer/in", "section,E-Mail (university),name"],
+)  # fmt: skip
+def test_columns_are_found_in_any_order_and_language(keep: Keep, head: str) -> None:
+    assert people(keep(f"{head}\nA,ann@uni.example,Ann Müller\n")) == EXPECTED
+
+
+@pytest.mark.parametrize("head", ["First name,Last name,Email address,Groups", "Vorname,Nachname,E-Mail,Gruppe",
+                                  "Vorname,Name,Mail,Gruppe", "Prénom,Nom,Courriel,Groupe"])  # fmt: skip
+def test_first_and_last_name_are_put_together(keep: Keep, head: str) -> None:
+    assert people(keep(f"{head}\nAnn,Müller,ann@uni.example,A\n")) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ann@uni.example\nbo@uni.example", [("ann@uni.example", "", ""), ("bo@uni.example", "", "")]),
+        ("ann@uni.example;Ann Müller;A", EXPECTED),
+        ("Ann Müller\tann@uni.example", [("ann@uni.example", "Ann Müller", "")]),
+        ("Ann Müller <ann@uni.example>", [("ann@uni.example", "Ann Müller", "")]),
+        ('"Müller, Ann" <ann@uni.example>, Bo <bo@uni.example>', [("ann@uni.example", "Müller, Ann", ""), ("bo@uni.example", "Bo", "")]),
+        ("Ann <ann@uni.example>; Bo <bo@uni.example>", [("ann@uni.example", "Ann", ""), ("bo@uni.example", "Bo", "")]),
+    ],
+)  # fmt: skip
+def test_a_list_without_heads_is_read_too(keep: Keep, text: str, expected: list[tuple[str, str, str]]) -> None:
+    assert people(keep(text)) == expected
+
+
+def test_addresses_are_kept_small_and_without_the_name_before_them(keep: Keep) -> None:
+    upload = keep('email\n"Ann Müller <Ann@UNI.example>"\n BO@uni.example \nmailto:chi@uni.example\n')
+    assert people(upload) == [
+        ("ann@uni.example", "Ann Müller", ""),
+        ("bo@uni.example", "", ""),
+        ("chi@uni.example", "", ""),
+    ]
+
+
+def test_other_columns_are_kept_as_notes_and_numbers_as_they_look(keep: Keep, load: Any, course: Any) -> None:
+    load(workbook([["mail", "Student number", "Score"], ["ann@uni.example", 10001, 1.5]]))
+    entry = course.instance.roster.get()
+    assert entry.notes == {"Student number": "10001", "Score": "1.5"}
+
+
+# Wrong lines ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_address_twice_counts_once_also_in_capitals(keep: Keep) -> None:
+    upload = keep("email,name\nann@uni.example,Ann\nbo@uni.example,Bo\nANN@uni.example,Anna\n")
+    assert wrong(upload) == {4: "The same address stands in line 2, which counts."}
+    assert [line[0] for line in people(upload)] == ["ann@uni.example", "bo@uni.example"]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("ann.uni.example,,,", "“ann.uni.example” is not an e-mail address."),
+        ("ann@,,,", "“ann@” is not an e-mail address."),
+        ("a@b.example c@d.example,,,", "“a@b.example c@d.example” is not an e-mail address."),
+        (",Ann,,", "The e-mail is missing."),
+        ("ann@uni.example,Ann,A,boss", "“boss” is no role: member, staff or owner."),
+        ("ann@uni.example,=1+1,A,", "The cell “name” holds a formula. Put its value there: copy, then “paste values”."),
+        (f"ann@uni.example,{'x' * 151},A,", "The cell “name” has 151 characters; at most 150 are kept."),
+        (f"ann@uni.example,Ann,{'x' * 61},", "The cell “section” has 61 characters; at most 60 are kept."),
+        (f"ann@uni.example,{'x' * 6000},,", "The cell “name” has 6,000 characters; at most 5,000 are read."),
+        ("ann@uni.example,Ann\u202egnp,A,", "The cell “name” holds a sign that cannot be shown."),
+        ("ann@uni.example,Ann,A,,extra", "It has 5 cells, and there are 4 columns."),
+    ],
+)  # fmt: skip
+def test_a_wrong_line_is_told_with_its_number_and_reason(keep: Keep, line: str, problem: str) -> None:
+    upload = keep(f"e-mail,name,section,role\nbo@uni.example,Bo,A,\n{line}\n")
+    assert wrong(upload) == {3: problem}
+    assert people(upload) == [("bo@uni.example", "Bo", "A")]
+
+
+@pytest.mark.parametrize(
+    ("head", "cell", "problem"),
+    [
+        ("cpu", "lots", "“lots” cannot be read as CPU: a number such as 2 or 0.5."),
+        ("cpu", "-1", "“-1” cannot be read as CPU: a number such as 2 or 0.5."),
+        ("cpu", "NaN", "“NaN” cannot be read as CPU: a number such as 2 or 0.5."),
+        ("memory", "8 TB", "“8 TB” cannot be read as memory: a number such as 8 (GiB)."),
+        ("gpus", "0.5", "“0.5” is too fine for GPUs: a number such as 0 or 1."),
+        ("cpu", "999999999", "“999999999” is out of range for the CPU."),
+        ("lifetime", "0", "“0” is out of range for the longest lifetime."),
+    ],
+)
+def test_a_limit_that_is_no_number_is_told(keep: Keep, head: str, cell: str, problem: str) -> None:
+    assert wrong(keep(f"e-mail,{head}\nann@uni.example,{cell}\n")) == {2: problem}
+
+
+def test_limits_are_read_in_the_units_of_people(load: Any, course: Any) -> None:
+    load("e-mail;cpu;memory;gpus;running;lifetime\nann@uni.example;0,5;8 GiB;1;2;1 d\n")
+    assert course.instance.roster.get().limits == {
+        "cpu_millis": 500, "memory_mib": 8192, "gpus": 1, "running": 2, "lifetime_minutes": 1440,
+    }  # fmt: skip
+
+
+def test_a_formula_of_a_workbook_is_not_guessed_at(keep: Keep) -> None:
+    upload = keep(
+        workbook(
+            [["e-mail", "name"], ["ann@uni.example", '=HYPERLINK("http://evil.example")'], ["bo@uni.example", "Bo"]]
+        )
+    )
+    assert wrong(upload) == {2: "The cell “name” holds a formula. Put its value there: copy, then “paste values”."}
+
+
+# Refused as a whole -----------------------------------------------------------------------------------------------------
+
+
+def refusal(keep: Keep, content: bytes | str, **more: Any) -> str:
+    with pytest.raises(Refusal) as caught:
+        keep(content, **more)
+    assert not RosterUpload.objects.exists()
+    return caught.value.message
+
+
+SAVE_AS = " Save it as CSV or as an Excel workbook (.xlsx), and upload that."
+SHEET = {"xl__workbook_dot_xml": b"<workbook/>"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "The file is empty."),
+        (b" \r\n\r\n ", "The file is empty."),
+        (b"\xef\xbb\xbf", "There is nothing in it."),
+        (b",,\n,,\n", "There is nothing in it."),
+        (b"e-mail,name\n", "There is only the line with the names of the columns, and nobody below it."),
+        (b"name,section\nAnn,A\n", "There is no column with the e-mail. The first line must name the columns, one of them “e-mail”; it says “name”, “section”."),
+        (b"a@b.example,Ann,A,12,14\n", "The first line must name the columns, such as: e-mail, name, section. This list has 5 columns."),
+        (b"a@b.example,c@d.example\n", "The first line must name the columns: it has more than one address, and which counts cannot be told."),
+        (b"e-mail,mail\na@b.example,c@d.example\n", "Two columns could be the e-mail: “e-mail” and “mail”. Please keep one."),
+        (b"e-mail,note,note\na@b.example,1,2\n", "Two columns are called “note”. Please rename one."),
+        (b"e-mail" + b",x" * 999 + b"\n", "Line 1 has 1,000 columns; at most 60 are read. Leave out those that are not needed."),
+        (b'e-mail,name\na@b.example,"Ann\nb@b.example,Bo\n', "Line 2 cannot be read: a quotation mark (\") is not closed, or stands in the middle of a cell."),
+        (b"e-mail\na@b.example\0\n", "This is not a table of text." + SAVE_AS),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 old", "This is a file of an old Excel, or one with a password." + SAVE_AS),
+        (b"%PDF-1.7 ...", "This is a PDF, not a table." + SAVE_AS),
+        (b"\x89PNG\r\n", "This is a picture, not a table." + SAVE_AS),
+        (b"PK\x03\x04 broken", "This workbook cannot be read; it may be damaged." + SAVE_AS),
+        (packed(word__document_dot_xml=b"<x/>"), "This is not a workbook of Excel." + SAVE_AS),
+        (packed(mimetype=b"application/vnd.oasis.opendocument.spreadsheet", content_dot_xml=b"<x/>"), "This is a file of LibreOffice." + SAVE_AS),
+        (packed(**SHEET, xl__vbaProject_dot_bin=b"x"), "This workbook holds macros." + SAVE_AS),
+        (packed(**SHEET), "This workbook cannot be read; it may be damaged." + SAVE_AS),
+        (packed(**SHEET, xl__a_dot_xml=b"0" * (101 * 2**20)), "Unpacked, this workbook is far too large (101 MiB)." + SAVE_AS),
+    ],
+    ids=["empty", "blank", "only a mark", "only separators", "nobody", "no e-mail", "no head, many columns", "two addresses",
+         "two e-mails", "two notes", "1,000 columns", "open quote", "null", "old excel", "pdf", "picture", "damaged", "word",
+         "libreoffice", "macros", "no sheets", "zip bomb"],
+)  # fmt: skip
+def test_what_cannot_be_read_is_refused_with_what_to_do(keep: Keep, content: bytes, message: str) -> None:
+    assert refusal(keep, content) == message
+
+
+def test_a_workbook_that_unfolds_entities_is_not_unfolded(keep: Keep) -> None:
+    book = io.BytesIO(workbook([["e-mail"], ["ann@uni.example"]]))
+    bomb = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]><worksheet><sheetData><row>'
+    bomb += b'<c t="inlineStr"><is><t>&b;</t></is></c></row></sheetData></worksheet>'
+    file = io.BytesIO()
+    with zipfile.ZipFile(book) as source, zipfile.ZipFile(file, "w") as target:
+        for part in source.infolist():
+            target.writestr(part, bomb if "sheet1" in part.filename else source.read(part))
+    assert "cannot be read" in refusal(keep, file.getvalue())
+
+
+def test_a_list_with_too_many_lines_is_refused(keep: Keep, settings: Any) -> None:
+    settings.ROSTER_MAX_LINES = 5
+    lines = "\n".join(f"p{number}@uni.example" for number in range(6))
+    assert refusal(keep, f"e-mail\n{lines}") == "There are more than 5 people in it. Please upload it in parts."
+
+
+def test_a_file_that_is_too_large_is_refused_by_the_service_too(keep: Keep, settings: Any) -> None:
+    settings.ROSTER_MAX_MB = 1
+    assert refusal(keep, b"e" * (2**20 + 1)).startswith("The file is too large: at most 1 MiB are read.")
