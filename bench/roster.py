@@ -59,7 +59,7 @@ def _print(where: str, lines: int, steps: list[dict[str, Any]]) -> None:
     print(f"{lines:,} lines, {where}")
     for step in steps:
         print(
-            f"  {step['what']:<28} {step['seconds']:6.1f} s  {step['queries']:5} queries  "
+            f"  {step['what']:<28} {step['seconds']:6.1f} s ({step['cpu']:.1f} s of CPU)  {step['queries']:5} queries  "
             f"peak {step['peak']:4.0f} MiB (+{step['grown']:.0f})"
         )
 
@@ -126,11 +126,16 @@ def _step(what: str, work: Any) -> Any:
         count += 1
         return execute(*args)
 
-    before, begun = _peak(), time.monotonic()
+    before, begun, used = _peak(), time.monotonic(), time.process_time()
     with connection.execute_wrapper(counted):
         made = work()
     seconds = time.monotonic() - begun
-    print(json.dumps({"what": what, "seconds": seconds, "queries": count, "peak": _peak(), "grown": _peak() - before}))
+    cpu = time.process_time() - used
+    print(
+        json.dumps(
+            {"what": what, "seconds": seconds, "cpu": cpu, "queries": count, "peak": _peak(), "grown": _peak() - before}
+        )
+    )
     return made
 
 

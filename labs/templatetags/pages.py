@@ -129,13 +129,13 @@ def get(values: dict[str, Any], key: str) -> Any:
 
 
 LIMIT_WORDS = {
-    "cpu_millis": "{} cores", "memory_mib": "{} GiB", "gpus": "{} GPUs", "running": "{} at once", "lifetime_minutes": "{}",
+    "cpu_millis": "{} CPU", "memory_mib": "{} GiB", "gpus": "{} GPU", "running": "{} at once", "lifetime_minutes": "{}",
 }  # fmt: skip
 
 
 @register.filter
 def roster_limits(limits: dict[str, int] | None) -> str:
-    """Personal limits in a line: "2 cores, 8 GiB, 4 hours"."""
+    """Personal limits in a line: "2 CPU, 8 GiB, 4 hours"."""
     say = {"cpu_millis": cores, "memory_mib": gib, "lifetime_minutes": minutes}
     return ", ".join(
         words.format(say.get(name, str)(limits[name]))
@@ -161,7 +161,7 @@ def roster_change(change: dict[str, Any]) -> SafeString:
 
 @register.filter
 def prepared(saved: Any) -> str:
-    """What a prepared lab is: "Python for data, 2 cores, 4 GiB, 4 hours"."""
+    """What a prepared lab is: "Python for data, 2 CPU, 4 GiB, 4 hours"."""
     values, choice = saved.values, saved.template.choice("image", saved.values.get("image", ""))
     said = [choice["label"]] if choice else []
     amounts = {

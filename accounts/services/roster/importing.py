@@ -147,8 +147,8 @@ def changes(entry: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         if old == new or (not entry.before and not new):
             continue
         if name == "notes":
-            notes: dict[str, str] = old or {}
-            old, new = sorted(notes), sorted(key for key in new if new[key] != notes.get(key))
+            kept: dict[str, str] = old or {}
+            old, new = sorted(kept), sorted(key for key in new if new[key] != kept.get(key))
         if name == "left_at":
             old, new, name = "left out", "named again", "list"
         before |= {name: old} if entry.before else {}
