@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import Any
 
@@ -16,6 +17,7 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter, _build_apps_from_settings
 from allauth.socialaccount.models import SocialLogin
 from allauth.socialaccount.providers.base import AuthProcess
+from anymail.exceptions import AnymailError
 from django.conf import settings
 from django.contrib import messages
 from django.db import IntegrityError, transaction
@@ -24,6 +26,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.dressing import DressedMails
 from accounts.services import claims, sign_in
 from labs.errors import Refusal
 from labs.services import vault
@@ -31,7 +34,7 @@ from labs.services import vault
 log = logging.getLogger(__name__)
 
 
-class AccountAdapter(DefaultAccountAdapter):
+class AccountAdapter(DressedMails, DefaultAccountAdapter):
     """Accounts with e-mail and password."""
 
     error_messages = {
@@ -50,6 +53,19 @@ class AccountAdapter(DefaultAccountAdapter):
         """An address that somebody else has claimed and never proved is free for whoever asks next."""
         sign_in.drop_unfinished(email)
         return super().clean_email(email)
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """A mail that somebody waits for. When it cannot be sent, they are told so, at once."""
+        try:
+            super().send_mail(template_prefix, email, context)
+        except (OSError, AnymailError) as error:
+            log.error("a mail of signing in (%s) could not be sent: %s", template_prefix, type(error).__name__)
+            raise ImmediateHttpResponse(render(self.request, "account/no_mail.html", status=503)) from error
+
+    def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
+        """A mail that tells of a change which is made already; it does not undo it."""
+        with contextlib.suppress(ImmediateHttpResponse):
+            super().send_notification_mail(*args, **kwargs)
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         if not settings.PASSWORD_SIGN_IN and not request.user.is_authenticated:

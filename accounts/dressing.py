@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.template.loader import render_to_string
@@ -20,10 +19,6 @@ class DressedMails:
 
     def render_mail(self, *args: Any, **kwargs: Any) -> EmailMessage:
         return dress(super().render_mail(*args, **kwargs))  # type: ignore[misc]
-
-
-class Adapter(DressedMails, DefaultAccountAdapter):
-    """Allauth's own, dressed."""
 
 
 def dress(message: EmailMessage) -> EmailMessage:

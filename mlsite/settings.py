@@ -197,7 +197,6 @@ MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = MFA_ALLOW_UNVERIFIED_EMAIL = DEBUG
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "home"
-ACCOUNT_ADAPTER = "accounts.dressing.Adapter"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 #: The largest roster that is read: of the file in MiB, and in lines.
 ROSTER_MAX_MB = env.number("ROSTER_MAX_MB", 10)

@@ -29,7 +29,7 @@ from . import letters
 from .decisions import APPROVE, DENY, REINSTATE, REMOVE, SUSPEND, Decision, decide, offered
 
 TONES = {Status.REQUESTED: "wait", Status.APPROVED: "ok", Status.DENIED: "bad", Status.SUSPENDED: "bad"}
-WAITING_COLUMNS = ("person", "proof", "affiliation", "instance", "why", "asked")
+WAITING_COLUMNS = ("asker", "affiliation", "instance", "why", "asked")
 #: On the page of one membership, before and after the role.
 PERSON = ("person", "proof", "affiliation", "instance")
 DECISION = ("status_pill", "reason", "asked", "decided", "decision_note")
@@ -98,6 +98,10 @@ class MembershipAdmin(ScopedAdmin):
         shown = pill("Confirmed", "ok") if row.user.email in verified else pill("Not confirmed", "wait")
         others = [address for address in verified if address != row.user.email]
         return format_html('{} <span class="c-quiet">{}</span>', shown, f"also {', '.join(others)}" if others else "")
+
+    @admin.display(description="Person", ordering="user__name")
+    def asker(self, row: Membership) -> SafeString:
+        return format_html("{} {}", self.person(row), self.proof(row))
 
     @admin.display(description="Affiliation")
     def affiliation(self, row: Membership) -> str:

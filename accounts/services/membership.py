@@ -69,7 +69,7 @@ def reinstate(membership: Membership, *, actor: User, now: datetime.datetime, no
 @transaction.atomic
 def remove(membership: Membership, *, actor: User, now: datetime.datetime, note: str = "") -> bool:
     """Take the person out: what they run there ends, their own limits go, and they may ask again. False: they are gone already."""
-    before = _still_there(membership)
+    before, note = _still_there(membership), note.strip()[:500]
     if before is None:
         return False
     if not authority.can_remove_membership(actor, before):
@@ -206,7 +206,7 @@ def _end(row: Membership, verb: Verb, actor: User, now: datetime.datetime, note:
     """The row goes, and before it what hangs on it: workloads and personal limits."""
     stop_all(row.instance, owner=row.user, actor=actor, now=now, reason="no longer in it")
     drop_personal_limits(row.instance, row.user, actor=actor, now=now)
-    event = _record(verb, row, actor, now, before={"status": row.status, "role": row.role}, reason=note.strip())
+    event = _record(verb, row, actor, now, before={"status": row.status, "role": row.role}, reason=note)
     Membership.objects.filter(pk=row.pk).delete()
     forget_requests(row.instance, now=now)
     return event

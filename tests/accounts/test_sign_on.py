@@ -326,6 +326,15 @@ def test_a_provider_that_is_down_is_a_page(
         assert "does not answer as it should" in answer.text
 
 
+def test_a_code_that_cannot_be_mailed_is_a_page(client: Client, provider: Provider, settings: Any) -> None:
+    settings.EMAIL_BACKEND = "accounts.backends.NoServer"
+    provider.knows("eve-4", email="eve@elsewhere.example")
+    answer = sign_in(client, provider, "eve-4")
+    assert answer.status_code == 503
+    assert "no mail can be sent" in answer.text
+    assert not is_in(client)
+
+
 # Linking ---------------------------------------------------------------------------------------------------------------
 
 

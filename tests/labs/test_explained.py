@@ -72,7 +72,8 @@ def test_a_webhook_is_explained_and_only_a_denial_ends_the_lab(
     assert "webhook" not in f"{found['title']} {found['text']} {found['next_step']}"
     assert "webhook" in found["technical"]
     assert (row.end_reason == EndReason.FAILED) is ends
-    assert row.state == (State.STOPPING if ends else State.STARTING)
+    # It has ended at once where nothing of it is found any more: the answer to the first call that removes it may be lost.
+    assert row.state in ((State.STOPPING, State.ENDED) if ends else (State.STARTING,))
 
 
 @pytest.mark.k8s

@@ -103,6 +103,10 @@ def test_a_smaller_limit_ends_nothing_and_lets_nothing_more_in(running: SimpleNa
         """A real server counts a limit that has changed a moment later."""
         more = next(item for item in render(lab) if item["kind"] == "Pod")
         more["metadata"]["name"] = f"{name_of(lab)}-more"
+        more["spec"]["volumes"] = [one for one in more["spec"]["volumes"] if "secret" not in one]
+        for container in more["spec"]["containers"]:
+            names = {one["name"] for one in more["spec"]["volumes"]}
+            container["volumeMounts"] = [one for one in container["volumeMounts"] if one["name"] in names]
         try:
             running.operator.create(more)
         except Refused as refusal:

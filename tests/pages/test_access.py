@@ -1,4 +1,4 @@
-"""Who sees and does what on the pages: URL by role. "Not there" and "not yours" are the same answer."""
+"""What people see and do on the pages. Who gets which answer from which address is in tests/security/matrix_table.py."""
 
 from __future__ import annotations
 
@@ -28,14 +28,6 @@ def ended(world: SimpleNamespace) -> Lab:
     return LabFactory(instance=world.instance, owner=world.member, state=State.ENDED, log_tail="<b>bold</b>")
 
 
-@pytest.mark.parametrize("page", LAB_PAGES)
-@pytest.mark.parametrize(("who", "status"), [("member", 200), ("staff", 200), ("owner", 200), ("stranger", 404)])
-def test_a_lab_is_seen_by_its_owner_and_those_who_run_the_instance(
-    world: SimpleNamespace, signed_in: SignIn, ended: Lab, page: str, who: str, status: int
-) -> None:
-    assert signed_in(getattr(world, who)).get(f"/labs/{ended.pk}/{page}").status_code == status
-
-
 @pytest.mark.parametrize("page", LAB_PAGES + LAB_ACTIONS)
 def test_another_members_lab_answers_as_one_that_is_not_there(
     world: SimpleNamespace, signed_in: SignIn, lab: Lab, page: str
@@ -46,19 +38,6 @@ def test_another_members_lab_answers_as_one_that_is_not_there(
     assert (theirs.status_code, nobodys.status_code) == (404, 404)
     lab.refresh_from_db()
     assert lab.state == State.RUNNING
-
-
-@pytest.mark.parametrize("page", LAB_ACTIONS)
-def test_actions_are_not_done_by_get(world: SimpleNamespace, signed_in: SignIn, lab: Lab, page: str) -> None:
-    assert signed_in(world.member).get(f"/labs/{lab.pk}/{page}").status_code == 405
-
-
-@pytest.mark.parametrize(
-    "page", ["/labs/", "/labs/changes/", "/labs/history/", "/profile/", "/i/physics/launch/jupyterlab/", "/labs/{}/"]
-)
-def test_a_visitor_is_asked_to_sign_in(world: SimpleNamespace, client: Client, lab: Lab, page: str) -> None:
-    answer = client.get(page.format(lab.pk))
-    assert (answer.status_code, answer["Location"].split("?")[0]) == (302, "/accounts/login/")
 
 
 @pytest.mark.parametrize("page", ["/", "/about/", "/i/physics/", "/i/physics/theme.css", "/accounts/login/",

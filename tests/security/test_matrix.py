@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success
 from django_q.signing import SignedPackage
 
-from accounts.models import Role, Status, User
+from accounts.models import Letter, Mail, MailKind, MailTemplate, Role, Status, User
+from accounts.models.roster import RosterUpload
 from labs.models import Instance
+from labs.models.class_run import ClassRun, SavedLaunch
 from tests.console.conftest import Side, make_side
 from tests.factories import MembershipFactory, TemplateFactory, UserFactory
 from tests.support.addresses import Address, addresses, expanded
@@ -28,11 +31,16 @@ from .matrix_table import ROLES, ROWS
 pytestmark = pytest.mark.django_db
 ADDRESSES = addresses()
 TABLE = {name: {"GET": get, "POST": post} for get, post, names in ROWS for name in expanded(names)}
-LETTERS = {403: "x", 404: "m", 405: "n", 400: "b"}
+LETTERS = {403: "x", 404: "m", 405: "n", 400: "b", 401: "u"}
 #: Parameters of addresses that name no object of an instance.
-FIXED = {"service": "jupyterlab", "app_label": "labs", "key": "no-such-key", "uidb36": "1", "url": "nothing/here/"}
+FIXED = {
+    "service": "jupyterlab", "app_label": "labs", "key": "no-such-key", "uidb36": "1", "url": "nothing/here/",
+    "provider_id": "no-such-provider", "token": "1-1-0.not-the-signature",
+}  # fmt: skip
 #: A key that no object has, in the place of the parameter that names one.
 NOBODYS = {"slug": "no-such-instance", "pk": "00000000-0000-4000-8000-000000000000", "object_id": "987654321"}
+#: The comparison of an uploaded roster that changes nothing.
+NOTHING_NEW = {"counts": dict.fromkeys(("new", "changed", "unchanged", "wrong", "missing"), 0), "samples": {}}
 #: What is different each time, on pages that say the same.
 CHANGING = re.compile(r'name="now" content="[^"]*"|[A-Za-z0-9]{64}')
 
@@ -61,10 +69,17 @@ class Stage:
         model = (
             address.name.removeprefix("admin:").rsplit("_", 1)[0] if address.is_named else address.route.split("<")[0]
         )
+        nobodys = NOBODYS | ({"pk": "987654321"} if "<int:pk>" in address.route else {})
         values = {**FIXED, "slug": self.mine.instance.slug, "pk": self.mine.lab.pk}
+        if "pk" in address.parameters and address.name in self.objects:
+            values["pk"] = self.objects[address.name].pk
+        elif "<int:pk>" in address.route:
+            values["pk"] = nobodys["pk"]
         if "object_id" in address.parameters:
-            values["object_id"] = self.objects[next(key for key in self.objects if _is_of(key, model))].pk
-        return address.path(values | NOBODYS if missing else values)
+            known = [key for key in self.objects if _is_of(key, model)]
+            assert known, f"{address.name} is of a model without an object here: add one to _objects"
+            values["object_id"] = self.objects[max(known, key=len)].pk
+        return address.path(values | nobodys if missing else values)
 
 
 def _is_of(key: str, model: str) -> bool:
@@ -106,10 +121,20 @@ def _cookies(person: User) -> SimpleCookie:
 
 
 def _objects(mine: Side) -> dict[str, Any]:
-    """One object for each model of the console: add a line for a new one."""
+    """One object for each model of the console, and for each address whose key is not a lab's: add a line for a new one."""
+    saved = SavedLaunch.objects.create(instance=mine.instance, template=mine.lab.template, title="Week 1")
+    later = timezone.now() + datetime.timedelta(hours=1)
     run = {"func": "labs.tasks.run_sweep", "started": timezone.now(), "stopped": timezone.now()}
     task = SignedPackage.dumps({"id": "w" * 32, "name": "waits", "func": "labs.tasks.run_sweep"})
+    mail = {"instance": mine.instance, "recipient": mine.member.user.email, "user": mine.member.user}
     return {
+        "accounts_letter": Letter.objects.create(
+            instance=mine.instance, author=mine.owner, subject="Hello", text="Hello", count=1
+        ),
+        "accounts_mail": Mail.objects.create(key="matrix", kind=MailKind.ACCESS_APPROVED, **mail),
+        "accounts_mailtemplate": MailTemplate.objects.create(
+            instance=mine.instance, kind=MailKind.INVITATION, subject="Come"
+        ),
         "accounts_membership": mine.member,
         "accounts_user": mine.member.user,
         "django_q_failure": Failure.objects.create(id="f" * 32, name="failed", success=False, **run),
@@ -122,6 +147,11 @@ def _objects(mine: Side) -> dict[str, Any]:
         "labs_lab": mine.lab,
         "labs_quota": mine.default,
         "labs_servicetemplate": mine.lab.template,
+        **dict.fromkeys(("class-start", "class-stop", "class-remove"), saved),
+        "class-run": ClassRun.objects.create(instance=mine.instance, saved=saved),
+        "roster-preview": RosterUpload.objects.create(
+            instance=mine.instance, user=mine.owner, expires_at=later, preview=NOTHING_NEW
+        ),
     }
 
 
@@ -163,3 +193,28 @@ def test_who_gets_what(stage: Stage, name: str, method: str) -> None:
     found, wanted = answers(stage, name, method), TABLE[name][method]
     differ = [f"{role}: {has}, not {want}" for role, has, want in zip(ROLES, found, wanted, strict=True) if has != want]
     assert not differ, f"{method} {ADDRESSES[name].route} answers {found}, and {wanted} is wanted ({'; '.join(differ)})"
+
+
+#: Addresses of something that belongs to an instance, or to a person in it.
+OF_OBJECTS = sorted(name for name, address in ADDRESSES.items() if set(address.parameters) & set(NOBODYS))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("name", OF_OBJECTS)
+def test_not_yours_is_the_same_answer_as_not_there(stage: Stage, name: str, method: str) -> None:
+    """To the letter, for everybody who is told that it is missing; and what nobody has is there for nobody."""
+    address, row = ADDRESSES[name], TABLE[name][method]
+    there, nowhere = stage.path(address), stage.path(address, missing=True)
+    # An answer that comes before anybody has looked for the object tells nothing of it.
+    blind = "sxn" if "m" in row else "sxnbr"
+    for role, expected in zip(ROLES, row, strict=True):
+        missing = stage.ask(role, method, nowhere)
+        if expected == "m":
+            foreign = stage.ask(role, method, there)
+            assert (letter(foreign), _words(foreign, there)) == (letter(missing), _words(missing, nowhere)), role
+        else:
+            assert letter(missing) in ("m", expected if expected in blind else "m"), role
+
+
+def _words(response: Any, path: str) -> str:
+    return CHANGING.sub("", response.text).replace(path, "")

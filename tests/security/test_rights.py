@@ -115,24 +115,44 @@ def test_a_lab_is_not_named_as_the_site_itself(world: World, settings: object) -
             )  # fmt: skip
 
 
+def pressed(env: dict[str, str], what: str) -> list[str]:
+    """What became of twenty presses at the same moment, by four processes."""
+    prepare(env)
+    manage("shell", "-v0", "-c", "import tests.support.pressed_setup", env=env)
+    command = [sys.executable, "-m", "tests.support.pressed", what, "5", str(time.time() + 4)]
+    racers = [subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    outcomes = [outcome for one in racers for outcome in json.loads(one.communicate(timeout=120)[0])]
+    assert len(outcomes) == 20
+    return outcomes
+
+
+def printed(env: dict[str, str], expression: str) -> str:
+    code = f"from accounts.models import *; from labs.models import *; print({expression})"
+    return manage("shell", "-v0", "-c", code, env=env).strip()
+
+
 @pytest.mark.parametrize("what", ["approve", "suspend", "stop", "extend"])
 def test_pressed_twenty_times_at_once_it_is_done_once(database_url: str, what: str) -> None:
     env = environment(database_url)
-    prepare(env)
-    manage("shell", "-v0", "-c", "import tests.support.pressed_setup", env=env)
-    start = str(time.time() + 4)
-    pressed = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.support.pressed", what, "5", start], env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(4)
-    ]  # fmt: skip
-    outcomes = [outcome for one in pressed for outcome in json.loads(one.communicate(timeout=120)[0])]
-    assert len(outcomes) == 20
+    outcomes = pressed(env, what)
     assert outcomes.count("done") == 1, outcomes
     assert set(outcomes) <= {"done", "before", "over-limit", "conflict", "not-running"}
-    count = "from labs.models import Event; print(Event.objects.exclude(verb__in=['launched']).count())"
-    assert int(manage("shell", "-v0", "-c", count, env=env)) == (2 if what == "suspend" else 1)
+    count = printed(env, "Event.objects.exclude(verb__in=['launched']).count()")
+    assert int(count) == (2 if what == "suspend" else 1)
+    assert int(printed(env, "Mail.objects.count()")) == int(what in ("approve", "suspend"))
+
+
+@pytest.mark.parametrize("what", ["demote", "remove", "leave"])
+def test_of_two_owners_who_go_at_once_one_stays(database_url: str, what: str) -> None:
+    """Each demotes or removes the other, or both leave, many times at the same moment."""
+    env = environment(database_url)
+    outcomes = pressed(env, what)
+    assert outcomes.count("done") == 1, outcomes
+    assert set(outcomes) <= {"done", "before", "forbidden", "last-owner", "gone"}
+    assert printed(env, "Membership.objects.approved().filter(role='owner').count()") == "1"
+    assert printed(env, "Event.objects.exclude(verb='launched').count(), Mail.objects.count()") == (
+        "1 0" if what == "leave" else "1 1"
+    )
 
 
 def test_changes_of_limits_on_the_data_base_of_production(postgres: object) -> None:

@@ -31,21 +31,22 @@ class Address:
 def addresses() -> dict[str, Address]:
     """By name. A name that stands for two routes with different parameters would hide one of them, and is refused."""
     found: dict[str, Address] = {}
-    for address in _walk(get_resolver().url_patterns, "", ()):
+    for address in _walk(get_resolver().url_patterns, "", (), ()):
         if address.name in found and found[address.name] != address:
             raise AssertionError(f"{address.name} is {found[address.name].route} and {address.route}")
         found[address.name] = address
     return found
 
 
-def _walk(patterns: Any, before: str, spaces: tuple[str, ...]) -> Iterator[Address]:
+def _walk(patterns: Any, before: str, spaces: tuple[str, ...], parameters_before: tuple[str, ...]) -> Iterator[Address]:
     for item in patterns:
         route = before + _readable(item)
+        named = (*parameters_before, *item.pattern.regex.groupindex)
         if isinstance(item, URLResolver):
-            yield from _walk(item.url_patterns, route, (*spaces, item.namespace) if item.namespace else spaces)
+            yield from _walk(item.url_patterns, route, (*spaces, item.namespace) if item.namespace else spaces, named)
         elif isinstance(item, URLPattern):
             name = ":".join((*spaces, item.name)) if item.name else route
-            parameters = tuple(item.pattern.regex.groupindex) if item.name else tuple(PARAMETER.findall(route))
+            parameters = named if item.name else tuple(PARAMETER.findall(route))
             yield Address(name, route, bool(item.name), parameters)
 
 

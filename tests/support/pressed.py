@@ -19,16 +19,18 @@ django.setup()
 from django.db import connection
 from django.utils import timezone
 
-from accounts.models import Membership, User
+from accounts.models import Membership, Role, User
 from accounts.services import membership
 from labs.errors import Refusal
-from labs.models import Lab
+from labs.models import Instance, Lab
 from labs.services.extension import extend
 from labs.services.stopping import stop
 
 
-def press(what: str) -> bool | None:
-    """Press it once; False when it had been done."""
+def press(what: str, turn: int = 0) -> bool | None:
+    """Press it once; False when it had been done. `turn`: which of the two owners presses, for what each does to the other."""
+    if what in ("demote", "remove", "leave"):
+        return _of_owners(what, turn)
     owner, now = User.objects.get(email="owner@example.org"), timezone.now()
     lab = Lab.objects.select_related("instance", "owner", "template").get()
     if what == "approve":
@@ -41,13 +43,27 @@ def press(what: str) -> bool | None:
     return True
 
 
+def _of_owners(what: str, turn: int) -> bool:
+    names = ["owner@example.org", "second@example.org"]
+    me, other = names if turn % 2 else reversed(names)
+    actor, now = User.objects.get(email=me), timezone.now()
+    if what == "leave":
+        return bool(membership.leave(user=actor, instance=Instance.objects.get(), now=now))
+    row = Membership.objects.filter(user__email=other).first()
+    if row is None:
+        return False
+    if what == "remove":
+        return membership.remove(row, actor=actor, now=now)
+    return membership.change_role(row, Role.MEMBER, actor=actor, now=now)
+
+
 def main(what: str, threads: int, start: float) -> None:
     outcomes: list[str] = []
 
-    def one() -> None:
+    def one(turn: int) -> None:
         try:
             time.sleep(max(0.0, start - time.time()))
-            outcomes.append("done" if press(what) else "before")
+            outcomes.append("done" if press(what, turn) else "before")
         except Refusal as refusal:
             outcomes.append(refusal.code)
         except Exception as error:
@@ -55,7 +71,7 @@ def main(what: str, threads: int, start: float) -> None:
         finally:
             connection.close()
 
-    running = [threading.Thread(target=one) for _ in range(threads)]
+    running = [threading.Thread(target=one, args=(turn,)) for turn in range(threads)]
     for thread in running:
         thread.start()
     for thread in running:

@@ -18,6 +18,8 @@ Quota.objects.create(instance=instance, scope=Scope.MEMBER, lifetime_minutes=120
 for role, status in ((Role.OWNER, Status.APPROVED), (Role.MEMBER, Status.REQUESTED), (Role.STAFF, Status.APPROVED)):
     user = User.objects.create_user(f"{role}@example.org")
     Membership.objects.create(user=user, instance=instance, role=role, status=status)
+second = User.objects.create_user("second@example.org")
+Membership.objects.create(user=second, instance=instance, role=Role.OWNER, status=Status.APPROVED)
 Lab.objects.create(
     instance=instance, owner=User.objects.get(email="staff@example.org"), template=template, cluster=cluster, name="one",
     state=State.RUNNING, image="x", cpu_millis=1000, memory_mib=1024, lifetime_minutes=60, started_at=now,

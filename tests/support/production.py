@@ -15,6 +15,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlsite.settings")
 django.setup()
 
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core.management import call_command
 from django.test import Client, override_settings
@@ -55,6 +56,7 @@ def main() -> None:
     from accounts.models import User
 
     person = User.objects.create_user("person@example.org", "a-long-pass-phrase")
+    EmailAddress.objects.create(user=person, email=person.email, verified=True, primary=True)
     mlsite.urls.urlpatterns.append(path("broken/", broken))
     visitor, client = (Client(headers=PROXIED, raise_request_exception=False) for _ in range(2))
     strict = Client(headers=PROXIED, enforce_csrf_checks=True)

@@ -216,10 +216,14 @@ def _webhooks(stage: Stage) -> Iterator[Recording]:
 
 
 def hooked(stage: Stage, kind: str, config: dict[str, str], namespace: str) -> str:
-    """A webhook ("Validating" or "Mutating") that is asked of each new pod of the namespace; the address of its configuration."""
+    """A webhook ("Validating" or "Mutating") that is asked of each new pod of the namespace; the address of its configuration.
+
+    One that is to be slow is waited for a second; any other long enough for a machine that has much to do.
+    """
     url = f"{_ADMISSION}/{kind.lower()}webhookconfigurations"
+    seconds = 1 if config["url"].endswith("/slow") else 10
     rule = {
-        "name": "rules.golden.example.org", "clientConfig": config, "sideEffects": "None", "timeoutSeconds": 1,
+        "name": "rules.golden.example.org", "clientConfig": config, "sideEffects": "None", "timeoutSeconds": seconds,
         "failurePolicy": "Fail", "admissionReviewVersions": ["v1"],
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
         "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],

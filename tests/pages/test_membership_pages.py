@@ -1,0 +1,135 @@
+"""An instance's page for its people: asking, joining, waiting, leaving. And what the console's form says of the ways in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from allauth.account.models import EmailAddress
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import Membership, Status, User
+from labs.models import Event, Instance, Policy, State, Verb
+from tests.console.conftest import form_data
+from tests.factories import InstanceFactory, LabFactory, MembershipFactory, UserFactory
+
+SignIn = Callable[[User], Client]
+
+
+def test_the_form_shows_what_the_owners_will_see(world: SimpleNamespace, signed_in: SignIn) -> None:
+    client = signed_in(world.stranger)
+    page = client.get("/i/physics/").text
+    assert f"{world.stranger.email} (not confirmed), Example University" in page
+    EmailAddress.objects.create(user=world.stranger, email=world.stranger.email, verified=True)
+    assert f"{world.stranger.email} (confirmed), Example University" in client.get("/i/physics/").text
+
+
+def test_a_confirmed_address_of_the_domain_joins_with_one_click(signed_in: SignIn, db: None) -> None:
+    course = InstanceFactory(slug="domain", policy=Policy.DOMAIN, email_domains=["uni.example"])
+    person = UserFactory(email="mina@uni.example")
+    client = signed_in(person)
+    assert "Confirm your address at uni.example" in client.get("/i/domain/").text
+    EmailAddress.objects.create(user=person, email=person.email, verified=True)
+    page = client.get("/i/domain/").text
+    assert "lets you in at once" in page
+    assert "Why do you ask?" not in page
+    assert "You are in. You can launch a lab at once." in client.post("/i/domain/access/", follow=True).text
+    assert Membership.objects.get(user=person, instance=course).status == Status.APPROVED
+
+
+def test_who_is_not_on_the_roster_reads_why_and_cannot_ask(signed_in: SignIn, db: None) -> None:
+    InstanceFactory(slug="roster", policy=Policy.ROSTER)
+    client = signed_in(UserFactory())
+    page = client.get("/i/roster/").text
+    assert "Only people on the list of the class can join" in page
+    assert "<textarea" not in page
+    assert "Only people on the list" in client.post("/i/roster/access/", follow=True).text
+    assert not Membership.objects.exists()
+
+
+def test_a_member_leaves_by_post_and_their_lab_ends(world: SimpleNamespace, signed_in: SignIn) -> None:
+    lab = LabFactory(instance=world.instance, owner=world.member, state=State.RUNNING)
+    client = signed_in(world.member)
+    assert "Leave Physics?" in client.get("/i/physics/").text
+    page = client.post("/i/physics/leave/", follow=True).text
+    assert "You have left Physics" in page
+    assert "Request access" in page
+    lab.refresh_from_db()
+    assert lab.state == State.STOPPING
+
+
+def test_who_leaves_an_unlisted_instance_is_led_home(signed_in: SignIn, db: None) -> None:
+    row = MembershipFactory(instance__is_public=False)
+    answer = signed_in(row.user).post(reverse("leave", args=[row.instance.slug]))
+    assert answer["Location"] == "/"
+
+
+def test_the_only_owner_reads_why_they_stay(world: SimpleNamespace, signed_in: SignIn) -> None:
+    assert "Make somebody else an owner first" in signed_in(world.owner).post("/i/physics/leave/", follow=True).text
+
+
+def test_a_request_is_taken_back(world: SimpleNamespace, signed_in: SignIn) -> None:
+    row = MembershipFactory(instance=world.instance, status=Status.REQUESTED)
+    assert "Your request is taken back" in signed_in(row.user).post("/i/physics/leave/", follow=True).text
+    assert not Membership.objects.filter(pk=row.pk).exists()
+
+
+# In the console --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("Uni.example\n@other.example,  uni.example", ["uni.example", "other.example"]),
+        ("not a domain!", "Not a domain: not"),
+        ("", "Name at least one domain"),
+    ],
+)
+def test_domains_are_written_one_a_line(
+    world: SimpleNamespace, signed_in: SignIn, typed: str, kept: list[str] | str
+) -> None:
+    client, url = signed_in(world.owner), reverse("admin:labs_instance_change", args=[world.instance.pk])
+    answer = client.post(url, form_data(client, url) | {"policy": "domain", "email_domains": typed}, follow=True)
+    row = Instance.objects.get(pk=world.instance.pk)
+    if isinstance(kept, str):
+        assert kept in answer.text
+        assert row.policy == Policy.APPROVAL
+        return
+    assert row.email_domains == kept
+    told = Event.objects.get(verb=Verb.INSTANCE_CHANGED)
+    assert told.after["email_domains"] == "uni.example, other.example"
+    assert "uni.example\nother.example" in client.get(url).text
+
+
+def test_staff_see_and_press_only_what_is_left_to_them(world: SimpleNamespace, signed_in: SignIn) -> None:
+    row = MembershipFactory(instance=world.instance, status=Status.REQUESTED)
+    waiting = reverse("admin:accounts_membership_changelist") + "?status__exact=requested"
+    approve = reverse("admin:accounts_membership_approve", args=[row.pk])
+    client = signed_in(world.staff)
+    assert approve in client.get(waiting).text
+    Instance.objects.update(staff_may_approve=False)
+    page = client.get(waiting).text
+    assert str(row.user) in page
+    assert approve not in page
+    assert client.post(approve).status_code == 403
+    assert approve not in client.get(reverse("admin:index")).text
+    member = Membership.objects.get(user=world.member)
+    page = client.get(reverse("admin:accounts_membership_change", args=[member.pk])).text
+    assert reverse("admin:accounts_membership_suspend", args=[member.pk]) in page
+    assert reverse("admin:accounts_membership_remove", args=[member.pk]) not in page
+
+
+def test_requests_show_which_addresses_are_confirmed(world: SimpleNamespace, signed_in: SignIn) -> None:
+    row = MembershipFactory(instance=world.instance, status=Status.REQUESTED)
+    client, waiting = (
+        signed_in(world.owner),
+        reverse("admin:accounts_membership_changelist") + "?status__exact=requested",
+    )
+    assert "Not confirmed" in client.get(waiting).text
+    EmailAddress.objects.create(user=row.user, email="second@uni.example", verified=True)
+    EmailAddress.objects.create(user=row.user, email="unproved@uni.example", verified=False)
+    page = client.get(waiting).text
+    assert "also second@uni.example" in page
+    assert "unproved@uni.example" not in page
