@@ -63,7 +63,7 @@ def by_password(page: Page, provider: openid.Provider, address: str) -> None:
     page.fill("input[name=name]", "Nina New")
     for name in ("password1", "password2"):
         page.fill(f"input[name={name}]", NEW_PASSWORD)
-    page.locator("main form button[type=submit]").last.click()
+    page.locator("main form:has(input[name=password1]) button[type=submit]").click()
 
 
 def by_institution(page: Page, provider: openid.Provider, address: str) -> None:

@@ -32,5 +32,5 @@ def sign_in(page: Page, url: str, email: str, password: str) -> None:
     page.goto(f"{url}/accounts/login/")
     page.fill("input[name=login]", email)
     page.fill("input[name=password]", password)
-    page.locator("main form button[type=submit]").first.click()
+    page.locator("main form:has(input[name=password]) button[type=submit]").first.click()
     page.wait_for_url(lambda address: "/login" not in address)

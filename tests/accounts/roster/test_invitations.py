@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import re
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail as outbox
 from django.test import Client
+from django.utils.module_loading import import_string
 
 from accounts.models import Mail, Membership, Role, RosterEntry, Status, User
 from accounts.services import delivery, invitations
@@ -248,3 +250,17 @@ def test_one_person_takes_one_seat(course: SimpleNamespace, invited: SimpleNames
     with pytest.raises(Refusal) as refusal:
         invitations.take(invited.token, user=ann, now=now)
     assert refusal.value.code == "member"
+
+
+def test_a_refused_request_is_logged_without_the_link(invited: SimpleNamespace, settings: Any) -> None:
+    record = logging.LogRecord(
+        "django.security.csrf", 30, "", 1, "Forbidden (%s): %s", ("no cookie", invited.path), None
+    )
+    assert all(one.filter(record) for one in handlers_of_the_site(settings))
+    assert record.getMessage() == "Forbidden (no cookie): /join/.../"
+
+
+def handlers_of_the_site(settings: Any) -> list[logging.Filter]:
+    """The filters of the handler that writes the site's logs."""
+    names = settings.LOGGING["handlers"]["console"]["filters"]
+    return [import_string(settings.LOGGING["filters"][name]["()"])() for name in names]
