@@ -105,7 +105,7 @@ def form_data(client: Client, url: str) -> dict[str, str]:
         data |= {bound.html_name: bound.value() for bound in formset.management_form}
         for row in formset.forms:
             data |= {bound.html_name: bound.value() for bound in row}
-    return {name: _sent(value) for name, value in data.items() if value not in (None, False)}
+    return {name: _sent(value) for name, value in data.items() if value is not None and value is not False}
 
 
 def _sent(value: Any) -> Any:
