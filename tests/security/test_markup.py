@@ -94,14 +94,18 @@ def console_pages(world: World) -> list[str]:
     side = world.mine
     rows = {
         "labs_instance": (side.instance, "archive"), "accounts_membership": (side.request, "approve"),
-        "labs_lab": (side.lab, "stop"), "labs_quota": (side.personal, "delete"), "labs_event": (Event.objects.latest("pk"), "history"),
+        "labs_lab": (side.lab, "stop"), "labs_quota": (side.personal, "delete"), "labs_event": (Event.objects.latest("pk"), "change"),
         "labs_cluster": (side.instance.clusters.get(), "change"), "accounts_user": (side.owner, "change"),
         "labs_servicetemplate": (world.template, "change"),
     }  # fmt: skip
     links = [reverse("admin:index")]
     for model, (row, more) in rows.items():
         links += [reverse(f"admin:{model}_changelist"), reverse(f"admin:{model}_changelist") + "?q=zzmark"]
-        links += [reverse(f"admin:{model}_{page}", args=[row.pk]) for page in ("change", "history", more)]
+        links += [
+            reverse(f"admin:{model}_{page}", args=[row.pk])
+            for page in {"change", "history", more}
+            if (model, page) != ("labs_event", "history")
+        ]
     return [
         *links,
         reverse("admin:labs_quota_add"),
