@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
+from labs.admin.history import history_link
 from labs.models import Cluster, EndReason, Event, State, Workload
 from tests.console.conftest import World
 
@@ -103,8 +104,7 @@ def console_pages(world: World) -> list[str]:
         links += [reverse(f"admin:{model}_changelist"), reverse(f"admin:{model}_changelist") + "?q=zzmark"]
         links += [
             reverse(f"admin:{model}_{page}", args=[row.pk])
-            for page in {"change", "history", more}
-            if (model, page) != ("labs_event", "history")
+            for page in {"change", more, *(["history"] if history_link(row) else [])}
         ]
     return [
         *links,
