@@ -22,6 +22,7 @@ from tests.support.site import ROOT, environment, prepare
 
 SIZES = (1_000, 10_000, 20_000)
 ACCOUNTS = 3_000
+CLASS = 200
 
 
 def main(sizes: list[int]) -> None:
@@ -92,6 +93,34 @@ def one(lines: int) -> None:
     _step("confirm: changes nothing", lambda: uploads.confirm(again.pk, **told))
     _step("page of the people", lambda: people.page(instance, people.Wish(search="person"), start=0, size=50))
     _step("invite all", lambda: invitations.invite(**told))
+    _step(f"labs for {CLASS} members", _class(owner, now))
+
+
+def _class(owner: Any, now: Any) -> Any:
+    """Start a lab for each member of a class: what the worker does, up to where the cluster comes in."""
+    from accounts.models import Membership, Role, Status, User
+    from labs.models import Cluster, Instance, ServiceTemplate
+    from labs.services import classes
+
+    instance = Instance.objects.create(slug="class", title="Class")
+    instance.places.create(cluster=Cluster.objects.create(slug="bench", title="Bench", lab_domain="bench.example.org"))
+    template = ServiceTemplate.objects.get(slug="jupyterlab", is_current=True)
+    instance.services.set([template])
+    people = [(owner, Role.OWNER), *((user, Role.MEMBER) for user in User.objects.exclude(pk=owner.pk)[:CLASS])]
+    Membership.objects.bulk_create(
+        Membership(instance=instance, user=user, role=role, status=Status.APPROVED) for user, role in people
+    )
+    saved = classes.save_launch(
+        instance=instance, template=template, title="Week 3", actor=owner, now=now,
+        values={"cpu": "0.5", "memory": "1024", "lifetime": "60"},
+    )  # fmt: skip
+
+    def work() -> None:
+        run = classes.start(saved, section="", wait=True, actor=owner, now=now)
+        while classes.work_off(run.pk):
+            pass
+
+    return work
 
 
 def _accounts(count: int) -> None:

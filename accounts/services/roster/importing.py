@@ -131,6 +131,17 @@ class RosterResource(resources.ModelResource):
         before = instance.before
         return not import_validation_errors and bool(before) and changes(instance)[1] == {}
 
+    def bulk_create(self, using_transactions: bool, dry_run: bool, *args: Any, **kwargs: Any) -> None:
+        """A preview writes nothing. import-export would write, and take it back."""
+        if dry_run:
+            self.create_instances.clear()
+        super().bulk_create(using_transactions, dry_run, *args, **kwargs)
+
+    def bulk_update(self, using_transactions: bool, dry_run: bool, *args: Any, **kwargs: Any) -> None:
+        if dry_run:
+            self.update_instances.clear()
+        super().bulk_update(using_transactions, dry_run, *args, **kwargs)
+
     def get_bulk_update_fields(self) -> list[str]:
         return list(COMPARED)
 

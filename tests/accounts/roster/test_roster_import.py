@@ -301,6 +301,14 @@ def test_what_is_exported_and_imported_again_changes_nothing(course: SimpleNames
     assert standing() == before
 
 
+def test_a_preview_sends_no_statement_that_writes_but_its_own(course: SimpleNamespace, keep: Any, load: Load) -> None:
+    load(LIST)
+    with CaptureQueriesContext(connection) as captured:
+        keep("e-mail,name\nann@uni.example,Ann Lee\n" + "".join(f"p{number}@uni.example,P\n" for number in range(1100)))
+    writes = [query["sql"] for query in captured if query["sql"].split()[0] in ("INSERT", "UPDATE", "DELETE")]
+    assert [sql for sql in writes if "rosterupload" not in sql] == []
+
+
 def test_memory_and_queries_a_line_do_not_grow_with_the_list(course: SimpleNamespace, load: Load) -> None:
     def queries(start: int, count: int) -> int:
         text = "e-mail,name\n" + "".join(f"p{number}@uni.example,P\n" for number in range(start, start + count))
