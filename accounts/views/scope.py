@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, cast
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.cache import never_cache
 
 from accounts.models import User
@@ -19,7 +20,10 @@ P = ParamSpec("P")
 
 
 def for_staff(view: Callable[Concatenate[HttpRequest, Instance, P], Any]) -> Callable[..., HttpResponse]:
-    """The view with the instance, for its owners and staff and for site administrators; 404 for all others."""
+    """The view with the instance, for its owners and staff and for site administrators; 404 for all others.
+
+    Where they must have a second factor (REQUIRE_TWO_FACTOR), those without one are sent to set it up, as by the console.
+    """
 
     @login_required
     @never_cache
@@ -29,6 +33,9 @@ def for_staff(view: Callable[Concatenate[HttpRequest, Instance, P], Any]) -> Cal
         instance = get_object_or_404(Instance.objects.visible_to(user), slug=slug)
         if not authority.can_keep_roster(user, instance):
             raise Http404
+        if authority.lacks_second_factor(user):
+            messages.warning(request, "Set up a second factor first: the pages of the staff open with one only.")
+            return redirect("mfa_index")
         answer: HttpResponse = view(request, instance, *args, **kwargs)
         return answer
 

@@ -101,6 +101,17 @@ def test_the_console_waits_for_the_second_factor_of_who_runs_something(settings:
     assert client.get("/console/").status_code == 200
 
 
+def test_the_staff_pages_of_an_instance_wait_for_it_too(settings: Any) -> None:
+    settings.REQUIRE_TWO_FACTOR = "managers"
+    membership = MembershipFactory(role=Role.STAFF)
+    page = f"/i/{membership.instance.slug}/people/"
+    answer = signed_in(membership.user).get(page)
+    assert (answer.status_code, answer["Location"]) == (302, "/accounts/2fa/")
+    client, _ = with_app(membership.user)
+    assert client.get(page).status_code == 200
+    assert signed_in(MembershipFactory(instance=membership.instance).user).get(page).status_code == 404
+
+
 def test_recovery_codes_alone_are_no_second_factor(settings: Any) -> None:
     settings.REQUIRE_TWO_FACTOR = "managers"
     user = UserFactory(is_superuser=True)
