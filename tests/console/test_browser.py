@@ -10,7 +10,7 @@ from django.urls import reverse
 from accounts.models import Status
 from labs.models import State
 from tests.factories import PASSWORD
-from tests.support.browser import NO_BROWSER, chromium, sign_in
+from tests.support.browser import NO_BROWSER, chromium, complaints_of, sign_in
 
 from .conftest import World
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(NO_BROWSER), reason=N
 
 @pytest.mark.django_db(transaction=True)
 def test_an_owner_approves_stops_and_limits_without_a_blocked_script_or_style(live_server: Any, world: World) -> None:
-    mine, problems = world.mine, []
+    mine = world.mine
     lab_page = reverse("admin:labs_lab_change", args=[mine.lab.pk])
     instance_page = reverse("admin:labs_instance_change", args=[mine.instance.pk])
     lists = [
@@ -28,8 +28,7 @@ def test_an_owner_approves_stops_and_limits_without_a_blocked_script_or_style(li
     ]
     with chromium() as browser:
         page = browser.new_page()
-        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
+        problems = complaints_of(page, kinds=("error",))
         sign_in(page, live_server.url, mine.owner.email, PASSWORD)
         problems.clear()
         page.goto(live_server.url + reverse("admin:index"))

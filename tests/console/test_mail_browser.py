@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from accounts.models import Letter, MailTemplate
 from tests.factories import PASSWORD
-from tests.support.browser import NO_BROWSER, chromium, sign_in
+from tests.support.browser import NO_BROWSER, chromium, complaints_of, sign_in
 
 from .conftest import World
 
@@ -18,11 +18,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(NO_BROWSER), reason=N
 
 @pytest.mark.django_db(transaction=True)
 def test_an_owner_writes_a_letter_and_words_of_their_own(live_server: Any, world: World) -> None:
-    problems: list[str] = []
     with chromium() as browser:
         page = browser.new_page(base_url=live_server.url)
-        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
+        problems = complaints_of(page, kinds=("error",))
         sign_in(page, live_server.url, world.mine.owner.email, PASSWORD)
         problems.clear()
         page.goto(reverse("admin:accounts_letter_add"))

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from labs.models import Lab, ServiceTemplate, State
 from tests.factories import PASSWORD, LabFactory
-from tests.support.browser import NO_BROWSER, chromium, sign_in
+from tests.support.browser import NO_BROWSER, chromium, complaints_of, sign_in
 
 pytestmark = [
     pytest.mark.browser,
@@ -29,11 +29,9 @@ def page(live_server: Any, world: SimpleNamespace, monkeypatch: pytest.MonkeyPat
     """A page of the member, signed in; every complaint of the browser's is a failure."""
     # Playwright's loop runs in this thread, and Django takes that for asynchronous code.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "on")
-    complaints: list[str] = []
     with chromium() as browser:
         page = browser.new_page(base_url=live_server.url)
-        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        complaints = complaints_of(page)
         sign_in(page, live_server.url, world.member.email, PASSWORD)
         yield page
     assert not complaints

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
 NO_BROWSER = "" if CHROMIUM else "Chromium is not installed (Debian: chromium)"
@@ -25,6 +25,24 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+#: How htmx tells that a page took a request back: a newer one came, or the page was left. Faults are `sendError` and `timeout`.
+TAKEN_BACK = ("htmx:afterRequest,", "htmx:sendAbort,")
+
+
+def complaints_of(page: Page, *, at: str = "", kinds: tuple[str, ...] = ("error", "warning")) -> list[str]:
+    """What the browser complains of on this page from now on; only what comes from an address with `at` in it."""
+    complaints: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        is_from_there = not at or at in message.location.get("url", "")
+        if message.type in kinds and is_from_there and not message.text.startswith(TAKEN_BACK):
+            complaints.append(message.text)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    return complaints
 
 
 def sign_in(page: Page, url: str, email: str, password: str) -> None:
