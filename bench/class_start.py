@@ -21,6 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from tests.controlplane.arguments import ENVIRONMENT
 from tests.support import site_account
 from tests.support.controlplane import ControlPlane
 from tests.support.postgres import Postgres
@@ -105,7 +108,7 @@ def main(runs: list[tuple[int, float]]) -> None:
                 folder / "stack",
                 database_url=postgres.url("bench"),
                 hollow=True,
-                capacity={"cpu": "4000", "memory": "8000Gi", "pods": "20000"},
+                capacity={"cpu": "4000", "memory": "8000Gi", "pods": "20000", "ephemeral-storage": "20000Gi"},
                 plane=plane,
                 account=site_account.make(plane.kubeconfig, folder / "account"),
             )
@@ -117,7 +120,7 @@ def main(runs: list[tuple[int, float]]) -> None:
             )
             time.sleep(5)
             for labs, seconds in runs:
-                measure(stack, plane, labs, seconds)
+                measure(stack, plane, postgres, labs, seconds)
         except BaseException:
             for log in (folder / "stack").glob("*.log"):
                 print(f"--- {log.name}\n" + log.read_text(errors="replace")[-3000:], file=sys.stderr)
@@ -136,16 +139,19 @@ def conditions(plane: ControlPlane) -> None:
         f"Python {platform.python_version()}, Kubernetes {plane.client().version()}, PostgreSQL, 2 workers, 1 watcher, 1 web process"
     )
     print(
+        f"control plane as shipped (scheduler: 50 bindings/s), garbage collection at {ENVIRONMENT['GOGC']}%, etcd without fsync"
+    )
+    print(
         f"hollow node, ready {NODE_SECONDS} s after binding (taken off); launches by {THREADS} threads of one process\n"
     )
 
 
-def measure(stack: Stack, plane: ControlPlane, labs: int, seconds: float) -> None:
+def measure(stack: Stack, plane: ControlPlane, postgres: Postgres, labs: int, seconds: float) -> None:
     """One class: start, a minute of rest, stop."""
     pages = Pages(stack.web_port)
     threading.Thread(target=pages.run, daemon=True).start()
     seen = len(plane.audit(site_account.USER))
-    used = cpu_seconds(stack, plane)
+    used = cpu_seconds(stack, plane, postgres)
     begun = time.monotonic()
     launches = launch(stack, labs, seconds)
     until(lambda: settled(stack, labs), 600, "all run", every=1.0)
@@ -154,7 +160,7 @@ def measure(stack: Stack, plane: ControlPlane, labs: int, seconds: float) -> Non
     print(f"{labs} labs in {seconds:g} s" if seconds else f"{labs} labs at once")
     report_launches(stack, launches)
     print(f"  page of the course meanwhile: {pages.count} times, {pages.failed} failed, worst {pages.worst:.2f} s")
-    spent = {name: value - used.get(name, 0.0) for name, value in cpu_seconds(stack, plane).items()}
+    spent = {name: value - used.get(name, 0.0) for name, value in cpu_seconds(stack, plane, postgres).items()}
     print("  CPU seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in spent.items()) + f"; in {took:.1f} s")
     time.sleep(4)
     calls = plane.audit(site_account.USER)[seen:]
@@ -228,17 +234,22 @@ def end(stack: Stack, plane: ControlPlane, labs: int) -> None:
     manage("shell", "-v0", "-c", FORGET, env=stack.env)
 
 
-def cpu_seconds(stack: Stack, plane: ControlPlane) -> dict[str, float]:
-    """User and system time so far, by program, its children included."""
+def cpu_seconds(stack: Stack, plane: ControlPlane, postgres: Postgres) -> dict[str, float]:
+    """User and system time so far, by program, its children included; and what the machine had left."""
+    programs = {name: psutil.Process(process.pid) for name, process in stack.running.items()}
+    programs |= {name: process for name in plane.processes.names() if (process := plane.processes.find(name))}
+    programs["PostgreSQL"] = psutil.Process(postgres.server.pid)
     found = {}
-    pids: dict[str, int] = {name: process.pid for name, process in stack.running.items()}
-    pids |= {name: pid for name in plane.processes.names() if (pid := plane.processes.find(name))}
-    import psutil
-
-    for name, pid in pids.items():
-        process = psutil.Process(pid) if isinstance(pid, int) else pid
-        found[name] = sum(sum(one.cpu_times()[:2]) for one in [process, *process.children(recursive=True)])
-    return found
+    for name, process in programs.items():
+        running = [process, *process.children(recursive=True)]
+        # Those that have ended count for the one that started them.
+        found[name] = sum(sum(one.cpu_times()[:2]) for one in running) + sum(process.cpu_times()[2:4])
+    whole = psutil.cpu_times()
+    return found | {
+        "launches": sum(psutil.Process().cpu_times()[2:4]),
+        "idle": whole.idle,
+        "taken by others": whole.steal,
+    }
 
 
 if __name__ == "__main__":

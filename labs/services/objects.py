@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,8 @@ from labs.models import Workload
 
 from .rendering import WORKLOAD_KINDS, kinds_of, name_of
 
+#: Kinds of which nothing is ever taken away again: at most a label gets another value.
+CREATED = ("Secret", "Pod", "Service")
 #: From so many workloads of one namespace on, four collections are deleted in the place of each one's Secret: the garbage
 #: collector, which removes what a Secret owns, deletes 20 objects a second by default.
 MANY = len(WORKLOAD_KINDS)
@@ -36,17 +39,30 @@ def apply(client: Client, workload: Workload, objects: Sequence[dict[str, Any]])
     error = None
     try:
         if applied.get("Secret") != manifests.digest(secret):
-            owner_uid = client.apply(secret)["metadata"]["uid"]
+            owner_uid = _send(client, secret, applied)["metadata"]["uid"]
             applied["Secret"] = manifests.digest(secret)
         for manifest in manifests.owned(others, secret, owner_uid):
             digest = manifests.digest(manifest)
             if applied.get(manifest["kind"]) != digest:
-                client.apply(manifest)
+                _send(client, manifest, applied)
                 applied[manifest["kind"]] = digest
     except Error as problem:
         error = problem
     changed = (applied, owner_uid) != (workload.applied, workload.owner_uid)
     return Sent({"applied": applied, "owner_uid": owner_uid} if changed else {}, error=error)
+
+
+def _send(client: Client, manifest: dict[str, Any], applied: Mapping[str, str]) -> dict[str, Any]:
+    """The object as it now is. Raises k8s.errors.Error.
+
+    To create costs the API server less than to apply, and nearly all is sent once (docs/performance.md). What may lose a
+    field later on is applied from the start, for apply removes only what an apply has set.
+    """
+    kind = manifest["kind"]
+    if kind in CREATED and kind not in applied:
+        with suppress(Conflict):  # It is there already: from a worker that was killed before it could say so.
+            return client.create(manifest)
+    return client.apply(manifest)
 
 
 def remove(client: Client, workload: Workload) -> Sent:

@@ -2,10 +2,11 @@
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -51,14 +52,17 @@ class Processes:
         """Where its output goes."""
         return self._folder / "log" / f"{name}.log"
 
-    def start(self, name: str, command: Sequence[str | Path], cwd: Path | None = None) -> None:
-        """Start it unless it runs."""
+    def start(
+        self, name: str, command: Sequence[str | Path], cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
+        """Start it unless it runs. `env`: more of the environment."""
         if self.find(name):
             return
         with self.log(name).open("ab") as log:
             child = subprocess.Popen(
                 [str(word) for word in command],
                 cwd=cwd,
+                env={**os.environ, **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

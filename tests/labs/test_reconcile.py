@@ -150,14 +150,14 @@ def test_a_stop_while_the_objects_are_being_made_wins(
     running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = launched(running)
-    apply = Client.apply
+    create = Client.create
 
-    def apply_and_stop(self: Client, manifest: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def create_and_stop(self: Client, manifest: dict[str, Any]) -> dict[str, Any]:
         if manifest["kind"] == "Pod":
             stop(load(lab.pk), actor=running.member, now=timezone.now())
-        return apply(self, manifest, **kwargs)
+        return create(self, manifest)
 
-    monkeypatch.setattr(Client, "apply", apply_and_stop)
+    monkeypatch.setattr(Client, "create", create_and_stop)
     reconcile(lab.pk)
     until(lambda: not objects_of(running, lab), 20, "nothing is left on the cluster")
     assert load(lab.pk).state in (State.STOPPING, State.ENDED)
@@ -175,20 +175,23 @@ def test_one_worker_at_a_row_and_a_lost_one_is_replaced(running: SimpleNamespace
 
 def test_a_worker_killed_half_way_is_made_good(running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = launched(running)
-    apply = Client.apply
+    create = Client.create
 
-    def die_at_the_service(self: Client, manifest: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def die_at_the_service(self: Client, manifest: dict[str, Any]) -> dict[str, Any]:
         if manifest["kind"] == "Service":
             raise KeyboardInterrupt
-        return apply(self, manifest, **kwargs)
+        return create(self, manifest)
 
-    monkeypatch.setattr(Client, "apply", die_at_the_service)
+    monkeypatch.setattr(Client, "create", die_at_the_service)
     with pytest.raises(KeyboardInterrupt):
         reconcile(lab.pk)
     monkeypatch.undo()
     Workload.objects.filter(pk=lab.pk).update(claimed_until=timezone.now() - datetime.timedelta(seconds=1))
+    before = objects_of(running, lab)["Pod"]["metadata"]["uid"]
     assert reconcile(lab.pk)
-    assert set(objects_of(running, lab)) == set(WORKLOAD_KINDS)
+    found = objects_of(running, lab)
+    assert set(found) == set(WORKLOAD_KINDS)
+    assert found["Pod"]["metadata"]["uid"] == before
 
 
 def test_a_silent_cluster_leaves_the_row_to_be_tried_again(world: SimpleNamespace) -> None:
@@ -334,7 +337,7 @@ def test_many_at_once_take_one_task_and_are_made_and_removed_together(
     assert OrmQ.objects.count() <= 1
     before = calls(running.client)
     assert reconcile_due() == 6
-    assert calls(running.client) - before == {"apply": 24}
+    assert calls(running.client) - before == {"create": 18, "apply": 6}
     assert reconcile_due() == 0
     assert stop_all(running.instance, now=timezone.now()) == 6
     before = calls(running.client)

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from k8s.errors import Error
 from tests.controlplane import programs
-from tests.controlplane.arguments import commands
+from tests.controlplane.arguments import ENVIRONMENT, commands
 from tests.controlplane.identity import Identity
 from tests.controlplane.processes import Processes
 from tests.support.cluster import Cluster, is_ready, wait_for
@@ -56,7 +56,7 @@ class ControlPlane(Cluster):
 
     def restart(self, name: str) -> None:
         """Start one of the programs again on its state and port, and wait until it answers. One that runs is left alone."""
-        self.processes.start(name, [programs.folder() / name, *self._commands[name]])
+        self.processes.start(name, [programs.folder() / name, *self._commands[name]], env=ENVIRONMENT)
         if name == "kube-apiserver":
             wait_for("the API server is ready", self._answers, _DEADLINE)
         elif name in ("kube-controller-manager", "kube-scheduler"):
