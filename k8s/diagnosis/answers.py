@@ -106,7 +106,8 @@ def _quota(error: Error, match: re.Match[str]) -> Diagnosis:
     found = shortages(error.message)
     title = "Your course has no room for this lab"
     text = " ".join(_sentence(item) for item in found) or "The limits of your course are reached."
-    return Diagnosis("quota", title, text, _less(found), True)
+    # What the site has let in fits soon: limits that were raised and labs that have just ended are counted a little later.
+    return Diagnosis("quota", title, text, _less(found), never_fits(error.message))
 
 
 def _sentence(item: Shortage) -> str:
@@ -137,8 +138,8 @@ def _less(found: list[Shortage]) -> str:
         return "Ask the staff for more room, or to remove files that nobody needs any more."
     smaller = [item for item in found if item.resource in _NAMES and item.used < item.limited]
     if smaller and len(smaller) == len(found):
-        return f"Launch it with {_list(smaller)}, stop a lab that you do not need, or wait until others end."
-    return "Stop a lab that you do not need, or wait until others end."
+        return f"Wait: it starts by itself when others end. Or stop it and launch one with {_list(smaller)}."
+    return "Wait: it starts by itself when others end. Or stop another lab that you do not need."
 
 
 def _list(items: list[Shortage]) -> str:

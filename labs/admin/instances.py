@@ -203,7 +203,8 @@ class InstanceAdmin(ScopedAdmin):
         question = Question(
             title=f"Archive {row}?",
             lead=(
-                "Everything that runs in it is stopped, and nothing can be launched any more. It cannot be undone here. "
+                "Everything that runs in it is stopped, and the files in those labs are gone. Nothing can be launched any more. "
+                "It cannot be undone here. "
                 f"{_kept(row.keep_days)}"
             ),
             button="Archive",
@@ -214,8 +215,8 @@ class InstanceAdmin(ScopedAdmin):
 
 def _kept(days: int) -> str:
     if not days:
-        return "What its labs have stored is removed as soon as all have ended."
-    return f"What its labs have stored is removed after {days} {'day' if days == 1 else 'days'}."
+        return "Its volumes on the clusters are removed as soon as all has ended."
+    return f"Its volumes on the clusters are removed after {days} {'day' if days == 1 else 'days'}."
 
 
 def _links(row: Any) -> list[tuple[str, str]]:

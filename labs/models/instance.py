@@ -121,10 +121,10 @@ class Instance(Reconciled):
     starts_on = models.DateField(null=True, blank=True)
     ends_on = models.DateField(null=True, blank=True, help_text="The last day on which things run.")
     keep_days = models.PositiveSmallIntegerField(
-        "keep files for",
+        "keep volumes for",
         default=30,
         validators=[MaxValueValidator(3650)],
-        help_text="In days, after it was archived. Then what labs have stored is removed for good.",
+        help_text="In days, after it was archived; then they are removed for good. Files inside a lab go when the lab ends.",
     )
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     #: When nothing of it was left on any cluster.

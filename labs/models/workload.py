@@ -29,7 +29,8 @@ class State(models.TextChoices):
 #: Which state may follow which. Everything else is refused by `labs.services.transition`.
 TRANSITIONS: dict[State, tuple[State, ...]] = {
     State.REQUESTED: (State.STARTING, State.STOPPING),
-    State.QUEUED: (State.REQUESTED, State.STOPPING),
+    # What only waits has nothing on a cluster.
+    State.QUEUED: (State.REQUESTED, State.ENDED),
     State.STARTING: (State.RUNNING, State.STOPPING),
     State.RUNNING: (State.STOPPING,),
     State.STOPPING: (State.ENDED,),

@@ -45,16 +45,20 @@ class Claim:
         return bool(self.rows.update(claimed_until=timezone.now() + CLAIM))
 
     def settle(self, row: Any, **fields: Any) -> bool:
-        """Let go of a row whose generation is done, and write `fields`. False when a newer one came meanwhile: it is kept, and only
-        `fields` are written.
+        """Let go of a row whose generation is done, and write `fields`. False when a newer one came meanwhile: the row is held
+        on to, and `fields` are kept.
         """
         done = {"claim": None, "claimed_until": None, "observed_generation": row.generation, "problem": ""}
-        mine = self.rows.filter(pk=row.pk)
-        if mine.filter(generation=row.generation).update(**done, **fields):
+        if self.rows.filter(pk=row.pk, generation=row.generation).update(**{**done, **fields}):
             return True
-        if fields:
-            mine.update(**fields)
+        self.keep(row, **fields)
         return False
+
+    def keep(self, row: Any, **fields: Any) -> None:
+        """Write `fields` of a row that is held, unless somebody has written one of them since `row` was read: that is newer."""
+        if fields:
+            as_read = {name: getattr(row, name) for name in fields}
+            self.rows.filter(pk=row.pk, **as_read).update(**fields)
 
     def drop(self, pk: Any, problem: str, **fields: Any) -> None:
         """Let go of a row without having done it; it is due again after a while."""

@@ -12,6 +12,8 @@ from .rendering import name_of
 
 CONTAINER = "lab"
 LINES = 200
+#: Seconds for the machine of a lab to answer: one that is gone does not, and a page or all other news would stand still.
+PATIENCE = 3.0
 
 
 def tail(workload: Workload) -> str:
@@ -27,10 +29,9 @@ def tail(workload: Workload) -> str:
 
 
 def fetch(workload: Workload) -> str:
-    """The last lines from the cluster. Raises k8s.errors.Error."""
-    return clusters.client(workload.cluster).logs(
-        name_of(workload), workload.instance.namespace, container=CONTAINER, tail_lines=LINES
-    )
+    """The last lines from the cluster. Raises k8s.errors.Error: soon, for somebody waits for it."""
+    client = clusters.working_client(workload.cluster).impatient(PATIENCE)
+    return client.logs(name_of(workload), workload.instance.namespace, container=CONTAINER, tail_lines=LINES)
 
 
 def fetch_quietly(workload: Workload) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from k8s import labels, manifests
 from k8s.client import Client
-from k8s.errors import Conflict, Error, NotFound
+from k8s.errors import Conflict, Error, NotFound, Refused
 from labs.models import Workload
 
 from .rendering import WORKLOAD_KINDS, kinds_of, name_of
 
 #: Kinds of which nothing is ever taken away again: at most a label gets another value.
 CREATED = ("Secret", "Pod", "Service")
+#: In the place of a digest: what is there is not known, and may be anything.
+FORGOTTEN = ""
 #: From so many workloads of one namespace on, four collections are deleted in the place of each one's Secret: the garbage
 #: collector, which removes what a Secret owns, deletes 20 objects a second by default.
 MANY = len(WORKLOAD_KINDS)
@@ -33,35 +35,44 @@ class Sent:
 
 
 def apply(client: Client, workload: Workload, objects: Sequence[dict[str, Any]]) -> Sent:
-    """Send what differs from what was last sent: four objects at the launch, the pod alone for a new end of its time."""
+    """Send what differs from what was last sent: four objects at the launch, the pod's labels for a new end of its time."""
     owner_uid, applied = workload.owner_uid, dict(workload.applied)
     secret, *others = objects
     error = None
     try:
         if applied.get("Secret") != manifests.digest(secret):
-            owner_uid = _send(client, secret, applied)["metadata"]["uid"]
+            owner_uid = _send(client, secret, applied.get("Secret"))["metadata"]["uid"]
             applied["Secret"] = manifests.digest(secret)
         for manifest in manifests.owned(others, secret, owner_uid):
-            digest = manifests.digest(manifest)
-            if applied.get(manifest["kind"]) != digest:
-                _send(client, manifest, applied)
-                applied[manifest["kind"]] = digest
+            kind, digest = manifest["kind"], manifests.digest(manifest)
+            if applied.get(kind) != digest:
+                _send(client, manifest, applied.get(kind))
+                applied[kind] = digest
     except Error as problem:
         error = problem
     changed = (applied, owner_uid) != (workload.applied, workload.owner_uid)
     return Sent({"applied": applied, "owner_uid": owner_uid} if changed else {}, error=error)
 
 
-def _send(client: Client, manifest: dict[str, Any], applied: Mapping[str, str]) -> dict[str, Any]:
-    """The object as it now is. Raises k8s.errors.Error.
+def _send(client: Client, manifest: dict[str, Any], last: str | None) -> dict[str, Any]:
+    """The object as it now is. Raises k8s.errors.Error. `last`: digest of what was sent, None: nothing yet, FORGOTTEN: not known.
 
     To create costs the API server less than to apply, and nearly all is sent once (docs/performance.md). What may lose a
     field later on is applied from the start, for apply removes only what an apply has set.
     """
-    kind = manifest["kind"]
-    if kind in CREATED and kind not in applied:
-        with suppress(Conflict):  # It is there already: from a worker that was killed before it could say so.
+    kind, metadata = manifest["kind"], manifest["metadata"]
+    if last is None and kind in CREATED:
+        try:
             return client.create(manifest)
+        except (Conflict, Refused) as problem:
+            # It may be there, from a worker that was killed before it could say so. A quota is asked before the name is
+            # looked at, and counts what is there once more; apply does neither to what is there.
+            if isinstance(problem, Refused) and problem.kind != "quota":
+                raise
+    if last and kind == "Pod":
+        # The rest of a pod stays as it was launched, whatever the site's settings say by now.
+        with suppress(NotFound):
+            return client.label(kind, metadata["name"], metadata["namespace"], metadata["labels"])
     return client.apply(manifest)
 
 
@@ -75,7 +86,7 @@ def remove(client: Client, workload: Workload) -> Sent:
         except Conflict:
             was_there = False  # Another Secret of this name: not the one we made.
         # A pod that was never sent does not go, and nobody would tell of it.
-        maybe_gone = not was_there or "Pod" not in workload.applied
+        maybe_gone = not was_there or not workload.applied.get("Pod")
         return Sent(gone=maybe_gone and not _has_pod(client, workload))
     except Error as problem:
         return Sent(error=problem)

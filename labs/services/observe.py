@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 KEPT_EVENTS = 30
 #: Causes, as `k8s.diagnosis` names them, that are no failures.
 ORDERLY_ENDS = {"shut-down": EndReason.USER, "deadline": EndReason.EXPIRED}
+#: Causes after which nobody is left who could give the log.
+WITHOUT_LOG = ("machine-gone", "preempted", "evicted")
 
 
 @dataclass
@@ -105,7 +107,8 @@ def _look(lab: Lab, news: Told, now: datetime.datetime) -> dict[str, Any]:
         end(lab, ORDERLY_ENDS[found.cause], now=now, reason=found.title, **fields)
         return {}
     if found and found.fatal:
-        fail(lab, dataclasses.asdict(found), now=now, log_tail=fetch_quietly(lab), **fields)
+        log_tail = "" if found.cause in WITHOUT_LOG else fetch_quietly(lab)
+        fail(lab, dataclasses.asdict(found), now=now, log_tail=log_tail, **fields)
         return {}
     seen: dict[str, Any] = {"is_ready": is_ready(pod), "diagnosis": dataclasses.asdict(found) if found else None}
     if lab.state != State.RUNNING:

@@ -30,9 +30,9 @@ from labs.models.workload import WANTED_STATES
 from . import clusters
 from .claims import Claim
 from .instances import provision_on
-from .objects import MANY, Sent, apply, remove, remove_many
+from .objects import FORGOTTEN, MANY, Sent, apply, remove, remove_many
 from .queue import send
-from .rendering import render
+from .rendering import WORKLOAD_KINDS, render
 from .stopping import fail
 from .transition import move_many
 
@@ -137,9 +137,7 @@ def _applying(row: Lab) -> Callable[[], Sent]:
     try:
         rendered = render(row)
     except (manifests.ManifestError, PolicyError) as error:
-        log.warning("workload %s refused: %s", row.pk, error)
-        fail(row, TEMPLATE_AT_FAULT, now=timezone.now())
-        return Sent
+        return partial(Sent, error=error)
     except Exception as error:  # An odd row does not keep the others of its batch from theirs.
         log.exception("workload %s", row.pk)
         return partial(Sent, error=error)
@@ -191,21 +189,31 @@ def _note(claim: Claim, row: Lab, sent: Sent, provisioned: set[tuple[int, int]])
             error = problem
         else:
             return None
-    found = diagnosis.explain(error) if isinstance(error, Error) else None
-    if found and found.fatal:
-        # The cluster says no: that does not get better by waiting.
+    found = _explained(error)
+    if found and found["fatal"]:
+        # That does not get better by waiting.
         log.warning("workload %s refused: %s", row.pk, error)
-        fail(row, dataclasses.asdict(found), now=timezone.now())
-        error = None
+        if row.started_at is None:
+            fail(row, found, now=timezone.now())
+        # One that runs goes on as it is, and its people keep their work: what was refused is a change.
+        claim.settle(row, **{**sent.written, "problem": str(error)[:2000]})
+        return None
     if sent.gone:
         finish([row])
     if error is None:
         claim.settle(row, **sent.written)
         return None
     # Told on its page until the cluster says something of it again.
-    told = {"diagnosis": dataclasses.asdict(found)} if found and row.state in STARTING_STATES else {}
-    claim.drop(row.pk, str(error) or type(error).__name__, **told, **sent.written)
+    told = {"diagnosis": found} if found and row.state in STARTING_STATES else {}
+    claim.keep(row, **sent.written)
+    claim.drop(row.pk, str(error) or type(error).__name__, **told)
     return error
+
+
+def _explained(error: Exception | None) -> dict[str, Any] | None:
+    if isinstance(error, manifests.ManifestError | PolicyError):
+        return TEMPLATE_AT_FAULT
+    return dataclasses.asdict(diagnosis.explain(error)) if isinstance(error, Error) else None
 
 
 STARTING_STATES = (State.REQUESTED, State.STARTING)
@@ -227,11 +235,11 @@ def finish(workloads: Sequence[Workload]) -> set[Any]:
 
 
 def forget_applied(workload: Workload, *, pod_is_gone: bool = True) -> None:
-    """Its objects have gone or changed without our doing: the next reconcile makes them again.
+    """Its objects have gone or changed without our doing: the next reconcile applies them again, whatever is there.
 
     A pod that is still there stays ready: it does not change, and nothing would say so again.
     """
     news = {"is_ready": False} if pod_is_gone else {}
     Workload.objects.filter(pk=workload.pk, state__in=WANTED_STATES).update(
-        applied={}, owner_uid="", **changed(), **news
+        applied=dict.fromkeys(WORKLOAD_KINDS, FORGOTTEN), owner_uid="", **changed(), **news
     )

@@ -59,8 +59,12 @@ def end_many(
     **fields: Any,
 ) -> set[Any]:
     """Take them towards their end in one transaction. Returns the keys of those that were not ending already."""
-    fields |= {"end_reason": end_reason, "is_ready": False}
-    return move_many(list(workloads), State.STOPPING, now=now, actor=actor, reason=reason, reconcile=True, **fields)
+    rows, told = list(workloads), {"now": now, "actor": actor, "reason": reason, **fields, "end_reason": end_reason}
+    waiting = [row for row in rows if row.state == State.QUEUED]
+    with transaction.atomic():
+        over = move_many(waiting, State.ENDED, only_from=State.QUEUED, ended_at=now, **told)
+        others = [row for row in rows if row.pk not in over]
+        return over | move_many(others, State.STOPPING, reconcile=True, is_ready=False, **told)
 
 
 def fail(workload: Workload, diagnosis: dict[str, Any], *, now: datetime.datetime, **fields: Any) -> bool:

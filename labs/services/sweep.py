@@ -90,7 +90,7 @@ def end_due(now: datetime.datetime) -> int:
     ended = len(end_many(expired, EndReason.EXPIRED, now=now)) if expired else 0
     # A start is not given up for a cluster that is silent: it may have come far, and goes on when the cluster is back.
     for row in Workload.objects.overdue(now).filter(cluster__problem="").select_related("instance", "owner"):
-        ended += fail(row, row.diagnosis or TOO_SLOW, now=now)
+        ended += fail(row, _given_up(row.diagnosis), now=now)
     return ended
 
 
@@ -102,6 +102,14 @@ TOO_SLOW = {
     "fatal": True,
 }
 TOO_SLOW["text"] = str(TOO_SLOW["text"]).format(minutes=settings.START_DEADLINE_MINUTES)
+
+
+def _given_up(last: dict[str, Any] | None) -> dict[str, Any]:
+    """Why it ended, with what held it up at last: that said to wait, which is over."""
+    if last is None:
+        return TOO_SLOW
+    text = f"{TOO_SLOW['text']} What held it up: {last['title']}. {last['text']}"
+    return {**last, "title": TOO_SLOW["title"], "text": text, "next_step": TOO_SLOW["next_step"], "fatal": True}
 
 
 def promote_all(now: datetime.datetime) -> None:
@@ -119,17 +127,21 @@ def send_again(now: datetime.datetime) -> None:
 
 def compare(cluster: Cluster) -> None:
     """Hold what is on the cluster against the rows. Raises k8s.errors.Error when it does not answer."""
-    # Rows that were settled before the lists must be in them; rows are read again after, so that what is listed has its row by then.
-    settled = set(Workload.objects.live().filter(SETTLED, cluster=cluster, claim=None).values_list("pk", flat=True))
+    # Rows that were settled before the lists must be in them; rows are read again after, so that what is listed has its row by
+    # then. A generation that came meanwhile may not be in the lists yet.
+    settled = Workload.objects.live().filter(SETTLED, cluster=cluster, claim=None)
+    generations = dict(settled.values_list("pk", "generation"))
     client = clusters.client(cluster)
     seen = seen_kinds(cluster)
     found = list_ours(client, seen)
     rows = {row.pk: row for row in Workload.objects.live().filter(cluster=cluster).select_related("instance", "owner")}
-    for pk, objects in found.items():
-        if pk not in rows:
-            remove(client, objects)
-    for pk in settled & rows.keys():
-        _compare_one(client, rows[pk], found.get(pk, {}), seen)
+    # Two rows of clusters may lead to the same one, by two ways to its labs.
+    elsewhere = set(Workload.objects.live().filter(pk__in=found.keys() - rows.keys()).values_list("pk", flat=True))
+    for pk in found.keys() - rows.keys() - elsewhere:
+        remove(client, found[pk])
+    for pk, row in rows.items():
+        if generations.get(pk) == row.generation:
+            _compare_one(client, row, found.get(pk, {}), seen)
 
 
 def _compare_one(client: Client, row: Workload, objects: Found, seen: tuple[str, ...]) -> None:

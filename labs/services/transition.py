@@ -55,13 +55,15 @@ def move_many(
     reason: str = "",
     reconcile: bool = False,
     each: Mapping[UUID, Mapping[str, Any]] | None = None,
+    only_from: State | None = None,
     **fields: Any,
 ) -> set[UUID]:
     """Take those of the workloads that may go there to state `to`; returns which. `each`: further fields of single ones.
+    `only_from`: no others than those in this state.
 
     Workloads come with `instance` and `owner` loaded. A handful of queries, and one more for each of `each`.
     """
-    allowed = [state for state, following in TRANSITIONS.items() if to in following]
+    allowed = [state for state, following in TRANSITIONS.items() if to in following and only_from in (None, state)]
     # Locked in one order everywhere, so that two of these never wait for each other.
     rows = Workload.objects.select_for_update(no_key=True).filter(
         pk__in=[row.pk for row in workloads], state__in=allowed

@@ -15,9 +15,13 @@ from .launch import start_deadline
 from .placement import place
 from .transition import move
 
+#: Refusals that do not pass when others end: those behind do not wait for them.
+HOPELESS = ("too-large", "name")
+
 
 def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
-    """Accept what waits, in its order, as far as there is room; returns how many. The first that does not fit holds its place."""
+    """Accept what waits, in its order, as far as there is room; returns how many. The first that has to wait for
+    others holds its place."""
     promoted = 0
     with transaction.atomic():
         instance = Instance.objects.select_for_update(no_key=True).filter(pk=instance_pk).first()
@@ -30,16 +34,17 @@ def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
         for row in rows if instance else ():
             if row.owner_id in full_for:
                 continue
+            ask, limits = Ask(row.cpu_millis, row.memory_mib, row.gpus), limits_of(row.instance, row.owner)
             try:
-                ask = Ask(row.cpu_millis, row.memory_mib, row.gpus)
-                limits_of(row.instance, row.owner).check_room(ask)
+                limits.check_room(ask)
                 cluster = _place(row, ask, now)
             except Refusal as refusal:
                 if refusal.code == "over-own-limit":
                     # Their own limit holds them back, not the instance's: those behind need not wait for it.
                     full_for.add(row.owner_id)
-                    continue
-                break
+                elif refusal.code not in HOPELESS and limits.fits_at_all(ask):
+                    break
+                continue
             deadline = start_deadline(now)
             promoted += move(row, State.REQUESTED, now=now, reconcile=True, cluster=cluster, start_deadline=deadline)
     return promoted

@@ -13,7 +13,7 @@ import pytest
 
 from k8s import diagnosis, manifests
 from k8s.diagnosis import RULES, Diagnosis, Step, diagnose, explain
-from k8s.diagnosis.answers import Shortage, shortages
+from k8s.diagnosis.answers import Shortage, never_fits, shortages
 from tests.k8s import examples
 from tests.k8s.recording.stage import BEGIN, error_of
 
@@ -73,7 +73,9 @@ def test_the_cause_is_found_by_a_rule_that_lists_it(name: str) -> None:
     found, cause = told(name), name.partition("/")[0]
     assert found is not None
     assert found.cause == cause
-    if cause != "unknown":
+    if cause == "quota":
+        assert found.fatal is never_fits(SITUATIONS[name]["error"]["message"])
+    elif cause != "unknown":
         assert found.fatal is (cause not in WAITS)
 
 
@@ -145,6 +147,11 @@ def test_quota_is_told_with_used_limit_and_asked_for() -> None:
     found = told("quota/quota_cpu")
     assert found is not None
     assert found.text == "Your course has used 1.5 of its 2 CPUs; this lab asks for 1."
+
+
+def test_a_quota_that_is_used_up_ends_nothing_and_one_that_is_too_small_does() -> None:
+    fatal = {name: found.fatal for name in CAUSES["quota"] if (found := told(f"quota/{name}"))}
+    assert (fatal["quota_cpu"], fatal["quota_pods"], fatal["quota_above_all"]) == (False, False, True)
 
 
 def test_what_is_free_and_what_would_start_is_told() -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from labs.errors import Refusal
-from labs.models import EndReason, Event, Lab, State, Verb, Workload
+from labs.models import EndReason, Event, Lab, Quota, Scope, State, Verb, Workload
 from labs.services.extension import extend, room_minutes
 from labs.services.stopping import stop
 from labs.services.sweep import end_due
@@ -72,6 +72,41 @@ def test_what_has_not_answered_by_its_deadline_is_given_up_with_a_reason(world: 
     end_due(world.now)
     row = Workload.objects.get(pk=lab.pk)
     assert (row.state, row.end_reason, row.diagnosis["cause"]) == (State.STOPPING, EndReason.FAILED, "start-deadline")
+
+
+def test_what_was_given_up_is_not_told_to_wait(world: SimpleNamespace) -> None:
+    waits = {"cause": "no-free-cpu", "title": "The lab waits for a free place", "text": "It asks for 4 CPUs.",
+             "next_step": "Wait: it starts by itself when others end.", "fatal": False}  # fmt: skip
+    lab = lab_of(world, State.STARTING, start_deadline=world.now, diagnosis=waits)
+    end_due(world.now)
+    told = Workload.objects.get(pk=lab.pk).diagnosis
+    assert told["fatal"]
+    assert "It asks for 4 CPUs." in told["text"]
+    assert "Wait" not in told["next_step"]
+
+
+def test_who_leaves_the_queue_takes_no_room(world: SimpleNamespace) -> None:
+    lab = lab_of(world, State.QUEUED)
+    assert stop(lab, actor=world.member, now=world.now)
+    row = Workload.objects.get(pk=lab.pk)
+    assert (row.state, row.end_reason, row.ended_at) == (State.ENDED, EndReason.USER, world.now)
+
+
+def test_who_has_just_left_the_queue_for_a_place_is_stopped_there(world: SimpleNamespace) -> None:
+    lab = lab_of(world, State.QUEUED)
+    Workload.objects.update(state=State.REQUESTED)
+    assert stop(lab, actor=world.member, now=world.now)
+    assert Workload.objects.get(pk=lab.pk).state == State.STOPPING
+
+
+def test_what_can_never_start_holds_up_nobody(world: SimpleNamespace) -> None:
+    large = lab_of(world, State.QUEUED, owner=world.staff, cpu_millis=9000, created_at=world.now - MINUTE)
+    small = lab_of(world, State.QUEUED, cpu_millis=1000, created_at=world.now)
+    Quota.objects.filter(instance=world.instance, scope=Scope.INSTANCE).update(cpu_millis=2000)
+    Quota.objects.create(instance=world.instance, scope=Scope.PERSON, user=world.staff, cpu_millis=20_000)
+    promote_queued(world.instance.pk, now=world.now)
+    states = dict(Workload.objects.values_list("pk", "state"))
+    assert [states[large.pk], states[small.pk]] == [State.QUEUED, State.REQUESTED]
 
 
 def test_time_while_starting_does_not_count(world: SimpleNamespace) -> None:

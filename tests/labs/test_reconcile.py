@@ -17,14 +17,16 @@ from django_q.models import OrmQ
 from k8s import labels
 from k8s.client import Client
 from k8s.errors import Unavailable
+from k8s.policy import PolicyError
+from labs.errors import Refusal
 from labs.models import EndReason, Lab, Quota, Scope, State, Workload
-from labs.services import clusters, logs, queue, sweep
+from labs.services import clusters, logs, queue, rendering, sweep
 from labs.services import reconcile as reconcile_module
 from labs.services.claims import Claim
 from labs.services.instances import provision
 from labs.services.launch import launch
 from labs.services.observe import Told, observe
-from labs.services.reconcile import load, reconcile, reconcile_due
+from labs.services.reconcile import forget_applied, load, reconcile, reconcile_due
 from labs.services.rendering import WORKLOAD_KINDS, name_of
 from labs.services.stopping import stop, stop_all
 from tests.support.stack import until
@@ -287,6 +289,101 @@ def test_a_refusal_by_the_namespaces_quota_is_explained_in_plain_words(running: 
     until(lambda: not objects_of(running, lab), 20, "nothing is left on the cluster")
 
 
+def only_room_for_one(world: SimpleNamespace) -> None:
+    """The namespace's quota, which the cluster itself asks."""
+    Quota.objects.filter(instance=world.instance, scope=Scope.INSTANCE).update(
+        cpu_millis=1000, memory_mib=1024, running=1
+    )
+    provision(world.instance)
+    used = lambda: world.operator.list("ResourceQuota", world.instance.namespace).items[0].get("status", {}).get("used")  # noqa: E731
+    until(used, 20, "the quota is counted")
+
+
+def test_in_a_full_course_what_is_sent_again_ends_nothing(running: SimpleNamespace) -> None:
+    """A quota is asked before a name is looked at: creation of what is there would be refused for want of room."""
+    only_room_for_one(running)
+    lab = launched(running)
+    reconcile(lab.pk)
+    before = objects_of(running, lab)["Pod"]["metadata"]["uid"]
+    tell(ready(objects_of(running, lab)["Pod"]))
+    reconcile(lab.pk)
+    forget_applied(load(lab.pk), pod_is_gone=False)
+    reconcile(lab.pk)
+    row = load(lab.pk)
+    assert (row.state, row.is_settled, row.problem) == (State.RUNNING, True, "")
+    assert objects_of(running, lab)["Pod"]["metadata"]["uid"] == before
+
+
+def test_in_a_full_course_a_worker_killed_half_way_is_made_good(
+    running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_room_for_one(running)
+    test_a_worker_killed_half_way_is_made_good(running, monkeypatch)
+
+
+def test_a_lab_that_answers_while_the_sweep_looks_is_left_alone(
+    running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = launched(running)
+    reconcile(lab.pk)
+    list_ours = sweep.list_ours
+
+    def list_and_answer(*args: Any) -> Any:
+        found = list_ours(*args)
+        tell(ready(objects_of(running, lab)["Pod"]))
+        return found
+
+    monkeypatch.setattr(sweep, "list_ours", list_and_answer)
+    before = load(lab.pk).applied
+    sweep.compare(lab.cluster)
+    row = load(lab.pk)
+    assert (row.state, row.applied) == (State.RUNNING, before)
+
+
+def test_a_running_lab_outlives_other_settings_of_the_site(
+    running: SimpleNamespace, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = launched(running)
+    reconcile(lab.pk)
+    pod = objects_of(running, lab)["Pod"]
+    settings.HOME_GIB += 1
+    tell(ready(pod))
+    reconcile(lab.pk)
+    row = load(lab.pk)
+    assert (row.state, row.problem) == (State.RUNNING, "")
+    expires = objects_of(running, lab)["Pod"]["metadata"]["labels"][labels.EXPIRES]
+    assert int(expires) == int(row.expires_at.timestamp())
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise PolicyError(["it is not allowed any more"])
+
+    monkeypatch.setattr(rendering.policy, "check", refuse)
+    forget_applied(row, pod_is_gone=False)
+    reconcile(lab.pk)
+    row = load(lab.pk)
+    assert (row.state, row.is_settled, row.problem) == (State.RUNNING, True, "it is not allowed any more")
+
+
+def test_a_second_way_to_the_same_cluster_removes_nothing(running: SimpleNamespace) -> None:
+    lab = launched(running)
+    reconcile(lab.pk)
+    same = lab.cluster
+    same.pk, same.slug, same.lab_domain = None, "same", "same.example.org"
+    same.save(force_insert=True)
+    sweep.compare(same)
+    assert set(objects_of(running, lab)) == set(WORKLOAD_KINDS)
+
+
+def test_what_was_forgotten_meanwhile_stays_forgotten(running: SimpleNamespace) -> None:
+    lab = launched(running)
+    claim = Claim(Workload)
+    claim.take(Workload.objects.filter(pk=lab.pk))
+    row = load(lab.pk)
+    forget_applied(row)
+    assert not claim.settle(row, applied={"Pod": "what it sent"}, owner_uid="of the one that went")
+    assert not any(load(lab.pk).applied.values())
+
+
 def test_a_pod_that_went_while_it_should_run_is_made_again(running: SimpleNamespace) -> None:
     lab = launched(running)
     reconcile(lab.pk)
@@ -295,6 +392,18 @@ def test_a_pod_that_went_while_it_should_run_is_made_again(running: SimpleNamesp
     tell(pod, gone=True)
     reconcile(lab.pk)
     assert objects_of(running, lab)["Pod"]["metadata"]["uid"] != pod["metadata"]["uid"]
+
+
+def test_nobody_waits_for_the_log_of_a_cluster_that_is_silent(
+    running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = launched(running)
+    reconcile(lab.pk)
+    running.instance.clusters.update(problem="The cluster does not answer.")
+    before = calls(running.client)
+    with pytest.raises(Refusal, match="does not answer"):
+        logs.tail(load(lab.pk))
+    assert calls(running.client) == before
 
 
 def test_the_log_of_a_pod_that_has_not_started_is_empty(running: SimpleNamespace) -> None:
