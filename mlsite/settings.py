@@ -175,7 +175,7 @@ ACCOUNT_SESSION_REMEMBER = None
 PASSWORD_SIGN_IN = env.flag("PASSWORD_SIGN_IN", default=True)
 #: Who may make an account: everybody, who comes from a provider, or nobody.
 SIGN_UP = env.choice("SIGN_UP", ("everybody", "providers", "nobody"))
-#: Who must have a second factor before the console opens: off (nobody must), or managers (owners, staff, administrators).
+#: Who must have a second factor before console, staff pages and JSON interface open: off (nobody), or managers (who runs something).
 REQUIRE_TWO_FACTOR = env.choice("REQUIRE_TWO_FACTOR", ("off", "managers"))
 SOCIALACCOUNT_PROVIDERS = sign_in_settings.providers(allow_http=DEBUG)
 if sign_in_settings.GITHUB in SOCIALACCOUNT_PROVIDERS:
@@ -268,7 +268,7 @@ WHITENOISE_USE_FINDERS = DEBUG
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": ["labs.api.permissions.SignedIn"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["labs.api.parsers.JSON"],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",

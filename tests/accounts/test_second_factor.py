@@ -14,8 +14,9 @@ from django.test import Client
 
 from accounts.models import Role, User
 from accounts.services import authority, second_factor
+from labs.models import State
 from labs.services import vault
-from tests.factories import PASSWORD, MembershipFactory, UserFactory
+from tests.factories import PASSWORD, LabFactory, MembershipFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -110,6 +111,40 @@ def test_the_staff_pages_of_an_instance_wait_for_it_too(settings: Any) -> None:
     client, _ = with_app(membership.user)
     assert client.get(page).status_code == 200
     assert signed_in(MembershipFactory(instance=membership.instance).user).get(page).status_code == 404
+
+
+API = [("get", "/api/instances/"), ("get", "/api/labs/"), ("post", "/api/labs/"), ("post", "/api/labs/{lab}/stop/")]
+
+
+@pytest.mark.parametrize(("method", "address"), API)
+@pytest.mark.parametrize("role", [Role.OWNER, Role.STAFF])
+def test_the_json_interface_waits_for_it_too_and_says_where(
+    settings: Any, role: Role, method: str, address: str
+) -> None:
+    settings.REQUIRE_TWO_FACTOR = "managers"
+    membership = MembershipFactory(role=role)
+    lab = LabFactory(instance=membership.instance, owner=membership.user)
+    address = address.format(lab=lab.pk)
+    answer = getattr(signed_in(membership.user), method)(address)
+    assert (answer.status_code, answer["Content-Type"]) == (403, "application/json")
+    assert answer.json() == {
+        "detail": "Set up a second factor first, at http://testserver/accounts/2fa/: this interface opens with one only."
+    }
+    lab.refresh_from_db()
+    assert lab.state == State.REQUESTED
+    client, _ = with_app(membership.user)
+    assert getattr(client, method)(address).status_code != 403
+
+
+def test_the_json_interface_opens_for_members_and_where_it_is_off(settings: Any) -> None:
+    owner = MembershipFactory(role=Role.OWNER)
+    assert signed_in(owner.user).get("/api/labs/").status_code == 200
+    settings.REQUIRE_TWO_FACTOR = "managers"
+    assert signed_in(owner.user).get("/api/labs/").status_code == 403
+    assert signed_in(UserFactory(is_superuser=True)).get("/api/labs/").status_code == 403
+    member = signed_in(MembershipFactory(instance=owner.instance).user)
+    assert member.get("/api/labs/").status_code == 200
+    assert "second factor" not in Client().get("/api/labs/").text
 
 
 def test_recovery_codes_alone_are_no_second_factor(settings: Any) -> None:
