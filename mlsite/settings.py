@@ -203,6 +203,8 @@ ROSTER_MAX_MB = env.number("ROSTER_MAX_MB", 10)
 ROSTER_MAX_LINES = env.number("ROSTER_MAX_LINES", 20_000)
 #: How long the link of an invitation is good.
 INVITATION_DAYS = env.number("INVITATION_DAYS", 14)
+#: How long mails that were sent or given up are kept in their list.
+MAIL_KEEP_DAYS = env.number("MAIL_KEEP_DAYS", 90)
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEFAULT_FROM_EMAIL", "labs@localhost")
 _MAIL = mail_settings.read(debug=DEBUG, folder=BASE_DIR / ".run" / "mail")
 MAIL_FOLDER: str = _MAIL["MAIL_FOLDER"]

@@ -89,9 +89,10 @@ class LetterAdmin(OwnersOnly):
 
     @admin.display(description="Mails")
     def outcome(self, row: Any) -> str:
-        """How many of its mails are where: "28 sent, 2 waiting"."""
+        """How many of its mails are where: "28 sent, 2 waiting". Those that are not kept any longer are counted still."""
         counts = [(int(getattr(row, state.value)), state.label.lower()) for state in MailState]
-        return ", ".join(f"{number} {word}" for number, word in counts if number) or "none"
+        counts.append((row.count - sum(number for number, _ in counts), "no longer listed"))
+        return ", ".join(f"{number} {word}" for number, word in counts if number > 0) or "none"
 
     @admin.display(description="")
     def mails_of_it(self, row: Letter) -> SafeString:

@@ -43,6 +43,8 @@ class MailState(models.TextChoices):
 
 #: From which it can be tried once more, by hand.
 RETRIABLE = (MailState.FAILED, MailState.BOUNCED)
+#: Nothing more comes of these by itself, and nothing depends on them.
+OVER = (MailState.SENT, MailState.FAILED)
 
 
 class MailQuerySet(models.QuerySet["Mail"]):
@@ -68,7 +70,7 @@ class Mail(models.Model):
     #: What it is about, so that a second one about the same is not written: "access-approved:17:3".
     key = models.CharField(max_length=200, unique=True)
     kind = models.CharField(max_length=24, choices=MailKind)
-    #: In lower case.
+    #: In lower case; empty when the account to which it went has been deleted.
     recipient = models.EmailField("to")
     user = models.ForeignKey(
         "accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="mails", verbose_name="person"
@@ -107,17 +109,18 @@ class Mail(models.Model):
         ]
         indexes = [
             models.Index(fields=["due_at"], condition=models.Q(state="waiting"), name="mail_due"),
+            models.Index(fields=["due_at"], condition=models.Q(state__in=["sent", "failed"]), name="mail_over"),
             models.Index(fields=["user", "-created_at"], name="mail_of_person"),
             models.Index(fields=["instance", "-created_at"], name="mail_of_instance"),
             models.Index(fields=["recipient"], condition=models.Q(state="bounced"), name="mail_came_back"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} to {self.recipient}"
+        return f"{self.get_kind_display()} to {self.recipient or 'a deleted account'}"
 
     @property
     def can_be_tried_again(self) -> bool:
-        return self.state in RETRIABLE
+        return self.state in RETRIABLE and bool(self.recipient)
 
 
 class MailNotice(models.Model):

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import Mail, Membership, Role, RosterEntry, Status, User
+from accounts.services import identity, outbox
 from labs.errors import Refusal
 from labs.models import EndReason, Instance, Quota, Verb, Workload
 from labs.models.workload import STOPPABLE_STATES
@@ -90,8 +91,10 @@ def _forget(user: User, now: datetime.datetime) -> None:
             Verb.ACCOUNT_DELETED, user.email, actor=user, now=now, instance=membership.instance, user=user, reason=WHY
         )
     record(Verb.ACCOUNT_DELETED, user.email, actor=user, now=now, user=user)
+    addresses = {user.email, *identity.verified_addresses(user)}
     for model in OWN:
         model.objects.filter(user=user).delete()
+    outbox.forget_addresses(addresses)
     RosterEntry.objects.filter(user=user).update(user=None, bound_at=None)
     sign_out_everywhere(user)
     user.email = f"deleted-{user.pk}@deleted.invalid"

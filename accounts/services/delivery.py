@@ -72,7 +72,7 @@ def try_again(mail: Mail, *, actor: User, now: datetime.datetime) -> bool:
     if mail.instance is None or not authority.can_see_mails(actor, mail.instance):
         raise Refusal("Only an owner sends mails again.", code="forbidden")
     fresh: dict[str, Any] = {"attempts": 0, "due_at": now, "message_id": "", "offered_at": None, "bounced_at": None}
-    again = Mail.objects.filter(pk=mail.pk, state__in=RETRIABLE)
+    again = Mail.objects.filter(pk=mail.pk, state__in=RETRIABLE).exclude(recipient="")
     if not again.update(state=MailState.WAITING, sent_at=None, problem="", **fresh):
         return False
     record(

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
-from accounts.services import deletion, sign_in
+from accounts.services import deletion, outbox, sign_in
 from accounts.services.roster import uploads
 from k8s import labels
 from k8s.client import Client
@@ -57,6 +57,7 @@ def sweep(now: datetime.datetime) -> None:
         lambda: sign_in.drop_old_unfinished(now),
         lambda: classes.remind(now),
         lambda: uploads.forget_old(now),
+        lambda: outbox.forget_old(now),
         lambda: retention.remind(now),
         *(partial(visit, cluster, now) for cluster in Cluster.objects.all()),
     ]
