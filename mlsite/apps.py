@@ -8,6 +8,11 @@ class SiteConfig(AppConfig):
     name = "mlsite"
     verbose_name = "Site"
 
+    def ready(self) -> None:
+        from . import checks
+
+        checks.register()
+
 
 class ConsoleConfig(AdminConfig):
     default_site = "mlsite.console.Console"
