@@ -6,8 +6,11 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils import timezone
 
 from accounts.models import User
+from accounts.services import standing
+from labs.admin.access import person
 from labs.admin.scoped import AdministratorsOnly
 
 
@@ -47,6 +50,4 @@ class UserAdmin(AdministratorsOnly):
         return (*self.readonly_fields, *fixed, *own)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        if not change:
-            obj.set_unusable_password()
-        obj.save()
+        standing.save_person(obj, actor=person(request), now=timezone.now())

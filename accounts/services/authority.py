@@ -191,6 +191,11 @@ def can_start_class(user: Person, instance: Instance) -> bool:
     return _is_manager(user, instance)
 
 
+def can_keep_people(user: Person) -> bool:
+    """To make accounts, close them and open them again, and to say who is a site administrator."""
+    return _is_administrator(user)
+
+
 def lacks_second_factor(user: Person) -> bool:
     """Whether the person runs something, and must set up a second factor before they may go on (REQUIRE_TWO_FACTOR).
 

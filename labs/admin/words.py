@@ -29,6 +29,8 @@ NAMES = {
     "policy": "Access",
     "email_domains": "Domains",
     "staff_may_approve": "Staff decide requests",
+    "is_active": "May sign in",
+    "is_superuser": "Site administrator",
 }
 NOTHING = "–"
 #: Values that are one of several words.

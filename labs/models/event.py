@@ -31,6 +31,10 @@ class Verb(models.TextChoices):
     ACCOUNT_LINKED = "account-linked", "linked a sign-in"
     ACCOUNT_UNLINKED = "account-unlinked", "unlinked a sign-in"
     ACCOUNT_DELETED = "account-deleted", "deleted the account"
+    ACCOUNT_CLOSED = "account-closed", "closed the account"
+    ACCOUNT_REOPENED = "account-reopened", "reopened the account"
+    ADMINISTRATOR_MADE = "administrator-made", "gave site administration"
+    ADMINISTRATOR_UNMADE = "administrator-unmade", "took site administration"
     CLASS_STARTED = "class-started", "started labs for many"
     CLASS_STOPPED = "class-stopped", "stopped labs of many"
     ROLE_CHANGED = "role-changed", "changed the role"
@@ -54,7 +58,8 @@ SITE_ACTOR = "the site"
 ABOUT_ACCESS = (
     Verb.ACCESS_REQUESTED, Verb.ACCESS_APPROVED, Verb.ACCESS_DENIED, Verb.ACCESS_SUSPENDED, Verb.ACCESS_REINSTATED,
     Verb.ACCESS_REMOVED, Verb.ACCESS_LEFT, Verb.INVITED, Verb.INVITATION_TAKEN, Verb.ROSTER_IMPORTED, Verb.ROSTER_CHANGED,
-    Verb.ROLE_CHANGED, Verb.ACCOUNT_LINKED, Verb.ACCOUNT_UNLINKED, Verb.ACCOUNT_DELETED,
+    Verb.ROLE_CHANGED, Verb.ACCOUNT_LINKED, Verb.ACCOUNT_UNLINKED, Verb.ACCOUNT_DELETED, Verb.ACCOUNT_CLOSED, Verb.ACCOUNT_REOPENED,
+    Verb.ADMINISTRATOR_MADE, Verb.ADMINISTRATOR_UNMADE,
 )  # fmt: skip
 ABOUT_LIMITS = (Verb.LIMITS_CHANGED,)
 ABOUT_WORKLOADS = (
@@ -71,6 +76,9 @@ _TO = {
     **dict.fromkeys((Verb.ACCESS_APPROVED, Verb.ACCESS_DENIED, Verb.ACCESS_SUSPENDED, Verb.ACCESS_REINSTATED), " "),
     **dict.fromkeys((Verb.ACCESS_REMOVED, Verb.INVITED, Verb.LAUNCHED, Verb.EXTENDED, Verb.CLUSTER_CHANGED), " "),
     **dict.fromkeys((Verb.INSTANCE_CHANGED, Verb.INSTANCE_ARCHIVED), " "),
+    **dict.fromkeys((Verb.ACCOUNT_CLOSED, Verb.ACCOUNT_REOPENED), " of "),
+    Verb.ADMINISTRATOR_MADE: " to ",
+    Verb.ADMINISTRATOR_UNMADE: " from ",
 }
 
 

@@ -1,0 +1,47 @@
+"""What somebody is on the site itself: whether they may sign in, and whether they are a site administrator."""
+
+from __future__ import annotations
+
+import datetime
+
+from django.db import transaction
+from django.db.models import Q
+
+from accounts.models import User
+from accounts.services import authority
+from labs.errors import Refusal
+from labs.models import Verb
+from labs.services.history import record
+
+#: Column → what the history says when it became true, and when it became false.
+VERBS = {
+    "is_active": (Verb.ACCOUNT_REOPENED, Verb.ACCOUNT_CLOSED),
+    "is_superuser": (Verb.ADMINISTRATOR_MADE, Verb.ADMINISTRATOR_UNMADE),
+}
+
+
+@transaction.atomic
+def save_person(person: User, *, actor: User, now: datetime.datetime) -> None:
+    """Keep what a site administrator has entered of a person, a new one or an old one, with an Event for what it changes in their
+    standing. Raises Refusal for anybody else, and for one's own standing.
+    """
+    before = _as_it_stands(person)
+    changed = [name for name in VERBS if getattr(before, name) != getattr(person, name)]
+    # Asked of the actor as they are now: of two who take it from each other at once, one is late.
+    if not authority.can_keep_people(User.objects.get(pk=actor.pk)) or (changed and person.pk == actor.pk):
+        raise Refusal("Only a site administrator changes this, and nobody for themselves.", code="forbidden")
+    if person.pk is None:
+        person.set_unusable_password()
+    person.save()
+    for name in changed:
+        became = bool(getattr(person, name))
+        record(
+            VERBS[name][0 if became else 1], person, actor=actor, now=now, user=person,
+            before={name: not became}, after={name: became},
+        )  # fmt: skip
+
+
+def _as_it_stands(person: User) -> User:
+    """The row of now, locked with those of all site administrators; one that is not there yet is an ordinary person."""
+    rows = User.objects.select_for_update(no_key=True).filter(Q(pk=person.pk) | Q(is_superuser=True)).order_by("pk")
+    return next((row for row in rows if row.pk == person.pk), User())
