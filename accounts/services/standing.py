@@ -7,10 +7,11 @@ import datetime
 from django.db import transaction
 from django.db.models import Q
 
-from accounts.models import User
+from accounts.models import Membership, User
 from accounts.services import authority
+from accounts.services.deletion import owned_alone
 from labs.errors import Refusal
-from labs.models import Verb
+from labs.models import Instance, Verb
 from labs.services.history import record
 
 #: Column → what the history says when it became true, and when it became false.
@@ -23,13 +24,15 @@ VERBS = {
 @transaction.atomic
 def save_person(person: User, *, actor: User, now: datetime.datetime) -> None:
     """Keep what a site administrator has entered of a person, a new one or an old one, with an Event for what it changes in their
-    standing. Raises Refusal for anybody else, and for one's own standing.
+    standing. Raises Refusal for anybody else, for one's own standing, and for closing the account of an instance's last owner.
     """
     before = _as_it_stands(person)
     changed = [name for name in VERBS if getattr(before, name) != getattr(person, name)]
     # Asked of the actor as they are now: of two who take it from each other at once, one is late.
     if not authority.can_keep_people(User.objects.get(pk=actor.pk)) or (changed and person.pk == actor.pk):
         raise Refusal("Only a site administrator changes this, and nobody for themselves.", code="forbidden")
+    if "is_active" in changed and not person.is_active:
+        _keep_one_owner(before)
     if person.pk is None:
         person.set_unusable_password()
     person.save()
@@ -42,6 +45,16 @@ def save_person(person: User, *, actor: User, now: datetime.datetime) -> None:
 
 
 def _as_it_stands(person: User) -> User:
-    """The row of now, locked with those of all site administrators; one that is not there yet is an ordinary person."""
+    """The row of now, locked with those of all site administrators and with the instances that the person is in, so that no other
+    owner goes meanwhile. One that is not there yet is an ordinary person.
+    """
+    theirs = Membership.objects.filter(user=person.pk).values("instance")
+    list(Instance.objects.select_for_update(no_key=True).filter(pk__in=theirs).order_by("pk"))
     rows = User.objects.select_for_update(no_key=True).filter(Q(pk=person.pk) | Q(is_superuser=True)).order_by("pk")
     return next((row for row in rows if row.pk == person.pk), User())
+
+
+def _keep_one_owner(person: User) -> None:
+    if alone := owned_alone(person):
+        names = ", ".join(str(instance) for instance in alone)
+        raise Refusal(f"{person} is the only owner of {names}. Make somebody else an owner first.", code="last-owner")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 import pytest
+from django.contrib.messages import get_messages
 from django.urls import reverse
+from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import Role, Status, User
 from accounts.services import standing
 from labs.errors import Refusal
 from labs.models import Event, Verb
-from tests.factories import UserFactory
+from tests.factories import InstanceFactory, MembershipFactory, UserFactory
 
 from .conftest import World, form_data
 
@@ -55,6 +57,26 @@ def test_what_changes_nothing_in_the_standing_tells_nothing(world: World) -> Non
     user.refresh_from_db()
     assert user.name == "Another"
     assert not Event.objects.filter(user=user).exists()
+
+
+def test_the_account_of_a_last_owner_stays_open_and_the_instances_are_named(world: World) -> None:
+    owner, other = world.people["owner"], InstanceFactory(title="Biology")
+    archived = InstanceFactory(title="Long over", archived_at=timezone.now())
+    for instance in (other, archived):
+        MembershipFactory(instance=instance, user=owner, role=Role.OWNER)
+    MembershipFactory(instance=other, role=Role.OWNER, user__is_active=False)
+    MembershipFactory(instance=other, role=Role.OWNER, status=Status.SUSPENDED)
+    answer = save(world, owner, is_active="", name="Another")
+    owner.refresh_from_db()
+    assert (owner.is_active, owner.name) == (True, "Mine Owner")
+    said = [str(message) for message in get_messages(answer.wsgi_request)]
+    assert said == [f"{owner} is the only owner of {other}, {world.mine.instance}. Make somebody else an owner first."]
+    assert not Event.objects.filter(verb=Verb.ACCOUNT_CLOSED).exists()
+    for instance in (other, world.mine.instance):
+        MembershipFactory(instance=instance, role=Role.OWNER)
+    save(world, owner, is_active="")
+    owner.refresh_from_db()
+    assert not owner.is_active
 
 
 def test_without_its_line_nothing_changes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
