@@ -14,6 +14,7 @@ from accounts.models import Membership, Role, Status
 from accounts.services import authority
 from accounts.services import membership as service
 from labs.admin.access import person, reach
+from labs.admin.confirm import named
 from labs.errors import Refusal
 
 
@@ -29,6 +30,8 @@ class Decision:
     #: Asked again by the service, of the row as it then is.
     may: Callable[[Any, Membership], bool] = authority.can_decide_membership
     is_danger: bool = False
+    #: For many at once, where that is possible: gives the keys of those that it changed.
+    for_many: Callable[..., set[int]] | None = None
 
     def is_offered(self, row: Membership) -> bool:
         return row.status in self.follows
@@ -41,11 +44,12 @@ APPROVE = Decision(
     "They can launch labs at once, and are told by mail.",
     service.approve,
     (Status.REQUESTED, Status.DENIED),
+    for_many=service.approve_many,
 )
 DENY = Decision(
     "deny", "Deny", "Not approved",
     "They are told by mail, and cannot ask again; you can still approve them later.",
-    service.deny, (Status.REQUESTED,), is_danger=True,
+    service.deny, (Status.REQUESTED,), is_danger=True, for_many=service.deny_many,
 )  # fmt: skip
 SUSPEND = Decision(
     "suspend", "Suspend", "Suspended",
@@ -54,7 +58,7 @@ SUSPEND = Decision(
 )  # fmt: skip
 REINSTATE = Decision(
     "reinstate", "Reinstate", "Reinstated", "They can launch labs again, and are told by mail.", service.reinstate,
-    (Status.SUSPENDED,),
+    (Status.SUSPENDED,), for_many=service.reinstate_many,
 )  # fmt: skip
 REMOVE = Decision(
     "remove", "Remove", "Removed",
@@ -84,17 +88,32 @@ def offered(request: HttpRequest, row: Membership) -> list[Decision]:
 
 
 def decide(request: HttpRequest, decision: Decision, rows: Iterable[Membership], note: str) -> None:
-    """Carry it out for each row, and tell the person at the console what became of it."""
-    done: list[str] = []
-    late: list[str] = []
+    """Carry it out, for many at once where that is possible, and tell the person at the console what became of it."""
+    rows = list(rows)
+    if decision.for_many and len(rows) > 1:
+        changed = decision.for_many(rows, actor=person(request), now=timezone.now(), note=note)
+    else:
+        rows, changed = _one_by_one(request, decision, rows, note)
+    done = [str(row.user) for row in rows if row.pk in changed]
+    late = [str(row.user) for row in rows if row.pk not in changed]
+    if done:
+        messages.success(request, f"{decision.done}: {named(done)}.")
+    if late:
+        messages.info(request, f"Nothing to change for {named(late)}: decided before.")
+
+
+def _one_by_one(
+    request: HttpRequest, decision: Decision, rows: list[Membership], note: str
+) -> tuple[list[Membership], set[int]]:
+    """Those that were not refused, and the keys of those that changed."""
+    taken: list[Membership] = []
+    changed: set[int] = set()
     for row in rows:
         try:
-            changed = decision.carry_out(row, actor=person(request), now=timezone.now(), note=note)
+            if decision.carry_out(row, actor=person(request), now=timezone.now(), note=note):
+                changed.add(row.pk)
         except Refusal as refusal:
             messages.error(request, f"{row.user}: {refusal.message}")
-            continue
-        (done if changed else late).append(str(row.user))
-    if done:
-        messages.success(request, f"{decision.done}: {', '.join(done)}.")
-    if late:
-        messages.info(request, f"Nothing to change for {', '.join(late)}: decided before.")
+        else:
+            taken.append(row)
+    return taken, changed

@@ -132,6 +132,19 @@ def can_decide_membership(user: Person, membership: Membership) -> bool:
     return _is_owner(user, membership.instance)
 
 
+def decidable_by(user: Person, instance: Instance, memberships: Iterable[Membership]) -> list[Membership]:
+    """Those of many memberships of one instance that `can_decide_membership` would allow; one query, whatever their number."""
+    if _is_administrator(user):
+        return list(memberships)
+    role = role_of(user, instance)
+    plain = decides(role, instance)
+    return [
+        row
+        for row in memberships
+        if row.user_id != user.pk and (role == Role.OWNER or (plain and row.role == Role.MEMBER))
+    ]
+
+
 def can_suspend_membership(user: Person, membership: Membership) -> bool:
     """Staff may always stop a plain member; to let them in again is another matter (`can_decide_membership`)."""
     if _is_own(user, membership):

@@ -236,8 +236,10 @@ def test_without_its_mail_or_its_event_nothing_is_changed(
     def fails(*args: Any, **kwargs: Any) -> NoReturn:
         raise Broken
 
-    place = (service.mailing, "write") if broken == "mail" else (service, "record")
-    monkeypatch.setattr(*place, fails)
+    places = {"mail": (service.mailing, ("write", "write_many")), "event": (service, ("record", "line"))}
+    module, names = places[broken]
+    for name in names:
+        monkeypatch.setattr(module, name, fails)
     with pytest.raises(Broken):
         act()
     assert everything(course) == before

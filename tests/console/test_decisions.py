@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.messages import get_messages
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import Membership, Role, Status
@@ -98,6 +100,21 @@ def test_many_are_decided_at_once_after_a_question(world: World, action: str, be
     assert {status_of(row) for row in rows} == {after}
     assert status_of(foreign) == before
     assert Event.objects.filter(reason="all of you").count() == 3
+
+
+def test_many_approved_at_once_take_as_many_queries_as_a_few(world: World) -> None:
+    client, counts = world.client("owner"), []
+    for count in (2, 40):
+        rows = MembershipFactory.create_batch(count, instance=world.mine.instance, status=Status.REQUESTED)
+        keys = ",".join(str(row.pk) for row in rows)
+        with CaptureQueriesContext(connection) as made:
+            answer = client.post(reverse(LIST), {"action": "approve_selected", "confirmed": "yes", "keys": keys})
+        counts.append(len(made))
+        assert {status_of(row) for row in rows} == {Status.APPROVED}
+    assert counts[1] <= counts[0], counts
+    said = [str(message) for message in get_messages(answer.wsgi_request)]
+    assert said[-1].startswith(f"Approved: {rows[0].user}, ")
+    assert said[-1].endswith("and 32 more.")
 
 
 @pytest.mark.parametrize("action", ["suspend", "approve"])
