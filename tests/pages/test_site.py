@@ -65,6 +65,12 @@ def test_signing_in_and_out(client: Client, db: None) -> None:
     assert client.get("/labs/").status_code == 302
 
 
+def test_signing_in_speaks_as_the_rest_of_the_site(db: None) -> None:
+    text = Client().get("/accounts/login/").text
+    assert "Remember me" in text
+    assert "Remember Me" not in text
+
+
 def test_a_new_person_makes_an_account_with_a_name(client: Client, db: None) -> None:
     word = "a-very-long-password"
     answer = client.post("/accounts/signup/", {
