@@ -77,12 +77,17 @@ def finish(user: User, *, now: datetime.datetime) -> bool:
     """End what still runs, and forget the person when nothing does. May run twice. False: something still ends."""
     if not User.objects.select_for_update(no_key=True).filter(pk=user.pk, closing_at__isnull=False).exists():
         return True
-    rows = Workload.objects.filter(owner=user, state__in=STOPPABLE_STATES).select_related("instance", "owner")
-    end_many(rows, EndReason.USER, now=now, actor=user, reason=WHY)
+    stop_all_of(user, EndReason.USER, now=now, actor=user, reason=WHY)
     if Workload.objects.filter(owner=user).live().exists():
         return False
     _forget(user, now)
     return True
+
+
+def stop_all_of(user: User, end_reason: EndReason, *, now: datetime.datetime, actor: User, reason: str) -> None:
+    """End what the person runs, wherever that is."""
+    rows = Workload.objects.filter(owner=user, state__in=STOPPABLE_STATES).select_related("instance", "owner")
+    end_many(rows, end_reason, now=now, actor=actor, reason=reason)
 
 
 def _forget(user: User, now: datetime.datetime) -> None:

@@ -9,11 +9,12 @@ from django.db.models import Q
 
 from accounts.models import Membership, User
 from accounts.services import authority
-from accounts.services.deletion import owned_alone
+from accounts.services.deletion import owned_alone, sign_out_everywhere, stop_all_of
 from labs.errors import Refusal
-from labs.models import Instance, Verb
+from labs.models import EndReason, Instance, Verb
 from labs.services.history import record
 
+WHY = "Their account was closed."
 #: Column → what the history says when it became true, and when it became false.
 VERBS = {
     "is_active": (Verb.ACCOUNT_REOPENED, Verb.ACCOUNT_CLOSED),
@@ -24,7 +25,9 @@ VERBS = {
 @transaction.atomic
 def save_person(person: User, *, actor: User, now: datetime.datetime) -> None:
     """Keep what a site administrator has entered of a person, a new one or an old one, with an Event for what it changes in their
-    standing. Raises Refusal for anybody else, for one's own standing, and for closing the account of an instance's last owner.
+    standing. What runs of one whose account is closed ends.
+
+    Raises Refusal for anybody else, for one's own standing, and for closing the account of an instance's last owner.
     """
     before = _as_it_stands(person)
     changed = [name for name in VERBS if getattr(before, name) != getattr(person, name)]
@@ -36,6 +39,10 @@ def save_person(person: User, *, actor: User, now: datetime.datetime) -> None:
     if person.pk is None:
         person.set_unusable_password()
     person.save()
+    if "is_active" in changed and not person.is_active:
+        # They know the passwords of their labs, which do not ask the site.
+        stop_all_of(person, EndReason.STAFF, now=now, actor=actor, reason=WHY)
+        sign_out_everywhere(person)
     for name in changed:
         became = bool(getattr(person, name))
         record(

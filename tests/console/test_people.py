@@ -12,8 +12,8 @@ from django.utils import timezone
 from accounts.models import Role, Status, User
 from accounts.services import standing
 from labs.errors import Refusal
-from labs.models import Event, Verb
-from tests.factories import InstanceFactory, MembershipFactory, UserFactory
+from labs.models import EndReason, Event, State, Verb
+from tests.factories import InstanceFactory, LabFactory, MembershipFactory, UserFactory
 
 from .conftest import World, form_data
 
@@ -49,6 +49,17 @@ def test_a_change_of_standing_is_told_on_the_page_of_the_person(
     assert (event.verb, event.sentence, event.instance) == (verb, sentence, None)
     assert (event.before, event.after) == ({column: before}, {column: not before})
     assert verb.label in world.client("administrator").get(page(user)).text
+
+
+def test_what_runs_of_somebody_whose_account_is_closed_ends_and_so_do_their_sessions(world: World) -> None:
+    member = world.people["member"]
+    lab = LabFactory(instance=world.mine.instance, owner=member, state=State.RUNNING)
+    session = world.client("member")
+    assert session.get("/labs/").status_code == 200
+    save(world, member, is_active="")
+    lab.refresh_from_db()
+    assert (lab.state, lab.end_reason) == (State.STOPPING, EndReason.STAFF)
+    assert session.get("/labs/").status_code == 302
 
 
 def test_what_changes_nothing_in_the_standing_tells_nothing(world: World) -> None:

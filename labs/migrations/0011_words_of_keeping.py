@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labs', '0009_classes'),
+        ('labs', '0010_verbs_of_standing'),
     ]
 
     operations = [
