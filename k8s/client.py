@@ -192,14 +192,16 @@ class Client:
         )
         return applied
 
-    def label(self, kind: str, name: str, namespace: str | None, labels: dict[str, str]) -> dict[str, Any]:
-        """Sets labels of an object that is there; its others stay. Returns the whole object. Raises NotFound, Refused."""
+    def merge(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """Sets what `obj` says of an object that is there, and leaves the rest (JSON Merge Patch, RFC 7386). Returns the whole.
+
+        Raises NotFound, Conflict (`metadata.uid` names another object), Refused.
+        """
+        kind, metadata = obj["kind"], obj["metadata"]
         headers = {"Content-Type": "application/merge-patch+json"}
-        body = {"metadata": {"labels": labels}}
-        labelled: dict[str, Any] = self._json(
-            "label", "PATCH", path(kind, namespace, name), headers=headers, body=body, about=kind
-        )
-        return labelled
+        where = path(kind, metadata.get("namespace"), metadata["name"])
+        merged: dict[str, Any] = self._json("merge", "PATCH", where, headers=headers, body=obj, about=kind)
+        return merged
 
     def delete(
         self,

@@ -60,7 +60,7 @@ def _send(client: Client, manifest: dict[str, Any], last: str | None) -> dict[st
     To create costs the API server less than to apply, and nearly all is sent once (docs/performance.md). What may lose a
     field later on is applied from the start, for apply removes only what an apply has set.
     """
-    kind, metadata = manifest["kind"], manifest["metadata"]
+    kind = manifest["kind"]
     if last is None and kind in CREATED:
         try:
             return client.create(manifest)
@@ -69,10 +69,10 @@ def _send(client: Client, manifest: dict[str, Any], last: str | None) -> dict[st
             # looked at, and counts what is there once more; apply does neither to what is there.
             if isinstance(problem, Refused) and problem.kind != "quota":
                 raise
-    if last and kind == "Pod":
+    if last is not None and kind == "Pod":
         # The rest of a pod stays as it was launched, whatever the site's settings say by now.
         with suppress(NotFound):
-            return client.label(kind, metadata["name"], metadata["namespace"], metadata["labels"])
+            return client.merge({"kind": kind, "metadata": manifest["metadata"]})
     return client.apply(manifest)
 
 

@@ -57,6 +57,16 @@ def test_apply_without_force_says_so() -> None:
     assert server.requests[0].path.endswith("?fieldManager=other&force=false")
 
 
+def test_a_merge_says_only_what_it_changes() -> None:
+    change = {"kind": "Pod", "metadata": {"name": "p", "namespace": "n", "labels": {"a": "b"}}}
+    with serving(echo) as server:
+        assert server.client().merge(change) == change
+    (request,) = server.requests
+    assert (request.method, request.path) == ("PATCH", "/api/v1/namespaces/n/pods/p")
+    assert request.headers["Content-Type"] == "application/merge-patch+json"
+    assert json.loads(request.body) == change
+
+
 def test_connection_is_reused_from_call_to_call() -> None:
     with serving(echo) as server:
         client = server.client()
