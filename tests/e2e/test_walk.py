@@ -158,5 +158,9 @@ def _extend_and_stop(page: Page, stack: Stack) -> None:
     page.get_by_role("button", name="Yes, stop it").click()
     expect(page.locator("main")).to_contain_text("Stopped by", timeout=30_000)
     until(lambda: not kubectl(stack), 60, "nothing of the lab is left on the cluster")
+    until(lambda: "answer" in _history(page, stack), 30, "it is in the history")
+
+
+def _history(page: Page, stack: Stack) -> str:
     page.goto(f"{stack.url}/labs/history/")
-    expect(page.locator("main")).to_contain_text("answer")
+    return page.locator("main").inner_text()
