@@ -8,6 +8,9 @@ from typing import Any
 from k8s import quantities
 from k8s.errors import Error
 
+#: Seconds after its start for which a program need not answer; longer is worth a word.
+SLOW_ANSWER = 120
+
 
 def parse_time(text: object) -> datetime | None:
     """A time as Kubernetes writes it ("2026-01-01T00:00:00Z", with or without a fraction); None if it is none."""

@@ -5,11 +5,9 @@ The kubelet's words: k8s.io/kubernetes/pkg/kubelet (kuberuntime, eviction, lifec
 
 import re
 
-from k8s.diagnosis.facts import Container, Facts, parse_time
+from k8s.diagnosis.facts import SLOW_ANSWER, Container, Facts, parse_time
 from k8s.diagnosis.says import AGAIN, OTHER_SOFTWARE, TELL, WAIT, Diagnosis, Rule, amount_of_memory, unknown
 
-#: Seconds without an answer that are worth a word.
-SLOW_ANSWER = 120
 #: Seconds for which a restart that went well is still told of.
 RESTART_TOLD = 1800
 #: Restarts after which a lab that had worked is given up.

@@ -1,7 +1,10 @@
 """Pure: what the cluster says while a lab starts, as people would tell it. For students; staff read the cluster's own lines."""
 
 import re
+from datetime import datetime
 from typing import Any
+
+from k8s.diagnosis.facts import SLOW_ANSWER, parse_time
 
 #: Reasons of Events (k8s.io/kubernetes/pkg/kubelet/events, the scheduler's and the node controllers') in plain words.
 _TOLD = {
@@ -21,6 +24,8 @@ _TOLD = {
     "TaintManagerEviction": "Its machine is taken out of service",
     "FailedCreatePodSandBox": "The machine had trouble setting it up",
 }
+#: What "Unhealthy" means of a program that has only just begun.
+_STILL_STARTING = "Starting up; it has not answered yet"
 _SIZE = re.compile(r"Image size: (\d+) bytes")
 _TIME = re.compile(r" in ((?:\d+h)?(?:\d+m)?(?:[\d.]+m?s))")
 
@@ -64,14 +69,30 @@ def told(line: dict[str, Any]) -> str:
     return _TOLD.get(reason, "")
 
 
-def story(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Lines {"at", "type", "reason", "message"} as {"at", "warns", "text"}; of a text that repeats itself, the last."""
+def story(lines: list[dict[str, Any]], answered_at: datetime | None = None) -> list[dict[str, Any]]:
+    """Lines {"at", "type", "reason", "message"} as {"at", "warns", "text"}; of a text that repeats itself, the last.
+
+    `answered_at`: of the first answer, if there was one. The kubelet warns of every question that is not answered, and a
+    program that starts answers none for a while: that is no cause for alarm before SLOW_ANSWER is over.
+    """
     made: list[dict[str, Any]] = []
+    started: datetime | None = None
     for line in lines:
-        text = told(line)
+        text, warns, at = told(line), line.get("type") == "Warning", parse_time(line.get("at"))
         if not text:
             continue
+        if line.get("reason") == "Started":
+            started = at
+        elif line.get("reason") == "Unhealthy" and _is_still_starting(at, started, answered_at):
+            text, warns = _STILL_STARTING, False
         if made and made[-1]["text"] == text:
             made.pop()
-        made.append({"at": line.get("at"), "warns": line.get("type") == "Warning", "text": text})
+        made.append({"at": line.get("at"), "warns": warns, "text": text})
     return made
+
+
+def _is_still_starting(at: datetime | None, started: datetime | None, answered_at: datetime | None) -> bool:
+    """Whether no answer at `at` is what one expects of a program that was started at `started`."""
+    if at is None or started is None or (at - started).total_seconds() > SLOW_ANSWER:
+        return False
+    return answered_at is None or not started <= answered_at < at

@@ -123,7 +123,7 @@ class Card:
     @property
     def story(self) -> list[dict[str, Any]]:
         """What the cluster said, in plain words."""
-        return story(self.lab.cluster_events)
+        return story(self.lab.cluster_events, self.lab.started_at)
 
     @property
     def needs_memory(self) -> bool:

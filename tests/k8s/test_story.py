@@ -1,5 +1,6 @@
 """What students read of the cluster's own lines."""
 
+import datetime
 from typing import Any
 
 import pytest
@@ -41,6 +42,38 @@ def test_a_start_is_told_in_plain_words_and_repetitions_once() -> None:
         "The software was there already",
         "A program was started",
     ]
+    assert story(lines)[0]["warns"]
+
+
+STARTED = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
+
+
+def without_answer(after: int, answered_after: int | None = None) -> dict[str, Any]:
+    """What is told of a question that was not answered so many seconds after the start."""
+
+    def line(reason: str, kind: str, seconds: int) -> dict[str, Any]:
+        at = (STARTED + datetime.timedelta(seconds=seconds)).isoformat()
+        return {"at": at, "type": kind, "reason": reason, "message": "Readiness probe failed"}
+
+    lines = [line("Started", "Normal", 0), line("Unhealthy", "Warning", after)]
+    answered = None if answered_after is None else STARTED + datetime.timedelta(seconds=answered_after)
+    return story(lines, answered)[-1]
+
+
+@pytest.mark.parametrize(("after", "answered_after"), [(2, None), (120, None), (2, 9)])
+def test_a_lab_that_is_only_starting_alarms_nobody(after: int, answered_after: int | None) -> None:
+    last = without_answer(after, answered_after)
+    assert (last["text"], last["warns"]) == ("Starting up; it has not answered yet", False)
+
+
+@pytest.mark.parametrize(("after", "answered_after"), [(121, None), (60, 30), (4000, 30)])
+def test_no_answer_for_long_or_after_the_first_one_warns(after: int, answered_after: int | None) -> None:
+    last = without_answer(after, answered_after)
+    assert (last["text"], last["warns"]) == ("It did not answer when it was asked", True)
+
+
+def test_no_answer_without_a_known_start_warns() -> None:
+    lines = [{"at": STARTED.isoformat(), "type": "Warning", "reason": "Unhealthy", "message": ""}]
     assert story(lines)[0]["warns"]
 
 
