@@ -254,6 +254,7 @@ CONSOLE_CONTENT_SECURITY_POLICY = {
 
 # Pages -----------------------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en-gb"
+FORMAT_MODULE_PATH = ["mlsite.formats"]
 TIME_ZONE = env.zone(env.text("TIME_ZONE", "UTC"), "TIME_ZONE")
 USE_TZ = True
 STATIC_URL = "static/"

@@ -67,10 +67,8 @@ class MembershipAdmin(ScopedAdmin):
         waits = Case(When(status=Status.REQUESTED, then=Value(0)), default=Value(1))
         return (waits.asc(), "requested_at", "pk")
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        response = super().changelist_view(request, extra_context)
-        request.console_title = "Waiting requests" if _is_waiting_list(request) else self.plural  # type: ignore[attr-defined]
-        return response
+    def list_title(self, request: HttpRequest) -> str:
+        return "Waiting requests" if _is_waiting_list(request) else self.plural
 
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
         """With the buttons that this person may press."""

@@ -7,24 +7,34 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from accounts.models import User
 from accounts.services import standing
 from labs.admin.access import person
+from labs.admin.pills import when
 from labs.admin.scoped import AdministratorsOnly
+
+
+class AdministratorFilter(admin.BooleanFieldListFilter):
+    """In the words of the form, not in Django's "superuser status"."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = "site administrator"
 
 
 @admin.register(User)
 class UserAdmin(AdministratorsOnly):
-    list_display = ("email", "name", "affiliation", "is_active", "is_superuser", "created_at", "last_login")
-    list_filter = ("is_active", "is_superuser")
+    list_display = ("email", "name", "affiliation", "is_active", "administers", "registered", "came_last")
+    list_filter = ("is_active", ("is_superuser", AdministratorFilter))
     search_fields = ("email", "name", "affiliation")
     search_help_text = "E-mail, name or affiliation"
     ordering = ("email",)
-    readonly_fields = ("created_at", "last_login")
+    readonly_fields = ("registered", "came_last")
     fieldsets = (
         (None, {"fields": ("email", "name", "affiliation")}),
-        ("Access", {"fields": ("is_active", "is_superuser", "created_at", "last_login")}),
+        ("Access", {"fields": ("is_active", "is_superuser", "registered", "came_last")}),
     )
     add_fieldsets = (
         (
@@ -35,6 +45,18 @@ class UserAdmin(AdministratorsOnly):
             },
         ),
     )
+
+    @admin.display(description="Site administrator", boolean=True, ordering="is_superuser")
+    def administers(self, row: User) -> bool:
+        return row.is_superuser
+
+    @admin.display(description="Registered", ordering="created_at")
+    def registered(self, row: User) -> SafeString:
+        return when(row.created_at)
+
+    @admin.display(description="Last sign-in", ordering="last_login")
+    def came_last(self, row: User) -> SafeString | str:
+        return when(row.last_login) if row.last_login else "never"
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)

@@ -20,6 +20,12 @@ SYSTEMS = (
     ("Linux", "Linux"),
 )  # fmt: skip
 
+#: Labels of allauth's forms, in the words of the other pages.
+LABELS = {
+    "Email": "E-mail", "Remember Me": "Remember me", "Current Password": "Current password",
+    "New Password": "New password", "New Password (again)": "New password (again)",
+}  # fmt: skip
+
 
 @register.simple_tag(takes_context=True)
 def providers(context: RequestContext) -> list[dict[str, str]]:
@@ -30,6 +36,12 @@ def providers(context: RequestContext) -> list[dict[str, str]]:
         {"title": provider.name, "id": provider.sub_id, "address": provider.get_login_url(request)}
         for provider in found
     ]
+
+
+@register.filter
+def plain_label(label: object) -> str:
+    """The label of a field; allauth's are put into our own words."""
+    return LABELS.get(str(label), str(label))
 
 
 @register.filter

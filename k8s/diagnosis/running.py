@@ -185,7 +185,7 @@ def crashed_at_start(known: Facts) -> Diagnosis | None:
     if not code and known.phase != "Failed":
         return None
     text = f"JupyterLab ended by itself ({_ending(code)}) before it was ready."
-    after = f"Look at its last lines below. {OTHER_SOFTWARE}"
+    after = f"Look at its log. {OTHER_SOFTWARE}"
     return Diagnosis("crashed", "The lab ended while it was starting", text, after, True)
 
 
@@ -251,7 +251,7 @@ def slow_answer(known: Facts) -> Diagnosis | None:
     if known.since(since) <= SLOW_ANSWER:
         return None
     text = f"JupyterLab has been starting for {int(known.since(since) // 60)} minutes and does not answer yet."
-    after = "Wait a little more and look at its last lines below. If nothing changes, stop it and launch a new one."
+    after = "Wait a little more and look at its log. If nothing changes, stop it and launch a new one."
     return Diagnosis("slow-start", "The lab takes long to start", text, after, False)
 
 

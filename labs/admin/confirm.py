@@ -34,6 +34,7 @@ def ask(
     admin: Any, request: HttpRequest, question: Question, rows: Iterable[tuple[str, str]], cancel: str
 ) -> HttpResponse:
     """The confirmation page. `rows`: what is concerned, each with a remark; `cancel`: where the other button leads."""
+    request.console_title = admin.plural  # type: ignore[attr-defined]
     context = {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,

@@ -22,6 +22,7 @@ from labs.errors import Refusal
 from labs.models import EndReason, Lab, State
 from labs.services.logs import tail
 from labs.services.stopping import stop_many
+from labs.templatetags.pages import gpu_label
 
 from .access import Rows, person, reach
 from .confirm import CONFIRMED, Question, ask, back, bulk_fields, named, word
@@ -115,7 +116,7 @@ class LabAdmin(ScopedAdmin):
 
     @admin.display(description="GPU", ordering="gpus")
     def gpu(self, row: Lab) -> str:
-        return f"{row.gpus} × {row.gpu_model}" if row.gpus else "none"
+        return gpu_label(row) or "none"
 
     @admin.display(description="Time left", ordering="expires_at", empty_value="")
     def time_left(self, row: Lab) -> str:

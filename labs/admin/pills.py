@@ -27,7 +27,7 @@ def pill(text: str, tone: str) -> SafeString:
 
 def when(at: datetime.datetime | None) -> SafeString:
     """A moment, in the site's time zone; nothing for none."""
-    shown = f"{timezone.localtime(at):%d %b %Y, %H:%M}" if at else ""
+    shown = f"{timezone.localtime(at):%-d %b %Y, %H:%M}" if at else ""
     return format_html('<span class="c-when">{}</span>', shown)
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from .access import Rows
+from .pills import when
 from .scoped import AdministratorsOnly
 
 
@@ -46,9 +48,19 @@ class SuccessAdmin(ReadOnly):
 
 @admin.register(Schedule)
 class ScheduleAdmin(ReadOnly):
-    list_display = ("name", "func", "schedule_type", "minutes", "next_run", "repeats")
-    fields = ("name", "func", "schedule_type", "minutes", "next_run", "repeats")
+    list_display = ("name", "func", "how_often", "next_time")
+    fields = ("name", "func", "how_often", "next_time")
     ordering = ("name",)
+
+    @admin.display(description="How often")
+    def how_often(self, row: Schedule) -> str:
+        if row.schedule_type == Schedule.MINUTES:
+            return "every minute" if row.minutes == 1 else f"every {row.minutes} minutes"
+        return str(row.get_schedule_type_display()).lower()
+
+    @admin.display(description="Next time", ordering="next_run")
+    def next_time(self, row: Schedule) -> SafeString:
+        return when(row.next_run)
 
 
 @admin.register(OrmQ)

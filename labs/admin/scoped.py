@@ -16,6 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.http.response import HttpResponseBase
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
@@ -73,6 +74,13 @@ def _is_within(request: HttpRequest, obj: Any) -> bool:
 class ScopedInline(Scoped, TabularInline):
     extra = 0
 
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        """The head of a column names its fields to the eye only; each says it itself, too."""
+        formset = super().get_formset(request, obj, **kwargs)
+        for name, field in formset.form.base_fields.items():
+            field.widget.attrs.setdefault("aria-label", capfirst(field.label or name))
+        return formset
+
 
 class ScopedAdmin(Scoped, ModelAdmin):
     """A page of the console. Its rows hang on an instance (`labs.admin.access.RULES`)."""
@@ -121,8 +129,12 @@ class ScopedAdmin(Scoped, ModelAdmin):
             raise Http404
         return obj
 
+    def list_title(self, request: HttpRequest) -> str:
+        """What the list is called, in its head and in the browser's tab."""
+        return self.plural or str(capfirst(self.opts.verbose_name_plural))
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        request.console_title = self.plural  # type: ignore[attr-defined]
+        request.console_title = self.list_title(request)  # type: ignore[attr-defined]
         unpack_keys(request)
         for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
             try:
@@ -130,7 +142,9 @@ class ScopedAdmin(Scoped, ModelAdmin):
             except ValidationError:
                 raise BadRequest("no key of a row") from None
         export = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_export") if self.model in TABLES else ""
-        return super().changelist_view(request, {**(extra_context or {}), "export_url": export})
+        # Django's own title is "Select membership to change".
+        more = {"title": request.console_title, **(extra_context or {}), "export_url": export}  # type: ignore[attr-defined]
+        return super().changelist_view(request, more)
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """The rows of the list with these filters and this search, all pages of it, as CSV. Scoped as the list itself is."""

@@ -63,7 +63,7 @@ def value_words(name: str, value: Any) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{key}: {item}" for key, item in value.items())
     moment = parse_datetime(value) if isinstance(value, str) and name.endswith("_at") else None
-    return f"{timezone.localtime(moment):%d %b %Y, %H:%M}" if moment else str(value)
+    return f"{timezone.localtime(moment):%-d %b %Y, %H:%M}" if moment else str(value)
 
 
 def change_words(told: dict[str, Any]) -> str:

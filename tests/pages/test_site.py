@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError
-from django.test import Client
+from django.template.loader import render_to_string
+from django.test import Client, RequestFactory
 
 from accounts.models import User
 from labs.colours import DARK_GROUND, LIGHT_GROUND, contrast, ink_on, readable_on
@@ -157,3 +160,19 @@ def test_the_interface_describes_itself(world: SimpleNamespace, signed_in: SignI
     answer = signed_in(world.member).get("/api/schema/")
     assert answer.status_code == 200
     assert "/api/labs/{id}/extend/" in answer.text
+
+
+def test_labels_are_small_and_of_one_spelling(client: Client, world: SimpleNamespace, signed_in: SignIn) -> None:
+    pages = [client.get("/accounts/login/"), client.get("/accounts/signup/")]
+    pages.append(signed_in(world.member).get("/accounts/password/change/"))
+    labels = [re.sub("<[^>]*>", "", label).strip() for page in pages for label in re.findall("<label.*?</label>", page.text)]  # fmt: skip
+    assert {"E-mail", "Remember me", "Current password", "New password"} <= set(labels)
+    assert not [label for label in labels if re.search(r"\w [A-Z][a-z]", label) or label == "Email"]
+
+
+def test_who_is_not_signed_in_is_not_told_otherwise(world: SimpleNamespace) -> None:
+    request = RequestFactory().get("/")
+    request.user = AnonymousUser()
+    assert "You are signed in" not in render_to_string("403.html", request=request)
+    request.user = world.member
+    assert "You are signed in" in render_to_string("403.html", request=request)

@@ -1,0 +1,61 @@
+"""What lists, empty lists and fields are called in the console."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.urls import reverse
+
+from .conftest import World
+
+
+def titled(text: str) -> str:
+    return re.search(r"<title>\s*(.*?)\s*</title>", text, re.S)[1]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("model", "query", "title"),
+    [
+        ("accounts_membership", "", "Members | Console"),
+        ("accounts_membership", "?status__exact=requested", "Waiting requests | Console"),
+        ("labs_event", "", "History | Console"),
+        ("accounts_user", "", "People | Console"),
+    ],
+)
+def test_a_list_is_called_what_it_shows(world: World, model: str, query: str, title: str) -> None:
+    page = world.client("administrator").get(reverse(f"admin:{model}_changelist") + query)
+    assert titled(page.text) == title
+
+
+def test_a_list_without_rows_tells_whether_a_search_is_why(world: World) -> None:
+    admin = world.client("administrator")
+    found = admin.get(reverse("admin:labs_lab_changelist"), {"q": "no-such-lab"}).text
+    assert "No row fits this search" in found
+    assert "Show all" in found
+    empty = admin.get(reverse("admin:django_q_failure_changelist")).text
+    assert "This list is empty." in empty
+    assert "Show all" not in empty
+
+
+def test_every_field_in_a_table_has_a_name_of_its_own(world: World) -> None:
+    page = world.client("administrator").get(reverse("admin:labs_instance_change", args=[world.mine.instance.pk])).text
+    names = r"-\d+-(rank|cluster|cpu_millis|lifetime_minutes)$"
+    fields = [
+        tag
+        for tag, name in re.findall(r'(<(?:input|select)\b[^>]*\bname="([^"]*)"[^>]*>)', page)
+        if re.search(names, name)
+    ]
+    assert fields
+    assert not [field for field in fields if "aria-label=" not in field]
+
+
+def test_people_are_told_of_without_words_of_django(world: World) -> None:
+    admin = world.client("administrator")
+    for address in (
+        reverse("admin:accounts_user_changelist"),
+        reverse("admin:accounts_user_change", args=[world.mine.owner.pk]),
+    ):
+        page = admin.get(address).text
+        assert "uperuser" not in re.sub(r'"[^"]*"', "", page)
+        assert not re.search(r"\d [ap]\.m\.", page)
