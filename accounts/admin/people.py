@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.models import User
@@ -46,13 +47,13 @@ class UserAdmin(AdministratorsOnly):
         ),
     )
 
-    @admin.display(description="Site administrator", boolean=True, ordering="is_superuser")
-    def administers(self, row: User) -> bool:
-        return row.is_superuser
+    @admin.display(description="Administrator", ordering="is_superuser")
+    def administers(self, row: User) -> str:
+        return "yes" if row.is_superuser else ""
 
     @admin.display(description="Registered", ordering="created_at")
     def registered(self, row: User) -> SafeString:
-        return when(row.created_at)
+        return format_html('<span class="c-when">{}</span>', f"{timezone.localtime(row.created_at):%-d %b %Y}")
 
     @admin.display(description="Last sign-in", ordering="last_login")
     def came_last(self, row: User) -> SafeString | str:
@@ -63,6 +64,9 @@ class UserAdmin(AdministratorsOnly):
         if field and db_field.name == "is_superuser":
             field.label = "Site administrator"
             field.help_text = "Sees and changes everything, of every instance."
+        if field and db_field.name == "name":
+            # The model's own help speaks to the person themselves.
+            field.help_text = ""
         return field
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:

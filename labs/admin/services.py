@@ -52,4 +52,4 @@ class ServiceTemplateAdmin(AdministratorsOnly):
 
 
 def _json(value: Any) -> SafeString:
-    return format_html('<pre class="c-code">{}</pre>', json.dumps(value, indent=2, ensure_ascii=False))
+    return format_html('<pre class="c-code" tabindex="0">{}</pre>', json.dumps(value, indent=2, ensure_ascii=False))
