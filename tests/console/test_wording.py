@@ -59,3 +59,13 @@ def test_people_are_told_of_without_words_of_django(world: World) -> None:
         page = admin.get(address).text
         assert "uperuser" not in re.sub(r'"[^"]*"', "", page)
         assert not re.search(r"\d [ap]\.m\.", page)
+
+
+def test_a_limit_is_deleted_after_a_question_in_our_words(world: World) -> None:
+    address = reverse("admin:labs_quota_delete", args=[world.mine.personal.pk])
+    owner = world.client("owner")
+    page = owner.get(address).text
+    assert titled(page) == f"Delete {world.mine.personal}? | Console"
+    assert "related items" not in page
+    owner.post(address, {"post": "yes"})
+    assert not type(world.mine.personal).objects.filter(pk=world.mine.personal.pk).exists()
