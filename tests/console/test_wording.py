@@ -65,7 +65,7 @@ def test_a_limit_is_deleted_after_a_question_in_our_words(world: World) -> None:
     address = reverse("admin:labs_quota_delete", args=[world.mine.personal.pk])
     owner = world.client("owner")
     page = owner.get(address).text
-    assert titled(page) == f"Delete {world.mine.personal}? | Console"
+    assert titled(page) == f"Delete the limit “{world.mine.personal}”? | Console"
     assert "related items" not in page
     owner.post(address, {"post": "yes"})
     assert not type(world.mine.personal).objects.filter(pk=world.mine.personal.pk).exists()
