@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from allauth.account.forms import LoginForm
 from allauth.account.internal.flows.reauthentication import raise_if_reauthentication_required
 from allauth.socialaccount.forms import DisconnectForm
 from django.contrib import messages
@@ -12,15 +9,6 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.services import sign_in
-
-
-class SignInForm(LoginForm):
-    """allauth's own, in the spelling of the site."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "remember" in self.fields:
-            self.fields["remember"].label = "Remember me"
 
 
 class UnlinkForm(DisconnectForm):
