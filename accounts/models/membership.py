@@ -26,6 +26,9 @@ class Status(models.TextChoices):
     SUSPENDED = "suspended", "Suspended"
 
 
+#: Turned away by somebody's decision, which only another decision undoes.
+OUT = (Status.DENIED, Status.SUSPENDED)
+
 #: Roles that see and help the people of an instance. What each may do is decided in `accounts.services.authority`.
 MANAGER_ROLES = (Role.OWNER, Role.STAFF)
 

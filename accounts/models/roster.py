@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from .membership import Role
+from .membership import OUT, Role
 
 if TYPE_CHECKING:
     from .user import User
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 class RosterQuerySet(models.QuerySet["RosterEntry"]):
     def unbound(self) -> RosterQuerySet:
         """Those for which nobody has come yet, and for whom somebody may."""
-        return self.filter(user=None, left_at=None)
+        return self.filter(user=None, left_at=None, barred="")
+
+    def claimable(self) -> RosterQuerySet:
+        """Those that become somebody's when they prove the address: also of who was shut out, for that they stay."""
+        return self.filter(models.Q(left_at=None) | ~models.Q(barred=""), user=None)
 
     def managed_by(self, user: User) -> RosterQuerySet:
         """Those of the instances that the person owns or helps to run; all for a site administrator."""
@@ -51,6 +55,10 @@ class RosterEntry(models.Model):
     invited_at = models.DateTimeField(null=True, blank=True, editable=False)
     #: Since when the lists leave this person out; binds nobody until a list names them again.
     left_at = models.DateTimeField(null=True, blank=True, editable=False)
+    #: Denied or suspended when they deleted their account: that is what they are again when they come back with this address.
+    barred = models.CharField(
+        max_length=16, blank=True, editable=False, choices=[(status.value, status.label) for status in OUT]
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects: ClassVar[models.Manager[RosterEntry]] = RosterQuerySet.as_manager()
@@ -65,6 +73,7 @@ class RosterEntry(models.Model):
             ),
             models.CheckConstraint(condition=models.Q(email=Lower("email")), name="roster_email_in_lower_case"),
             models.CheckConstraint(condition=models.Q(role__in=Role.values), name="roster_role_known"),
+            models.CheckConstraint(condition=models.Q(barred__in=["", *OUT]), name="roster_barred_known"),
         ]
         indexes = [
             models.Index(fields=["email"], name="roster_of_address"),

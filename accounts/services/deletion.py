@@ -16,8 +16,9 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.db import transaction
 
-from accounts.models import Mail, Membership, Role, RosterEntry, Status, User
+from accounts.models import Mail, Membership, Role, Status, User
 from accounts.services import identity, outbox
+from accounts.services.roster.leaving import set_free
 from labs.errors import Refusal
 from labs.models import EndReason, Instance, Quota, Verb, Workload
 from labs.models.workload import STOPPABLE_STATES
@@ -97,10 +98,10 @@ def _forget(user: User, now: datetime.datetime) -> None:
         )
     record(Verb.ACCOUNT_DELETED, user.email, actor=user, now=now, user=user)
     addresses = {user.email, *identity.verified_addresses(user)}
+    set_free(user, now=now)
     for model in OWN:
         model.objects.filter(user=user).delete()
     outbox.forget_addresses(addresses)
-    RosterEntry.objects.filter(user=user).update(user=None, bound_at=None)
     sign_out_everywhere(user)
     user.email = f"deleted-{user.pk}@deleted.invalid"
     user.name = user.affiliation = ""

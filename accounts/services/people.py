@@ -12,6 +12,7 @@ from django.db.models import CharField, Count, F, OuterRef, Q, QuerySet, Subquer
 from django.db.models.functions import Coalesce, Lower, NullIf
 
 from accounts.models import Membership, Role, RosterEntry, Status
+from accounts.models.membership import OUT
 from labs.models import Instance
 
 from .roster.lines import QUOTA
@@ -22,7 +23,6 @@ STATES = {
     "out": "Not in",
 }  # fmt: skip
 TONES = {"not-invited": "off", "invited": "wait", "joined": "ok", "waiting": "wait", "out": "bad"}
-OUT = (Status.DENIED, Status.SUSPENDED)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Person:
     def state(self) -> str:
         if self.membership:
             return {Status.APPROVED: "joined", Status.REQUESTED: "waiting"}.get(Status(self.membership.status), "out")
-        if self.entry is None or self.entry.left_at or self.entry.user_id:
+        if self.entry is None or self.entry.left_at or self.entry.user_id or self.entry.barred:
             return "out"
         return "invited" if self.entry.invited_at else "not-invited"
 
@@ -71,6 +71,8 @@ class Person:
             return STATES[self.state]
         if self.membership:
             return str(self.membership.get_status_display())
+        if self.entry and self.entry.barred:
+            return str(self.entry.get_barred_display())
         return "Off the list" if self.entry and self.entry.left_at else "Left"
 
     @property
@@ -144,13 +146,14 @@ def _others(instance: Instance) -> QuerySet[Membership]:
 
 
 def _entry_states() -> dict[str, Q]:
-    nobody = Q(user=None, left_at=None)
+    nobody = Q(user=None, left_at=None, barred="")
     return {
         "not-invited": nobody & Q(invited_at=None),
         "invited": nobody & Q(invited_at__isnull=False),
         "joined": Q(status=Status.APPROVED),
         "waiting": Q(status=Status.REQUESTED),
-        "out": Q(status__in=OUT) | (Q(status=None) & (Q(user__isnull=False) | Q(left_at__isnull=False))),
+        "out": Q(status__in=OUT)
+        | (Q(status=None) & (Q(user__isnull=False) | Q(left_at__isnull=False) | ~Q(barred=""))),
     }
 
 

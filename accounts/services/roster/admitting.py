@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery
 
 from accounts.models import Mail, MailKind, Membership, Role, RosterEntry, Status, User
+from accounts.models.membership import OUT
 from accounts.services import mailing
 from accounts.services.digest import forget_requests
 from accounts.services.identity import verified_addresses
@@ -26,6 +27,7 @@ from labs.services.limits import FIELDS
 #: Low to high.
 RANKS = {Role.MEMBER: 0, Role.STAFF: 1, Role.OWNER: 2}
 ROSTER = "on the roster"
+CAME_BACK = "as before the account was deleted"
 #: As many are never bound by anything but a list.
 MANY = 20
 
@@ -46,14 +48,13 @@ def bind_person(user: User, *, now: datetime.datetime) -> int:
     addresses = verified_addresses(user)
     if not addresses or not user.is_active:
         return 0
-    waiting = (
-        RosterEntry.objects.unbound().filter(email__in=addresses, instance__archived_at=None).order_by("instance_id")
-    )
+    waiting = RosterEntry.objects.claimable().filter(email__in=addresses, instance__archived_at=None)
+    waiting = waiting.order_by("instance_id")
     bound = 0
     for pk in list(waiting.values_list("instance", flat=True).distinct()):
         with transaction.atomic():
             instance = lock(pk)
-            entries = RosterEntry.objects.unbound().filter(instance=instance, email__in=addresses).order_by("pk")
+            entries = RosterEntry.objects.claimable().filter(instance=instance, email__in=addresses).order_by("pk")
             bound += len(admit(instance, [(entry, user) for entry in entries], actor=None, now=now).bound)
     return bound
 
@@ -93,6 +94,8 @@ def admit(
     bound = [entry for entry, _ in given.values()]
     _write(bound)
     let_in = settle(instance, list(given.values()), actor=actor, now=now, reason=reason)
+    if barred := [entry.pk for entry in bound if entry.barred]:
+        RosterEntry.objects.filter(pk__in=barred).update(barred="")  # The membership says it from now on.
     return Admitted(bound, let_in)
 
 
@@ -132,10 +135,12 @@ class Told:
     events: list[Event] = field(default_factory=list)
     mails: list[Mail] = field(default_factory=list)
 
-    def event(self, verb: Verb, user: User, before: dict[str, Any], after: dict[str, Any], subject: str = "") -> None:
+    def event(
+        self, verb: Verb, user: User, before: dict[str, Any], after: dict[str, Any], subject: str = "", reason: str = ""
+    ) -> None:
         self.events.append(
             line(verb, subject or user, actor=self.actor, now=self.now, instance=self.instance, user=user, before=before,
-                 after=after, reason=self.reason)
+                 after=after, reason=reason or self.reason)
         )  # fmt: skip
 
     def mail(self, kind: MailKind, user: User, **context: str) -> None:
@@ -153,6 +158,10 @@ def _memberships(told: Told, pairs: Sequence[tuple[RosterEntry, User]], spare: C
     let_in, asked = 0, False
     for entry, user in pairs:
         row, role = known.get(user.pk), Role(entry.role)
+        if entry.barred:
+            if row is None:
+                new.append(_shut_out(told, entry, user))
+            continue
         if row is None:
             new.append(
                 Membership(
@@ -161,7 +170,7 @@ def _memberships(told: Told, pairs: Sequence[tuple[RosterEntry, User]], spare: C
                 )
             )  # fmt: skip
             before: dict[str, Any] = {}
-        elif row.status in (Status.DENIED, Status.SUSPENDED):
+        elif row.status in OUT:
             continue  # Somebody has decided that; a list does not undo it.
         else:
             before = {"status": row.status, "role": row.role}
@@ -186,6 +195,16 @@ def _memberships(told: Told, pairs: Sequence[tuple[RosterEntry, User]], spare: C
     if asked:
         forget_requests(told.instance, now=told.now)
     return let_in
+
+
+def _shut_out(told: Told, entry: RosterEntry, user: User) -> Membership:
+    """Whoever was turned away and then deleted the account is what they were, and is told nothing new."""
+    verb = Verb.ACCESS_SUSPENDED if entry.barred == Status.SUSPENDED else Verb.ACCESS_DENIED
+    told.event(verb, user, {}, {"status": entry.barred, "role": entry.role}, reason=CAME_BACK)
+    return Membership(
+        instance=told.instance, user=user, role=entry.role, status=entry.barred, reason=told.reason, requested_at=told.now,
+        decided_at=told.now,
+    )  # fmt: skip
 
 
 def _limits(told: Told, pairs: Sequence[tuple[RosterEntry, User]]) -> None:

@@ -12,14 +12,16 @@ from allauth.account.models import EmailAddress
 from django.db import transaction
 
 from accounts.models import MailKind, Membership, Role, RosterEntry, Status, User
+from accounts.models.membership import OUT
 from accounts.services import authority, mailing
+from accounts.services.identity import verified_addresses
 from labs.errors import Refusal
 from labs.models import EndReason, Event, Instance, Verb, Workload
 from labs.models.workload import STOPPABLE_STATES
 from labs.services.history import line
 from labs.services.stopping import end_many
 
-from .admitting import lock
+from .admitting import RANKS, lock
 from .importing import Outcome
 
 NOT_ON_LIST = "not on the new list"
@@ -135,3 +137,26 @@ def take_off(pks: Collection[Any], *, instance: Instance, actor: User, now: date
     )  # fmt: skip
     RosterEntry.objects.filter(pk__in=[row.pk for row in gone]).delete()
     return len(gone)
+
+
+def set_free(user: User, *, now: datetime.datetime) -> None:
+    """Before an account is deleted: its entries are nobody's again, and give who comes back no more than the person had.
+
+    Call it in the transaction of the deletion, while memberships and addresses are there. What was decided about the person is
+    kept with their proved addresses, or deleting the account would undo it. `bound_at` stays: a link that was used is used.
+    """
+    rows = {row.instance_id: row for row in Membership.objects.filter(user=user)}
+    for entry in RosterEntry.objects.filter(user=user):
+        row = rows.get(entry.instance_id)
+        entry.user, entry.barred = None, row.status if row and row.status in OUT else ""
+        # Who has left comes back as a member, as by asking.
+        entry.role = min(entry.role, row.role if row else Role.MEMBER, key=lambda role: RANKS[Role(role)])
+        if row is not None and row.status != Status.APPROVED:
+            entry.left_at = entry.left_at or now
+        entry.save(update_fields=["user", "barred", "role", "left_at"])
+    addresses = verified_addresses(user)
+    for row in (row for row in rows.values() if row.status in OUT):
+        for address in addresses:
+            fresh = {"role": row.role, "left_at": now}
+            RosterEntry.objects.get_or_create(instance_id=row.instance_id, email=address, defaults=fresh)
+        RosterEntry.objects.filter(instance=row.instance_id, email__in=addresses, user=None).update(barred=row.status)
