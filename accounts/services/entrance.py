@@ -74,9 +74,9 @@ def _by_domain(user: User, instance: Instance) -> Entrance:
 def _by_roster(user: User, instance: Instance) -> Entrance:
     """An address counts when it is confirmed, and nothing is told of who else is on the roster."""
     addresses = verified_addresses(user)
-    own = RosterEntry.objects.filter(instance=instance, user=user, left_at=None).first()
+    own = RosterEntry.objects.filter(instance=instance, user=user).first()
     found = own or RosterEntry.objects.unbound().filter(instance=instance, email__in=addresses).order_by("pk").first()
-    if found:
+    if found and not found.left_at:
         return Entrance(Way.IN, "You are on the list of this class, so you are in at once.", "on the roster", found)
     if addresses:
         yours = f"None of your confirmed addresses is on it ({', '.join(sorted(addresses))})."

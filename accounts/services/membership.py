@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts.models import Mail, MailKind, Membership, Role, Status, User
+from accounts.models import Mail, MailKind, Membership, Role, RosterEntry, Status, User
 from accounts.services import authority, mailing
 from accounts.services.digest import forget_requests, tell_of_request
 from accounts.services.entrance import Entrance, Way, entrance
@@ -98,6 +98,8 @@ def remove(membership: Membership, *, actor: User, now: datetime.datetime, note:
         raise _not_yours()
     _keep_one_owner(before)
     event = _end(before, Verb.ACCESS_REMOVED, actor, now, note)
+    # Else the next list, or asking once more where the list lets people in, would undo it.
+    RosterEntry.objects.filter(instance=before.instance, user=before.user, left_at=None).update(left_at=now)
     _tell(MailKind.ACCESS_REMOVED, before, event, note=note)
     return True
 
@@ -129,6 +131,8 @@ def change_role(membership: Membership, role: Role, *, actor: User, now: datetim
         return False
     _keep_one_owner(before)
     Membership.objects.filter(pk=membership.pk).update(role=role)
+    # The roster says the same from now on: a list that names them does not give back what was taken away.
+    RosterEntry.objects.filter(instance=before.instance, user=before.user).update(role=role)
     membership.role = role
     event = _record(Verb.ROLE_CHANGED, before, actor, now, before={"role": before.role}, after={"role": role})
     if before.is_approved:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts.models import User
+from accounts.models import RosterEntry, User
 from accounts.services import authority
 from labs.errors import Refusal
 from labs.models import Instance, Quota, Scope, Verb
@@ -26,6 +26,7 @@ def set_limits(quota: Quota, *, actor: User, now: datetime.datetime) -> Quota:
         _authorise(row, actor)
     quota.full_clean()
     quota.save()
+    _write_back(quota, _values(quota))
     if old is None or _values(old) != _values(quota):
         record(
             Verb.LIMITS_CHANGED, quota, actor=actor, now=now, instance=quota.instance, user=quota.user,
@@ -48,6 +49,7 @@ def remove_limits(quota: Quota, *, actor: User, now: datetime.datetime) -> None:
         before=_values(quota),
         reason="removed",
     )
+    _write_back(quota, {})
     quota.delete()
 
 
@@ -62,6 +64,13 @@ def drop_personal_limits(instance: Instance, user: User, *, actor: User | None, 
     )  # fmt: skip
     row.delete()
     return True
+
+
+def _write_back(quota: Quota, values: dict[str, Any]) -> None:
+    """The roster's entry of the person holds the same, or the next list would bring back what stood there before."""
+    if quota.scope == Scope.PERSON and quota.user_id:
+        limits = {name: value for name, value in values.items() if value is not None}
+        RosterEntry.objects.filter(instance=quota.instance, user=quota.user_id).update(limits=limits)
 
 
 def _authorise(quota: Quota, actor: User) -> None:

@@ -111,17 +111,35 @@ def _write(bound: Sequence[RosterEntry]) -> None:
 
 def settle(
     instance: Instance, pairs: Sequence[tuple[RosterEntry, User]], *, actor: User | None, now: datetime.datetime,
-    reason: str = ROSTER, spare: Collection[int] = (),
+    reason: str = ROSTER,
 ) -> int:  # fmt: skip
-    """Give the people what their entries hold. `spare`: keys of users whose role stays. Returns how many were let in by it."""
+    """Give the people what their entries hold. Returns how many were let in by it."""
     if not pairs:
         return 0
     told = Told(instance, actor, now, reason)
-    let_in = _memberships(told, pairs, spare)
+    let_in = _memberships(told, pairs)
     _limits(told, pairs)
-    Event.objects.bulk_create(told.events, batch_size=500)
-    mailing.write_many(told.mails)
+    told.write()
     return let_in
+
+
+def update(
+    instance: Instance, pairs: Sequence[tuple[RosterEntry, User]], *, roles: Collection[int], limits: Collection[int],
+    actor: User, now: datetime.datetime,
+) -> None:  # fmt: skip
+    """Give those whose entries were theirs before what a list has changed. `roles`, `limits`: keys of the users for whom it did.
+
+    It lets nobody in: who left, or was removed, and is named again may ask again.
+    """
+    told = Told(instance, actor, now, ROSTER)
+    users = [user.pk for _, user in pairs if user.pk in roles or user.pk in limits]
+    rows = Membership.objects.filter(instance=instance, user__in=users).values_list("user", "status") if users else ()
+    status = dict(rows)
+    # Nobody raises their own role, not even through a list.
+    rise = {pk for pk in roles if status.get(pk) == Status.APPROVED} - {actor.pk}
+    _memberships(told, [(entry, user) for entry, user in pairs if user.pk in rise])
+    _limits(told, [(entry, user) for entry, user in pairs if user.pk in limits and user.pk in status])
+    told.write()
 
 
 @dataclass(frozen=True)
@@ -143,6 +161,10 @@ class Told:
                  after=after, reason=reason or self.reason)
         )  # fmt: skip
 
+    def write(self) -> None:
+        Event.objects.bulk_create(self.events, batch_size=500)
+        mailing.write_many(self.mails)
+
     def mail(self, kind: MailKind, user: User, **context: str) -> None:
         key = f"{kind}:{self.instance.pk}:{user.pk}:{self.now.timestamp():.0f}"
         self.mails.append(
@@ -150,7 +172,7 @@ class Told:
         )
 
 
-def _memberships(told: Told, pairs: Sequence[tuple[RosterEntry, User]], spare: Collection[int]) -> int:
+def _memberships(told: Told, pairs: Sequence[tuple[RosterEntry, User]]) -> int:
     users = [user.pk for _, user in pairs]
     known = {row.user_id: row for row in Membership.objects.filter(instance=told.instance, user__in=users)}
     new: list[Membership] = []
@@ -174,7 +196,7 @@ def _memberships(told: Told, pairs: Sequence[tuple[RosterEntry, User]], spare: C
             continue  # Somebody has decided that; a list does not undo it.
         else:
             before = {"status": row.status, "role": row.role}
-            may_rise = user.pk not in spare and RANKS[role] > RANKS[Role(row.role)]
+            may_rise = RANKS[role] > RANKS[Role(row.role)]
             if row.status == Status.APPROVED and not may_rise:
                 continue
             if row.status == Status.REQUESTED:

@@ -24,7 +24,7 @@ from accounts.services import authority
 from labs.models import Event, Instance, Verb
 from labs.services.history import line as event_line
 
-from .admitting import bind_known, settle
+from .admitting import bind_known, update
 from .lines import Line
 
 #: Lines that are worked on at once.
@@ -231,10 +231,14 @@ def _follow(
             )
         )
     Event.objects.bulk_create(events, batch_size=500)
-    # Nobody raises their own role, not even through a list.
     theirs = [(entry, users[entry.user_id]) for entry in touched if entry.user_id and entry.user_id in users]
-    outcome.let_in += settle(instance, theirs, actor=actor, now=now, spare=(actor.pk,))
+    update(instance, theirs, roles=_given(theirs, "role"), limits=_given(theirs, "limits"), actor=actor, now=now)
     outcome.let_in += bind_known(instance, known, actor=actor, now=now).let_in
+
+
+def _given(pairs: Iterable[tuple[Any, User]], name: str) -> set[int]:
+    """Keys of the people for whom this import changes that: what stood there before gives nothing once more."""
+    return {user.pk for entry, user in pairs if entry.before.get(name) != getattr(entry, name)}
 
 
 def _shown(item: Line, kind: str, entry: Any, row: Any) -> dict[str, Any]:

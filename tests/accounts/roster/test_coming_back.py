@@ -7,13 +7,15 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
+from allauth.account.models import EmailAddress
 
 from accounts.models import Membership, Role, RosterEntry, Status, User
 from accounts.services import deletion, people
 from accounts.services import membership as service
 from accounts.services.roster.admitting import bind_person
 from labs.errors import Refusal
-from labs.models import Event, Policy, Verb
+from labs.models import Event, Policy, Quota, Verb
+from labs.services.limits import remove_limits, set_limits
 
 from .conftest import somebody
 
@@ -101,3 +103,72 @@ def test_the_link_of_an_invitation_that_was_used_stays_used(course: SimpleNamesp
     assert deletion.delete_account(ann, now=now)
     entry.refresh_from_db()
     assert (entry.user, entry.bound_at) == (None, now)
+
+
+# The next list ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ann(course: SimpleNamespace, load: Load) -> User:
+    """On the roster as staff with 8 CPU, and in."""
+    user = somebody(ANN)
+    load(f"e-mail,name,role,cpu\n{ANN},Ann,staff,8\n")
+    return user
+
+
+@pytest.mark.parametrize("who", ["owner", "staff"])
+def test_a_list_gives_back_no_role_and_no_limits_that_an_owner_took_away(
+    course: SimpleNamespace, load: Load, now: datetime.datetime, ann: User, who: str
+) -> None:
+    service.change_role(the(ann), Role.MEMBER, actor=course.owner, now=now)
+    quota = Quota.objects.get(user=ann)
+    quota.cpu_millis = 1000
+    set_limits(quota, actor=course.owner, now=now)
+    assert load(LIST, getattr(course, who))["changed"] == 1
+    assert (the(ann).role, Quota.objects.get(user=ann).cpu_millis) == (Role.MEMBER, 1000)
+    remove_limits(quota, actor=course.owner, now=now)
+    assert load(LIST.replace(",A", ",B"), getattr(course, who))["changed"] == 1
+    assert not Quota.objects.filter(user=ann).exists()
+    entry = RosterEntry.objects.get(email=ANN)
+    assert (entry.role, entry.limits) == (Role.MEMBER, {})
+
+
+def test_what_the_roster_has_held_for_long_is_not_given_once_more(
+    course: SimpleNamespace, load: Load, now: datetime.datetime, ann: User
+) -> None:
+    """Also where the entry was never told of the decision."""
+    Membership.objects.filter(user=ann).update(role=Role.MEMBER)
+    Quota.objects.filter(user=ann).update(cpu_millis=1000)
+    assert load(LIST)["changed"] == 1
+    assert (the(ann).role, Quota.objects.get(user=ann).cpu_millis) == (Role.MEMBER, 1000)
+    assert load(f"e-mail,cpu\n{ANN},4\n")["changed"] == 1
+    assert (the(ann).role, Quota.objects.get(user=ann).cpu_millis) == (Role.MEMBER, 4000)
+
+
+@pytest.mark.parametrize("way", ["remove", "leave"])
+def test_a_list_puts_nobody_back_who_was_removed_or_has_left(
+    course: SimpleNamespace, load: Load, now: datetime.datetime, ann: User, way: str
+) -> None:
+    type(course.instance).objects.update(policy=Policy.ROSTER)
+    if way == "remove":
+        service.remove(the(ann), actor=course.owner, now=now)
+        with pytest.raises(Refusal):
+            service.request_access(user=ann, instance=course.instance, reason="", now=now)
+    else:
+        service.leave(user=ann, instance=course.instance, now=now)
+    assert load(LIST)["changed"] == 1
+    bind_person(ann, now=now)
+    assert not Membership.objects.filter(user=ann).exists()
+    service.request_access(user=ann, instance=course.instance, reason="", now=now)
+    assert (the(ann).status, the(ann).role) == (Status.APPROVED, Role.MEMBER), "named again, and they ask"
+
+
+def test_a_second_address_on_the_list_lets_nobody_in_who_was_removed(
+    course: SimpleNamespace, load: Load, now: datetime.datetime, ann: User
+) -> None:
+    type(course.instance).objects.update(policy=Policy.ROSTER)
+    EmailAddress.objects.create(user=ann, email="second@uni.example", verified=True)
+    load("e-mail\nsecond@uni.example\n")
+    service.remove(the(ann), actor=course.owner, now=now)
+    with pytest.raises(Refusal):
+        service.request_access(user=ann, instance=course.instance, reason="", now=now)
