@@ -97,6 +97,7 @@ def remove(membership: Membership, *, actor: User, now: datetime.datetime, note:
     if not authority.can_remove_membership(actor, before):
         raise _not_yours()
     _keep_one_owner(before)
+    drop_personal_limits(before.instance, before.user, actor=actor, now=now)
     event = _end(before, Verb.ACCESS_REMOVED, actor, now, note)
     # Else the next list, or asking once more where the list lets people in, would undo it.
     RosterEntry.objects.filter(instance=before.instance, user=before.user, left_at=None).update(left_at=now)
@@ -108,6 +109,7 @@ def remove(membership: Membership, *, actor: User, now: datetime.datetime, note:
 def leave(*, user: User, instance: Instance, now: datetime.datetime) -> Status | None:
     """Go, or take the request back; returns what the person was, None when there was nothing.
 
+    Personal limits stay: they are an owner's, and nobody loosens their own by coming back.
     Raises Refusal for the last owner, and for those who were denied or suspended.
     """
     _lock(instance.pk)
@@ -268,9 +270,8 @@ def _write(rows: list[Membership], decision: _Decision, actor: User, now: dateti
 
 
 def _end(row: Membership, verb: Verb, actor: User, now: datetime.datetime, note: str = "") -> Event:
-    """The row goes, and before it what hangs on it: workloads and personal limits."""
+    """The row goes, and before it what the person runs."""
     stop_all(row.instance, owner=row.user, actor=actor, now=now, reason="no longer in it")
-    drop_personal_limits(row.instance, row.user, actor=actor, now=now)
     event = _record(verb, row, actor, now, before={"status": row.status, "role": row.role}, reason=note)
     Membership.objects.filter(pk=row.pk).delete()
     forget_requests(row.instance, now=now)
