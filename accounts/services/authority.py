@@ -109,8 +109,12 @@ def can_change_quota(user: Person, quota: Quota) -> bool:
     if quota.scope == Scope.INSTANCE:
         return can_change_instance_limits(user, quota.instance)
     if quota.scope == Scope.PERSON and quota.user_id == user.pk:
-        return _is_administrator(user)
+        return can_set_own_limits(user)
     return can_change_limits(user, quota.instance)
+
+
+def can_set_own_limits(user: Person) -> bool:
+    return _is_administrator(user)
 
 
 def can_add_member(user: Person, instance: Instance, role: Role) -> bool:

@@ -17,7 +17,7 @@ from django.db.models import OuterRef, Subquery
 
 from accounts.models import Mail, MailKind, Membership, Role, RosterEntry, Status, User
 from accounts.models.membership import OUT
-from accounts.services import mailing
+from accounts.services import authority, mailing
 from accounts.services.digest import forget_requests
 from accounts.services.identity import verified_addresses
 from labs.models import Event, Instance, Quota, Scope, Verb
@@ -161,6 +161,10 @@ class Told:
                  after=after, reason=reason or self.reason)
         )  # fmt: skip
 
+    def is_own(self, user: User) -> bool:
+        """Nobody sets their own limits, not even through a list."""
+        return self.actor is not None and user.pk == self.actor.pk and not authority.can_set_own_limits(self.actor)
+
     def write(self) -> None:
         Event.objects.bulk_create(self.events, batch_size=500)
         mailing.write_many(self.mails)
@@ -231,7 +235,7 @@ def _shut_out(told: Told, entry: RosterEntry, user: User) -> Membership:
 
 def _limits(told: Told, pairs: Sequence[tuple[RosterEntry, User]]) -> None:
     """Personal limits of those whose entries have some. Who has none on the roster keeps what an owner has set by hand."""
-    wanted = [(entry, user) for entry, user in pairs if entry.limits]
+    wanted = [(entry, user) for entry, user in pairs if entry.limits and not told.is_own(user)]
     if not wanted:
         return
     instance = told.instance

@@ -21,6 +21,7 @@ from import_export.results import RowResult
 
 from accounts.models import Role, RosterEntry, User
 from accounts.services import authority
+from accounts.services.identity import verified_addresses
 from labs.models import Event, Instance, Verb
 from labs.services.history import line as event_line
 
@@ -98,6 +99,9 @@ class RosterResource(resources.ModelResource):
         self.roster, self.note_heads = roster, frozenset(note_heads)
         self.gives_roles = authority.can_give_roles(actor, roster)
         self.gives_limits = authority.can_change_limits(actor, roster)
+        #: Addresses of whoever imports, where nobody sets their own limits.
+        self.own = set() if authority.can_set_own_limits(actor) else {actor.email, *verified_addresses(actor)}
+        self.actor = actor
         #: In which line each address was met first.
         self.met: dict[str, int] = {}
 
@@ -119,6 +123,8 @@ class RosterResource(resources.ModelResource):
             raise ValidationError(f"Only an owner gives the role “{role}”." if role != Role.MEMBER else ONLY_OWNER_ROLE)
         if limits != instance.limits and not self.gives_limits:
             raise ValidationError("Only an owner gives personal limits. Leave these cells empty.")
+        if limits != instance.limits and self.own and (instance.user_id == self.actor.pk or instance.email in self.own):
+            raise ValidationError("Nobody sets their own limits; another owner can, or the people who run the site.")
         kept = {head: text for head, text in instance.notes.items() if head not in self.note_heads}
         notes = kept | values.get("notes", {})
         if len(notes) > MOST_NOTES:

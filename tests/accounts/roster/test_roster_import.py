@@ -8,12 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Membership, Role, RosterEntry, RosterUpload, Status
 from accounts.services import people
-from accounts.services.roster import uploads
+from accounts.services.roster import admitting, uploads
 from labs.errors import Refusal
 from labs.models import Event, Lab, Quota, Scope, State, Verb
 from labs.services import export
@@ -254,6 +255,27 @@ def test_an_owner_raises_role_and_limits_of_those_who_are_in(course: SimpleNames
     assert {Verb.ROLE_CHANGED, Verb.LIMITS_CHANGED} <= set(
         Event.objects.filter(user=ann).values_list("verb", flat=True)
     )
+
+
+def test_an_owner_sets_no_limits_of_their_own_by_a_list(course: SimpleNamespace, keep: Any, load: Load) -> None:
+    own = f"e-mail,cpu\n{course.owner.email},64\n"
+    somebody_else = MembershipFactory(instance=course.instance, role=Role.OWNER).user
+    EmailAddress.objects.create(user=course.owner, email=course.owner.email, verified=True)
+    assert lines_of(keep(own), "wrong")[0]["problem"].startswith("Nobody sets their own limits")
+    load(own)
+    assert not Quota.objects.filter(user=course.owner).exists()
+    assert load(own, somebody_else)["new"] == 1
+    assert Quota.objects.get(user=course.owner).cpu_millis == 64_000
+    assert lines_of(keep(own.replace("64", "128")), "wrong"), "nor where the line is theirs already"
+    assert load(own)["unchanged"] == 1
+    entry = course.instance.roster.get()
+    entry.limits = {"cpu_millis": 128_000}
+    told: dict[str, Any] = {"actor": course.owner, "now": entry.created_at}
+    admitting.settle(course.instance, [(entry, course.owner)], **told)
+    assert Quota.objects.get(user=course.owner).cpu_millis == 64_000
+    course.owner.is_superuser = True
+    admitting.settle(course.instance, [(entry, course.owner)], **told)
+    assert Quota.objects.get(user=course.owner).cpu_millis == 128_000
 
 
 def test_a_list_lowers_nobodys_role(course: SimpleNamespace, load: Load) -> None:
