@@ -189,9 +189,14 @@ def can_change_wordings(user: Person, instance: Instance) -> bool:
     return _is_owner(user, instance)
 
 
-def can_keep_roster(user: Person, instance: Instance) -> bool:
-    """Import, invite, and see who is expected: those who run the instance."""
+def can_see_people(user: Person, instance: Instance) -> bool:
+    """Who is in and who is expected: those who run the instance."""
     return _is_manager(user, instance)
+
+
+def can_keep_roster(user: Person, instance: Instance) -> bool:
+    """Import, invite, take off: who is on the roster is let in, so this is for those who decide requests."""
+    return _decides(user, instance)
 
 
 def can_give_roles(user: Person, instance: Instance) -> bool:

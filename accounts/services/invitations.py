@@ -20,14 +20,14 @@ from django.urls import reverse
 from django.utils.http import base36_to_int, int_to_base36
 
 from accounts.models import Mail, MailKind, RosterEntry, User
-from accounts.services import authority, mailing
+from accounts.services import mailing
 from accounts.services.identity import verified_addresses
 from accounts.services.wording import NotNeeded
 from labs.errors import Refusal
 from labs.models import Event, Instance, Verb
 from labs.services.history import line, record
 
-from .roster.admitting import admit, lock
+from .roster.admitting import admit, check_keeper, lock
 
 SALT = "accounts.invitation"
 TOKEN = re.compile(r"(\d{1,18})-(\d{1,9})-([0-9a-z]{1,8})")
@@ -127,8 +127,7 @@ def invite(
     Those who have joined, and those who are no longer on the list, get none. Earlier links of theirs are worth nothing.
     """
     locked = lock(instance.pk)
-    if not authority.can_keep_roster(actor, locked):
-        raise Refusal("Only those who run it invite people.", code="forbidden")
+    check_keeper(actor, locked)
     if locked.archived_at:
         raise Refusal(f"{locked} is archived.", code="archived")
     rows = RosterEntry.objects.unbound().filter(instance=locked).order_by("pk")

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import User
 from accounts.services import authority, invitations, people
 from accounts.services.roster import leaving
+from accounts.services.roster.admitting import OWNERS_ONLY
 from labs.errors import Refusal
 from labs.models import Instance
 from labs.services import export
@@ -44,6 +45,7 @@ def index(request: HttpRequest, instance: Instance) -> HttpResponse:
         "page": Paginator(range(total), ON_A_PAGE).get_page(number),
         "query": urlencode({key: value for key, value in chosen.items() if value}),
         "can_tick": any(person.can_be_invited for person in shown),
+        "keeps_roster": authority.can_keep_roster(request.user, instance), "owners_only": OWNERS_ONLY,
         "gives_roles": authority.can_give_roles(request.user, instance),
     }  # fmt: skip
     return render(request, "people/index.html", context)

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 from accounts.models import RosterUpload, User
 from accounts.services import authority
 from accounts.services.roster import uploads
+from accounts.services.roster.admitting import OWNERS_ONLY
 from labs.errors import Refusal
 from labs.models import Instance
 
@@ -35,6 +36,7 @@ def upload(request: HttpRequest, instance: Instance) -> HttpResponse:
     user = cast(User, request.user)
     context: dict[str, object] = {
         "instance": instance, "here": "import", "gives_limits": authority.can_change_limits(user, instance),
+        "keeps_roster": authority.can_keep_roster(user, instance), "owners_only": OWNERS_ONLY,
         "text": request.POST.get("text", ""), "suspend": "suspend_missing" in request.POST,
     }  # fmt: skip
     if request.method != "POST":

@@ -31,7 +31,7 @@ def for_staff(view: Callable[Concatenate[HttpRequest, Instance, P], Any]) -> Cal
     def wrapped(request: HttpRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponse:
         user = cast(User, request.user)
         instance = get_object_or_404(Instance.objects.visible_to(user), slug=slug)
-        if not authority.can_keep_roster(user, instance):
+        if not authority.can_see_people(user, instance):
             raise Http404
         if authority.lacks_second_factor(user):
             messages.warning(request, "Set up a second factor first: the pages of the staff open with one only.")

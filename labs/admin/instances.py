@@ -44,6 +44,7 @@ class InstanceForm(forms.ModelForm):
     email_domains = DomainsField()
 
     class Meta:
+        help_texts = {"staff_may_approve": "Otherwise only owners approve, deny, import lists and invite."}
         widgets = {"accent": UnfoldAdminColorInputWidget(), "services": UnfoldAdminCheckboxSelectMultipleWidget()}
 
 

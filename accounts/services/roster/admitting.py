@@ -20,6 +20,7 @@ from accounts.models.membership import OUT
 from accounts.services import authority, mailing
 from accounts.services.digest import forget_requests
 from accounts.services.identity import verified_addresses
+from labs.errors import Refusal
 from labs.models import Event, Instance, Quota, Scope, Verb
 from labs.services.history import line
 from labs.services.limits import FIELDS
@@ -28,6 +29,7 @@ from labs.services.limits import FIELDS
 RANKS = {Role.MEMBER: 0, Role.STAFF: 1, Role.OWNER: 2}
 ROSTER = "on the roster"
 CAME_BACK = "as before the account was deleted"
+OWNERS_ONLY = "the owners decide who gets in, so they import the lists and invite people."
 #: As many are never bound by anything but a list.
 MANY = 20
 
@@ -74,6 +76,15 @@ def bind_known(
 def lock(pk: Any) -> Instance:
     """The instance's row, locked: what changes its people waits for each other."""
     return Instance.objects.select_for_update(no_key=True).get(pk=pk)
+
+
+def check_keeper(actor: User, instance: Instance) -> None:
+    """Raises Refusal for whoever may not change who is expected."""
+    if authority.can_keep_roster(actor, instance):
+        return
+    if authority.can_see_people(actor, instance):
+        raise Refusal(f"In this {instance.get_kind_display().lower()} {OWNERS_ONLY}", code="forbidden")
+    raise Refusal("Only those who run it import lists and invite people.", code="forbidden")
 
 
 def admit(

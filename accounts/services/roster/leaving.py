@@ -15,13 +15,12 @@ from accounts.models import MailKind, Membership, Role, RosterEntry, Status, Use
 from accounts.models.membership import OUT
 from accounts.services import authority, mailing
 from accounts.services.identity import verified_addresses
-from labs.errors import Refusal
 from labs.models import EndReason, Event, Instance, Verb, Workload
 from labs.models.workload import STOPPABLE_STATES
 from labs.services.history import line
 from labs.services.stopping import end_many
 
-from .admitting import RANKS, lock
+from .admitting import RANKS, check_keeper, lock
 from .importing import Outcome
 
 NOT_ON_LIST = "not on the new list"
@@ -124,8 +123,7 @@ def _suspend(instance: Instance, found: list[Missing], *, actor: User, now: date
 def take_off(pks: Collection[Any], *, instance: Instance, actor: User, now: datetime.datetime) -> int:
     """Take people off the roster who have not come yet; their invitations are worth nothing from then on. Returns how many."""
     locked = lock(instance.pk)
-    if not authority.can_keep_roster(actor, locked):
-        raise Refusal("Only those who run it change the roster.", code="forbidden")
+    check_keeper(actor, locked)
     rows = RosterEntry.objects.filter(instance=locked, pk__in=pks, user=None)
     if not authority.can_give_roles(actor, locked):
         rows = rows.filter(role=Role.MEMBER)

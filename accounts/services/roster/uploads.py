@@ -12,14 +12,13 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import RosterUpload, User
-from accounts.services import authority
 from labs.errors import Refusal
 from labs.models import Instance, Verb
 from labs.services.history import record
 
 from . import columns as columns_of
 from . import importing, leaving
-from .admitting import lock
+from .admitting import check_keeper, lock
 from .columns import Columns
 from .files import Row, rows_of_text, rows_of_upload
 from .lines import Line, read
@@ -116,8 +115,7 @@ def forget_old(now: datetime.datetime) -> int:
 
 
 def _check(instance: Instance, actor: User) -> None:
-    if not authority.can_keep_roster(actor, instance):
-        raise Refusal("Only those who run it import a roster.", code="forbidden")
+    check_keeper(actor, instance)
     if instance.archived_at:
         raise Refusal(f"{instance} is archived.", code="archived")
 

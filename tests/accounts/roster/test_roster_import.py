@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Membership, Role, RosterEntry, RosterUpload, Status
 from accounts.services import people
-from accounts.services.roster import admitting, uploads
+from accounts.services.invitations import invite
+from accounts.services.roster import admitting, leaving, uploads
 from labs.errors import Refusal
-from labs.models import Event, Lab, Quota, Scope, State, Verb
+from labs.models import Event, Instance, Lab, Quota, Scope, State, Verb
 from labs.services import export
 from tests.factories import InstanceFactory, LabFactory, MembershipFactory, QuotaFactory
 
@@ -106,6 +108,35 @@ def test_staff_do_not_take_a_role_or_limits_away_either(course: SimpleNamespace,
     )]  # fmt: skip
     assert "Only an owner changes the role" in problems[0]
     assert "Only an owner gives personal limits" in problems[1]
+
+
+def test_staff_who_decide_nothing_let_nobody_in_by_a_list_or_an_invitation(
+    course: SimpleNamespace, keep: Any, load: Load, now: datetime.datetime, client: Client
+) -> None:
+    load(LIST)
+    upload = keep("chi@uni.example\n", course.staff)
+    chi = somebody("chi@uni.example")
+    Instance.objects.update(staff_may_approve=False)
+    told: dict[str, Any] = {"instance": course.instance, "actor": course.staff, "now": now}
+    course.instance.refresh_from_db()
+    for act in (
+        lambda: keep("chi@uni.example\n", course.staff),
+        lambda: uploads.confirm(upload.pk, **told),
+        lambda: invite(**told),
+        lambda: leaving.take_off(list(course.instance.roster.values_list("pk", flat=True)), **told),
+    ):
+        with pytest.raises(Refusal, match="the owners decide who gets in"):
+            act()
+    assert not Membership.objects.filter(user=chi).exists()
+    assert course.instance.roster.filter(invited_at=None).count() == 2
+    client.force_login(course.staff)
+    for page in ("people/", "people/import/"):
+        text = client.get(f"/i/physics/{page}").text
+        assert "In this course the owners decide who gets in" in text
+        assert "Look at it first" not in text
+        assert 'name="do"' not in text
+    client.force_login(course.owner)
+    assert 'name="do"' in client.get("/i/physics/people/").text
 
 
 def test_a_member_imports_nothing(course: SimpleNamespace, keep: Any) -> None:
