@@ -41,6 +41,8 @@ class MailState(models.TextChoices):
     BOUNCED = "bounced", "Came back"
 
 
+#: For how long a mail that came back speaks against an address: a mailbox that was full or new is not so for ever.
+BACK_COUNTS = datetime.timedelta(days=30)
 #: From which it can be tried once more, by hand.
 RETRIABLE = (MailState.FAILED, MailState.BOUNCED)
 #: Nothing more comes of these by itself, and nothing depends on them.
@@ -54,11 +56,19 @@ class MailQuerySet(models.QuerySet["Mail"]):
 
     def came_back(self, address: object) -> MailQuerySet:
         """Those to an address that came back, the last one first. `address`: a text, or an expression of an outer query."""
-        return self.filter(recipient=address, state=MailState.BOUNCED).order_by("-bounced_at")
+        return self.returned().filter(recipient=address).order_by("-bounced_at")
+
+    def returned(self) -> MailQuerySet:
+        """Those that came back of late, and after which nothing has reached the address; whichever instance they were of."""
+        later = Mail.objects.filter(
+            recipient=models.OuterRef("recipient"), state=MailState.SENT, sent_at__gt=models.OuterRef("bounced_at")
+        )
+        since = timezone.now() - BACK_COUNTS
+        return self.filter(~models.Exists(later), state=MailState.BOUNCED, bounced_at__gt=since)
 
     def unreachable(self, addresses: Iterable[str]) -> dict[str, datetime.datetime]:
         """Of these addresses, those from which a mail came back, with the last time."""
-        found = self.filter(recipient__in=[address.lower() for address in addresses], state=MailState.BOUNCED)
+        found = self.returned().filter(recipient__in=[address.lower() for address in addresses])
         times = found.order_by().values_list("recipient").annotate(last=models.Max("bounced_at"))
         return {address: last for address, last in times if last}
 
@@ -84,6 +94,8 @@ class Mail(models.Model):
     created_at = models.DateTimeField("written", default=timezone.now, editable=False)
     due_at = models.DateTimeField(default=timezone.now)
     sent_at = models.DateTimeField("sent", null=True, blank=True)
+    #: Somebody has asked for it to be sent, whatever became of other mails to this address.
+    by_hand = models.BooleanField(default=False, editable=False)
     bounced_at = models.DateTimeField("came back", null=True, blank=True)
     #: Given by us at the first try and the same for each: the mark by which servers and mailboxes know a second copy.
     message_id = models.CharField(max_length=250, blank=True, db_index=True)
@@ -113,6 +125,7 @@ class Mail(models.Model):
             models.Index(fields=["user", "-created_at"], name="mail_of_person"),
             models.Index(fields=["instance", "-created_at"], name="mail_of_instance"),
             models.Index(fields=["recipient"], condition=models.Q(state="bounced"), name="mail_came_back"),
+            models.Index(fields=["recipient", "sent_at"], condition=models.Q(state="sent"), name="mail_arrived"),
         ]
 
     def __str__(self) -> str:

@@ -71,7 +71,14 @@ def try_again(mail: Mail, *, actor: User, now: datetime.datetime) -> bool:
     """Send a mail that failed or came back once more. False when it is on its way already. Raises Refusal."""
     if mail.instance is None or not authority.can_see_mails(actor, mail.instance):
         raise Refusal("Only an owner sends mails again.", code="forbidden")
-    fresh: dict[str, Any] = {"attempts": 0, "due_at": now, "message_id": "", "offered_at": None, "bounced_at": None}
+    fresh: dict[str, Any] = {
+        "attempts": 0,
+        "due_at": now,
+        "message_id": "",
+        "offered_at": None,
+        "bounced_at": None,
+        "by_hand": True,
+    }
     again = Mail.objects.filter(pk=mail.pk, state__in=RETRIABLE).exclude(recipient="")
     if not again.update(state=MailState.WAITING, sent_at=None, problem="", **fresh):
         return False
@@ -126,7 +133,8 @@ class _Delivery:
         """Why the mail is not sent at all."""
         if self.mail.attempts > len(PAUSES):
             return f"Given up after {self.mail.attempts} tries. {self.mail.problem}".strip()
-        if self.mail.kind in BULK_KINDS and (back := Mail.objects.came_back(self.mail.recipient).first()):
+        is_bulk = self.mail.kind in BULK_KINDS and not self.mail.by_hand
+        if is_bulk and (back := Mail.objects.came_back(self.mail.recipient).first()):
             return f"Not sent: an earlier mail to this address came back on {_day(back.bounced_at)}."
         return ""
 

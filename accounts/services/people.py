@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import CharField, Count, F, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Lower, NullIf
 
-from accounts.models import Membership, Role, RosterEntry, Status
+from accounts.models import Mail, Membership, Role, RosterEntry, Status
 from accounts.models.membership import OUT
 from labs.models import Instance
 
@@ -31,6 +31,8 @@ class Person:
 
     entry: RosterEntry | None
     membership: Membership | None
+    #: When a mail to them last came back.
+    came_back: datetime.datetime | None = None
 
     @property
     def name(self) -> str:
@@ -111,12 +113,14 @@ def counts(instance: Instance) -> dict[str, int]:
 
 
 def page(instance: Instance, wish: Wish, *, start: int, size: int) -> tuple[int, list[Person]]:
-    """How many there are in all, and `size` of them from `start` on, by name. Four queries, whatever their number."""
+    """How many there are in all, and `size` of them from `start` on, by name. Five queries, whatever their number."""
     rows = _entry_rows(instance, wish)
     if not wish.section:
         rows = rows.union(_member_rows(instance, wish), all=True)
     found = list(rows.order_by("sort", "kind", "key")[start : start + size])
-    return rows.count(), _people(instance, [(kind, key) for kind, key, _ in found])
+    people = _people(instance, [(kind, key) for kind, key, _ in found])
+    back = Mail.objects.unreachable({address for one in people for address in (one.email, one.other_email) if address})
+    return rows.count(), [replace(one, came_back=back.get(one.other_email) or back.get(one.email)) for one in people]
 
 
 def _people(instance: Instance, keys: Sequence[tuple[str, int]]) -> list[Person]:

@@ -19,7 +19,7 @@ from accounts.services import delivery, mailing
 from labs.errors import Refusal
 from labs.models import Event, Verb
 from labs.services.setup import schedule_sweep
-from tests.factories import InstanceFactory, MembershipFactory, UserFactory
+from tests.factories import InstanceFactory, LetterFactory, MembershipFactory, UserFactory
 
 from .mails import Clock, waiting
 
@@ -147,6 +147,37 @@ def test_an_address_from_which_mail_came_back_gets_no_more_for_many() -> None:
     own.refresh_from_db()
     assert (bulk.state, own.state) == (MailState.FAILED, MailState.SENT)
     assert bulk.problem.startswith("Not sent: an earlier mail to this address came back on ")
+
+
+def came_back(days_ago: float = 0) -> Mail:
+    """Of another instance."""
+    mail, at = waiting(), timezone.now() - datetime.timedelta(days=days_ago)
+    Mail.objects.filter(pk=mail.pk).update(state=MailState.BOUNCED, bounced_at=at, sent_at=at)
+    return mail
+
+
+def test_what_an_owner_sends_by_hand_goes_though_another_mail_came_back() -> None:
+    instance = InstanceFactory()
+    owner = MembershipFactory(instance=instance, role=Role.OWNER).user
+    bulk = waiting(MailKind.LETTER, instance=instance, recipient=came_back().recipient)
+    Mail.objects.filter(pk=bulk.pk).update(letter=LetterFactory(instance=instance))
+    delivery.deliver_due()
+    bulk.refresh_from_db()
+    assert bulk.state == MailState.FAILED
+    assert delivery.try_again(bulk, actor=owner, now=timezone.now())
+    assert delivery.deliver_due() == 1
+
+
+def test_mail_that_came_back_counts_until_another_arrives_and_for_thirty_days() -> None:
+    old, recent, better = came_back(31), came_back(29), came_back(2)
+    waiting(MailKind.ACCESS_APPROVED, recipient=better.recipient)
+    assert delivery.deliver_due() == 1
+    assert set(Mail.objects.unreachable([old.recipient, recent.recipient, better.recipient])) == {recent.recipient}
+    assert not Mail.objects.came_back(old.recipient).exists()
+    Mail.objects.filter(recipient=better.recipient, state=MailState.SENT).update(
+        state=MailState.BOUNCED, bounced_at=timezone.now()
+    )
+    assert Mail.objects.came_back(better.recipient).exists()
 
 
 @pytest.mark.parametrize("state", [MailState.FAILED, MailState.BOUNCED])

@@ -147,6 +147,17 @@ def test_search_section_and_state_narrow_the_list(world: SimpleNamespace, signed
     assert shown("q=%25") == set()
 
 
+def test_the_list_shows_to_whom_mail_came_back(world: SimpleNamespace, signed_in: SignIn) -> None:
+    now = timezone.now()
+    for number, address in enumerate(("ann@uni.example", world.member.email)):
+        Mail.objects.create(
+            key=str(number), kind="invitation", recipient=address, state="bounced", sent_at=now, bounced_at=now
+        )
+    RosterEntry.objects.create(instance=world.instance, email="ann@uni.example")
+    RosterEntry.objects.create(instance=world.instance, email="bo@uni.example")
+    assert signed_in(world.staff).get("/i/physics/people/").text.count("mail came back") == 2
+
+
 def test_queries_of_the_pages_do_not_grow_with_the_people(world: SimpleNamespace, signed_in: SignIn) -> None:
     def fill(count: int) -> None:
         for number in range(count):
