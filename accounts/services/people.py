@@ -93,6 +93,11 @@ class Person:
     def can_be_invited(self) -> bool:
         return self.state in ("invited", "not-invited")
 
+    @property
+    def can_be_taken_off(self) -> bool:
+        """Who is not here, or not any more: an entry of somebody who has left holds the seat, and another account cannot take it."""
+        return self.entry is not None and self.membership is None
+
 
 @dataclass(frozen=True)
 class Wish:

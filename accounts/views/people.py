@@ -44,7 +44,7 @@ def index(request: HttpRequest, instance: Instance) -> HttpResponse:
         "everybody": sum(counts.values()), "states": people.STATES, "sections": sections_of(instance),
         "page": Paginator(range(total), ON_A_PAGE).get_page(number),
         "query": urlencode({key: value for key, value in chosen.items() if value}),
-        "can_tick": any(person.can_be_invited for person in shown),
+        "can_tick": any(person.can_be_taken_off for person in shown),
         "keeps_roster": authority.can_keep_roster(request.user, instance), "owners_only": OWNERS_ONLY,
         "gives_roles": authority.can_give_roles(request.user, instance),
     }  # fmt: skip

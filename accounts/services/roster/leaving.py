@@ -10,6 +10,7 @@ from typing import Any
 
 from allauth.account.models import EmailAddress
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from accounts.models import MailKind, Membership, Role, RosterEntry, Status, User
 from accounts.models.membership import OUT
@@ -121,15 +122,19 @@ def _suspend(instance: Instance, found: list[Missing], *, actor: User, now: date
 
 @transaction.atomic
 def take_off(pks: Collection[Any], *, instance: Instance, actor: User, now: datetime.datetime) -> int:
-    """Take people off the roster who have not come yet; their invitations are worth nothing from then on. Returns how many."""
+    """Take people off the roster who have not come yet, or are gone: then the seat, taken perhaps by the wrong account, is free.
+
+    Their invitations are worth nothing from then on. Returns how many.
+    """
     locked = lock(instance.pk)
     check_keeper(actor, locked)
-    rows = RosterEntry.objects.filter(instance=locked, pk__in=pks, user=None)
+    here = Membership.objects.filter(instance=locked, user=OuterRef("user"))
+    rows = RosterEntry.objects.filter(~Exists(here), instance=locked, pk__in=pks).select_related("user")
     if not authority.can_give_roles(actor, locked):
         rows = rows.filter(role=Role.MEMBER)
     gone = list(rows)
     Event.objects.bulk_create(
-        line(Verb.ROSTER_CHANGED, row.email, actor=actor, now=now, instance=locked, reason="taken off the roster",
+        line(Verb.ROSTER_CHANGED, row.email, actor=actor, now=now, instance=locked, user=row.user, reason="taken off the roster",
              before={"name": row.name, "section": row.section, "role": row.role})
         for row in gone
     )  # fmt: skip

@@ -15,9 +15,9 @@ from django.test import Client
 from django.utils.module_loading import import_string
 
 from accounts.models import Mail, Membership, Role, RosterEntry, Status, User
-from accounts.services import delivery, invitations
+from accounts.services import delivery, invitations, membership
 from accounts.services.invitations import PROBLEMS
-from accounts.services.roster import leaving
+from accounts.services.roster import leaving, uploads
 from labs.errors import Refusal
 from labs.models import Event, Verb
 from tests.factories import UserFactory
@@ -250,6 +250,29 @@ def test_one_person_takes_one_seat(course: SimpleNamespace, invited: SimpleNames
     with pytest.raises(Refusal) as refusal:
         invitations.take(invited.token, user=ann, now=now)
     assert refusal.value.code == "member"
+
+
+def test_a_seat_that_the_wrong_account_took_is_free_when_that_one_is_gone(
+    course: SimpleNamespace, invited: SimpleNamespace, now: datetime.datetime, client: Client
+) -> None:
+    wrong = UserFactory()
+    invitations.take(invited.token, user=wrong, now=now)
+    told: dict[str, Any] = {"instance": course.instance, "actor": course.owner, "now": now}
+    client.force_login(course.owner)
+
+    def take_off() -> str:
+        page = client.get("/i/physics/people/").text
+        client.post("/i/physics/people/change/", {"do": "take-off", "entry": invited.entry.pk})
+        return page
+
+    tick = f'name="entry" value="{invited.entry.pk}"'
+    assert tick not in take_off()
+    assert course.instance.roster.filter(pk=invited.entry.pk).exists(), "whoever is in keeps the seat"
+    membership.remove(Membership.objects.get(user=wrong, instance=course.instance), actor=course.owner, now=now)
+    assert tick in take_off()
+    upload = uploads.keep(text="ann@uni.example\n", **told)
+    uploads.confirm(upload.pk, **told)
+    assert Membership.objects.filter(instance=course.instance, user=somebody("ann@uni.example")).exists()
 
 
 def test_a_refused_request_is_logged_without_the_link(invited: SimpleNamespace, settings: Any) -> None:
