@@ -23,6 +23,8 @@ from openpyxl import load_workbook
 
 from labs.errors import Refusal
 
+from .workbooks import Look, most_rows, too_far
+
 #: Columns of a table that are looked at; a sheet with more is no roster.
 MOST_COLUMNS = 60
 #: Characters of one cell.
@@ -156,9 +158,22 @@ def _rows_of_addresses(text: str) -> Iterator[Row]:
     yield Row(0, ["e-mail", "name"])
     for number, line in enumerate(text.splitlines(), start=1):
         # Outlook parts addresses with semicolons, others with commas.
-        for part in re.split(r";(?=(?:[^\"]*\"[^\"]*\")*[^\"]*$)", line):
+        for part in _parted(line):
             for name, address in getaddresses([part]) if part.strip(" ,") else ():
                 yield _row(number, [address or part.strip(), name])
+
+
+def _parted(line: str) -> list[str]:
+    """At each semicolon that stands outside of quotation marks, counted from the end: one that is not closed opens nothing."""
+    pieces = line.split('"')
+    parts: list[list[str]] = [[]]
+    for after, piece in zip(reversed(range(len(pieces))), pieces, strict=True):
+        first, *rest = piece.split(";") if after % 2 == 0 else [piece]
+        parts[-1].append(first)
+        parts += [[text] for text in rest]
+        if after:
+            parts[-1].append('"')
+    return ["".join(part) for part in parts]
 
 
 def _row(number: int, cells: list[str | Cell]) -> Row:
@@ -166,7 +181,7 @@ def _row(number: int, cells: list[str | Cell]) -> Row:
         cells.pop()
     if len(cells) > MOST_COLUMNS:
         raise Refusal(
-            f"Line {number} has {len(cells):,} columns; at most {MOST_COLUMNS} are read. Leave out those that are not needed.",
+            f"Line {number} has more than {MOST_COLUMNS} columns. Leave out those that are not needed.",
             code="columns",
         )
     return Row(number, cells)
@@ -178,13 +193,19 @@ def _row(number: int, cells: list[str | Cell]) -> Row:
 def _rows_of_workbook(content: bytes) -> Iterator[Row]:
     _check_archive(content)
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            look = Look(archive)
         book = load_workbook(io.BytesIO(content), read_only=True, keep_links=False)
         sheet = next((item for item in book.worksheets if item.sheet_state == "visible"), None)
         if sheet is None:
             raise Refusal("There is no sheet in the workbook.", code="empty")
+        if row := look.far.get(sheet._worksheet_path):
+            raise too_far(row)
         # What a sheet says of its size may be wrong; its rows are read one by one, and no further than is needed.
         sheet.reset_dimensions()
-        for number, row in enumerate(sheet.iter_rows(max_col=MOST_COLUMNS + 1_000), start=1):
+        for number, row in enumerate(sheet.iter_rows(max_col=MOST_COLUMNS + 1, max_row=most_rows()), start=1):
+            if all(cell.value is None for cell in row):
+                continue
             cells = [_sheet_cell(cell) for cell in row]
             if any(cells):
                 yield _row(number, cells)

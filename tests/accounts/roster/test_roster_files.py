@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from openpyxl import Workbook
 
 from accounts.models import RosterUpload
+from accounts.services.roster.files import _parted
 from labs.errors import Refusal
 
 # ruff: noqa: E501  # the sentences stand as they are shown
@@ -216,7 +218,7 @@ SHEET = {"xl__workbook_dot_xml": b"<workbook/>"}
         (b"a@b.example,c@d.example\n", "The first line must name the columns: it has more than one address, and which counts cannot be told."),
         (b"e-mail,mail\na@b.example,c@d.example\n", "Two columns could be the e-mail: “e-mail” and “mail”. Please keep one."),
         (b"e-mail,note,note\na@b.example,1,2\n", "Two columns are called “note”. Please rename one."),
-        (b"e-mail" + b",x" * 999 + b"\n", "Line 1 has 1,000 columns; at most 60 are read. Leave out those that are not needed."),
+        (b"e-mail" + b",x" * 999 + b"\n", "Line 1 has more than 60 columns. Leave out those that are not needed."),
         (b'e-mail,name\na@b.example,"Ann\nb@b.example,Bo\n', "Line 2 cannot be read: a quotation mark (\") is not closed, or stands in the middle of a cell."),
         (b"e-mail\na@b.example\0\n", "This is not a table of text." + SAVE_AS),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 old", "This is a file of an old Excel, or one with a password." + SAVE_AS),
@@ -246,6 +248,89 @@ def test_a_workbook_that_unfolds_entities_is_not_unfolded(keep: Keep) -> None:
         for part in source.infolist():
             target.writestr(part, bomb if "sheet1" in part.filename else source.read(part))
     assert "cannot be read" in refusal(keep, file.getvalue())
+
+
+def replaced(part: str, change: Callable[[bytes], bytes]) -> bytes:
+    """A workbook with one person, of which one part is another."""
+    file = io.BytesIO()
+    book = io.BytesIO(workbook([["e-mail"], ["ann@uni.example"]]))
+    with zipfile.ZipFile(book) as source, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as target:
+        for found in source.infolist():
+            content = source.read(found)
+            target.writestr(found.filename, change(content) if found.filename == part else content)
+        if part not in source.namelist():
+            target.writestr(part, change(b""))
+    return file.getvalue()
+
+
+SHEET_1 = "xl/worksheets/sheet1.xml"
+SST = b'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">%s</sst>'
+
+
+def more_rows(rows: bytes) -> bytes:
+    return replaced(SHEET_1, lambda sheet: sheet.replace(b"</sheetData>", rows + b"</sheetData>"))
+
+
+VALUE = b'<c t="inlineStr"><is><t>x</t></is></c>'
+TOO_MUCH = "There is far more in this workbook than a list of people."
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        replaced("xl/styles.xml", lambda part: part + b" " * 2**20),
+        replaced("xl/styles.xml", lambda part: part.replace(b"</cellXfs>", b"<xf/>" * 50_000 + b"</cellXfs>")),
+        replaced("xl/sharedStrings.xml", lambda _: SST % (b"<si/>" * 500_001)),
+        replaced("xl/sharedStrings.xml", lambda _: SST % (b"<si>" + b"<r/>" * 50_000 + b"</si>")),
+        replaced("xl/workbook.xml", lambda part: part.replace(b"</workbook>", b"<x/>" * 50_000 + b"</workbook>")),
+        more_rows(b"<row>" + b"<c/>" * 50_000 + b"</row>"),
+        more_rows(b"<x:row xmlns:x='y'>" + b"<c/>" * 50_000 + b"</x:row>"),
+        more_rows(b"<row/>" * 100_000),
+        more_rows(b"<row><c><v>" + b"1" * 4_000_001 + b"</v></c></row>"),
+    ],
+    ids=["large styles", "many styles", "many texts", "one text of many", "another part", "one row", "with a prefix",
+         "many rows", "one long value"],
+)  # fmt: skip
+def test_a_workbook_that_would_fill_the_memory_is_refused(keep: Keep, content: bytes) -> None:
+    assert refusal(keep, content).startswith(TOO_MUCH)
+
+
+def test_no_more_of_a_workbook_is_looked_at_than_of_twenty_thousand_people(keep: Keep, monkeypatch: Any) -> None:
+    monkeypatch.setattr("accounts.services.roster.workbooks.MOST_ELEMENTS", 1_000)
+    keep(workbook([["e-mail"], ["ann@uni.example"]]))
+    RosterUpload.objects.all().delete()
+    rows = [[f"p{number}@uni.example"] for number in range(400)]
+    assert refusal(keep, workbook([["e-mail"], *rows])).startswith(TOO_MUCH)
+
+
+@pytest.mark.parametrize("row", [1_048_576, 2_000_000_000])
+def test_something_far_below_the_list_is_refused_at_once_and_empty_rows_are_not(keep: Keep, row: int) -> None:
+    told = f"Something stands in row {row:,}, far below the list: rows are read down to 40,000. Copy the list itself"
+    assert refusal(keep, more_rows(b'<row r="%d">%s</row>' % (row, VALUE))).startswith(told)
+    upload = keep(more_rows(b'<row r="%d" ht="15"><c s="0"/></row>' % row))
+    assert [email for email, *_ in people(upload)] == ["ann@uni.example"]
+
+
+def test_a_row_that_is_no_number_is_damaged(keep: Keep) -> None:
+    assert "it may be damaged" in refusal(keep, more_rows(b'<row r="x"/>'))
+    assert "it may be damaged" in refusal(keep, more_rows(b'<row r="inf"/>'))
+
+
+def test_a_workbook_with_more_columns_than_are_read_is_refused(keep: Keep) -> None:
+    assert refusal(keep, workbook([["e-mail"] + ["x"] * 60])).startswith("Line 1 has more than 60 columns.")
+    assert people(keep(workbook([["e-mail"], ["ann@uni.example"] + [""] * 100])))
+
+
+def test_many_addresses_on_one_line_are_read_in_a_moment(keep: Keep) -> None:
+    parts = [f'"Lee; Ann" <p{number}@uni.example>' for number in range(10_000)]
+    begun = time.process_time()
+    assert _parted("; ".join(parts)) == [parts[0], *(f" {part}" for part in parts[1:])]
+    assert time.process_time() - begun < 1, "as long as the square of their number would be a minute"
+    text = 'Ann Lee <ann@uni.example>; "Berg; Bo" <bo@uni.example>; c@uni.example'
+    assert [(email, name) for email, name, _ in people(keep(text))] == [
+        ("ann@uni.example", "Ann Lee"), ("bo@uni.example", "Berg; Bo"), ("c@uni.example", ""),
+    ]  # fmt: skip
+    assert _parted('a "b; c') == ['a "b', " c"], "a mark that is not closed"
 
 
 def test_a_list_with_too_many_lines_is_refused(keep: Keep, settings: Any) -> None:
