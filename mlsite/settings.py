@@ -211,7 +211,15 @@ MAIL_FOLDER: str = _MAIL["MAIL_FOLDER"]
 ANYMAIL: dict[str, Any] = _MAIL["ANYMAIL"]
 globals().update(_MAIL)
 # allauth's rate limits count in the cache, which all processes must share.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "mlsite_cache"}}
+# Tries to sign in are counted here. Beyond its number of entries the cache drops some, and whoever tries from many addresses would
+# have the count of the others forgotten: Django's 300 are far too few.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "mlsite_cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 
 # Security --------------------------------------------------------------------------------------------------------------
 SECURE_SSL_REDIRECT = not DEBUG and SITE_URL.startswith("https://") and env.flag("SECURE_SSL_REDIRECT", default=True)

@@ -7,8 +7,10 @@ import sys
 from typing import Any
 
 import pytest
+from django.core.cache.backends.db import DatabaseCache
 from django.test import Client
 
+from mlsite import settings as site_settings
 from tests.factories import PASSWORD, UserFactory
 from tests.support import site
 
@@ -28,6 +30,11 @@ def test_the_limit_holds_across_processes(database_url: str) -> None:
     assert knock(env, "ada@example.org", 7) == 0
     assert knock(env, "ada@example.org", 7) == 4, "ten tries at one address in five minutes"
     assert knock(env, "ben@example.org", 1) == 0, "others are not kept out"
+
+
+def test_tries_from_many_addresses_make_no_other_count_forgotten() -> None:
+    cache = DatabaseCache("a_table", site_settings.CACHES["default"])
+    assert cache._max_entries == 100_000
 
 
 @pytest.mark.django_db
