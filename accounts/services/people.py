@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import CharField, Count, F, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Lower, NullIf
+from django.utils import timezone
 
 from accounts.models import Mail, Membership, Role, RosterEntry, Status
 from accounts.models.membership import OUT
@@ -255,4 +256,4 @@ def members_table(instance: Instance) -> tuple[Sequence[str], Iterator[list[Any]
 
 
 def _day(at: datetime.datetime | None) -> str:
-    return f"{at:%Y-%m-%d}" if at else ""
+    return f"{timezone.localtime(at):%Y-%m-%d}" if at else ""

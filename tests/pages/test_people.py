@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -156,6 +157,17 @@ def test_the_list_shows_to_whom_mail_came_back(world: SimpleNamespace, signed_in
     RosterEntry.objects.create(instance=world.instance, email="ann@uni.example")
     RosterEntry.objects.create(instance=world.instance, email="bo@uni.example")
     assert signed_in(world.staff).get("/i/physics/people/").text.count("mail came back") == 2
+
+
+def test_the_days_of_the_table_of_members_are_those_of_the_place(
+    world: SimpleNamespace, signed_in: SignIn, settings: Any
+) -> None:
+    asked = datetime.datetime(2030, 3, 4, 23, 30, tzinfo=datetime.UTC)
+    MembershipFactory(instance=world.instance, requested_at=asked)
+    settings.TIME_ZONE = "Europe/Berlin"
+    text = b"".join(signed_in(world.staff).get("/i/physics/people/members.csv")).decode()  # type: ignore[arg-type]
+    assert "2030-03-05" in text
+    assert "2030-03-04" not in text
 
 
 def test_queries_of_the_pages_do_not_grow_with_the_people(world: SimpleNamespace, signed_in: SignIn) -> None:
