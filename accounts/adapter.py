@@ -116,6 +116,8 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
             if sociallogin.user.is_active:
                 sign_in.prove(sociallogin.user, _proved(sociallogin))
                 sign_in.describe(sociallogin.user, sociallogin.account)
+        elif row := sign_in.move_in(sociallogin.account, _proved(sociallogin), now=timezone.now()):
+            sociallogin.account, sociallogin.user = row, row.user
         else:
             _refuse_what_is_taken(request, sociallogin)
 

@@ -1,7 +1,7 @@
 """Sign-ins and addresses of an account: what is linked, what is proved, what was begun and never finished.
 
 Who somebody is, is provider and subject. An address is proved by a code that was mailed to it, or by the word of a provider that
-is trusted for its domain; it says where mail goes and which rosters somebody is on, and never opens an account.
+is trusted for its domain; it says where mail goes and which rosters somebody is on, and never opens an account that was used.
 """
 
 from __future__ import annotations
@@ -59,6 +59,29 @@ def unlinked(account: SocialAccount, *, user: User, now: datetime.datetime) -> N
 def begun_with(account: SocialAccount, *, user: User, now: datetime.datetime) -> None:
     """Write down with which sign-in a new account began. Call it in the transaction of that."""
     record(Verb.ACCOUNT_LINKED, subject(account), actor=user, now=now, user=user, after={"provider": account.provider})
+
+
+@transaction.atomic
+def move_in(account: SocialAccount, emails: Iterable[str], *, now: datetime.datetime) -> SocialAccount | None:
+    """Give a new sign-in the account that was made by somebody else for one of its proved addresses and never used.
+
+    None: there is no such account. Only for addresses that a trusted provider vouches for: they prove as much as the mail by which one
+    would set the first password, and where passwords are off there is no other way in. Never a site administrator's.
+    """
+    never_used = User.objects.select_for_update().filter(
+        ~Exists(SocialAccount.objects.filter(user=OuterRef("pk"))), password__startswith=UNUSABLE_PASSWORD_PREFIX,
+        last_login=None, is_active=True, is_superuser=False, email__in=[email.lower() for email in emails],
+    )  # fmt: skip
+    user = never_used.order_by("pk").first()
+    if user is None:
+        return None
+    row = SocialAccount.objects.create(
+        user=user, provider=account.provider, uid=account.uid, extra_data=account.extra_data
+    )
+    begun_with(row, user=user, now=now)
+    prove(user, emails)
+    describe(user, row)
+    return row
 
 
 @transaction.atomic

@@ -11,12 +11,13 @@ from allauth.account.signals import user_logged_in
 from allauth.socialaccount.models import SocialAccount, SocialToken
 from django.core import mail
 from django.test import Client
+from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import Role, User
 from accounts.services import identity
 from labs.models import Event, Verb
 from tests.accounts.conftest import configure
-from tests.factories import PASSWORD, UserFactory
+from tests.factories import PASSWORD, MembershipFactory, UserFactory
 from tests.support.openid import Provider, come_back, onward, set_out, sign_in
 
 pytestmark = pytest.mark.django_db
@@ -145,6 +146,63 @@ def test_the_same_address_from_another_provider_opens_no_account_and_says_so(
     assert "Sign in as you did before" in answer.text
     assert not is_in(other)
     assert SocialAccount.objects.count() == 1
+
+
+@pytest.mark.parametrize("with_passwords", [True, False])
+def test_an_account_that_was_made_for_somebody_is_theirs_when_a_trusted_provider_vouches_for_the_address(
+    client: Client, provider: Provider, settings: Any, with_passwords: bool
+) -> None:
+    settings.PASSWORD_SIGN_IN, settings.SIGN_UP = with_passwords, "nobody"
+    expected = made_for("ada@uni.example")
+    membership = MembershipFactory(user=expected, role=Role.OWNER)
+    provider.knows("globus-20", **GLOBUS)
+    assert sign_in(client, provider, "globus-20", "globus")["Location"] == "/"
+    assert client.session["_auth_user_id"] == str(expected.pk)
+    assert client.get(f"/i/{membership.instance.slug}/people/").status_code == 200
+    assert identity.verified_addresses(expected) == {"ada@uni.example"}
+    assert Event.objects.get(verb=Verb.ACCOUNT_LINKED).user == expected
+    again = Client()
+    sign_in(again, provider, "globus-20", "globus")
+    assert is_in(again)
+    assert User.objects.count() == 1
+    other = Client()
+    provider.knows("cilogon-20", email="ada@uni.example", email_verified=True)
+    assert sign_in(other, provider, "cilogon-20", "cilogon").status_code == 409, "used by now"
+
+
+def made_for(email: str) -> User:
+    """As an administrator makes it."""
+    user = User.objects.create_user(email)
+    assert not user.has_usable_password()
+    return user
+
+
+@pytest.mark.parametrize("name", ["campus", "cilogon"])
+def test_an_account_that_was_made_for_somebody_is_not_opened_by_a_word_that_does_not_count(
+    client: Client, provider: Provider, name: str
+) -> None:
+    made_for("ada@uni.example")
+    provider.knows("eve-20", email="ada@uni.example", email_verified=name == "campus")
+    sign_in(client, provider, "eve-20", name)
+    assert not is_in(client)
+    assert not SocialAccount.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"is_superuser": True}, {"is_active": False}, {"last_login": timezone.now()}, {"password": "md5$x$y"}]
+)
+def test_an_account_of_an_administrator_or_one_that_was_used_is_not_moved_into(
+    client: Client, provider: Provider, settings: Any, fields: dict[str, Any]
+) -> None:
+    settings.PASSWORD_SIGN_IN = False
+    user = made_for("ada@uni.example")
+    User.objects.filter(pk=user.pk).update(**fields)
+    provider.knows("globus-21", **GLOBUS)
+    answer = sign_in(client, provider, "globus-21", "globus")
+    assert answer.status_code == 409
+    assert not is_in(client)
+    assert "Forgot your password" not in answer.text
+    assert "ask the people who run this site" in answer.text
 
 
 def test_an_unproved_claim_to_a_taken_address_learns_nothing(client: Client, provider: Provider) -> None:
