@@ -24,7 +24,7 @@ FIELDS: dict[str, tuple[type[Any], str, tuple[str, ...]]] = {
         "user",
         ("instance__title", "role", "status", "reason", "requested_at", "decided_at", "decision_note"),
     ),
-    "rosters": (RosterEntry, "user", ("instance__title", "email", "name", "section", "role")),
+    "rosters": (RosterEntry, "user", ("instance__title", "email", "name", "section", "role", "limits", "notes")),
     "limits": (Quota, "user", ("instance__title", "cpu_millis", "memory_mib", "gpus", "running", "lifetime_minutes")),
     "labs": (
         Workload,

@@ -68,6 +68,10 @@ def test_the_data_are_ones_own_and_hold_no_secret() -> None:
     client = signed_in(mine.user)
     LabFactory(owner=mine.user, instance=mine.instance, name="my-lab", password_hash="argon2:secret")
     LabFactory(owner=other.user, name="their-lab")
+    RosterEntry.objects.create(
+        instance=mine.instance, email=mine.user.email, user=mine.user, notes={"number": "17"}, limits={"gpus": 1}
+    )
+    RosterEntry.objects.create(instance=other.instance, email=other.user.email, user=other.user, notes={"number": "18"})
     EventFactory(user=mine.user, actor=other.user, actor_name=other.user.email, subject="my-event")
     Authenticator.objects.create(user=mine.user, type=Authenticator.Type.TOTP, data={"secret": "hush"})
     SocialAccount.objects.create(user=mine.user, provider="campus", uid="subject-7")
@@ -77,6 +81,7 @@ def test_the_data_are_ones_own_and_hold_no_secret() -> None:
     assert told["profile"]["email"] == mine.user.email
     assert [row["name"] for row in told["labs"]] == ["my-lab"]
     assert [row["uid"] for row in told["sign_ins"]] == ["subject-7"]
+    assert [(row["notes"], row["limits"]) for row in told["rosters"]] == [({"number": "17"}, {"gpus": 1})]
     assert told["memberships"][0]["reason"] == "I take it."
     for never in ("hush", "argon2", "their-lab", other.user.email, mine.user.password):
         assert never not in answer.text
@@ -140,6 +145,11 @@ def test_deletion_ends_what_runs_first_and_then_forgets_the_person() -> None:
     lines = Event.objects.filter(verb=Verb.ACCOUNT_DELETED, user=user)
     assert {line.instance for line in lines} == {membership.instance, None}
     assert Lab.objects.get(pk=lab.pk).owner == user
+
+
+def test_the_page_of_deletion_says_what_stays_on_the_lists_of_courses() -> None:
+    text = signed_in(UserFactory()).get("/profile/delete/").text
+    assert "your address, name and the course’s notes stay there" in text
 
 
 def test_deletion_is_done_at_once_when_nothing_runs_and_the_address_is_free_again() -> None:
