@@ -156,6 +156,7 @@ def add(*, user: User, instance: Instance, role: Role, actor: User | None, now: 
         defaults={"role": role, "status": Status.APPROVED, "requested_at": now, "decided_at": now, "decided_by": actor},
     )
     if created:
+        _list_again(membership)
         after = {"status": Status.APPROVED, "role": role}
         event = _record(Verb.ACCESS_APPROVED, membership, actor, now, after=after)
         if actor and actor != user:
@@ -178,6 +179,7 @@ def _let_in(row: Membership, way: Entrance, now: datetime.datetime) -> None:
     """Nobody was asked. A higher role on the roster is not given here, but where its line is bound to the person."""
     row.status, row.decided_at = Status.APPROVED, now
     row.save(update_fields=["status", "decided_at"])
+    _list_again(row)
     states = {"before": {"status": Status.REQUESTED}, "after": {"status": Status.APPROVED}}
     _record(Verb.ACCESS_APPROVED, row, None, now, reason=way.grounds, **states)
     forget_requests(row.instance, now=now)
@@ -259,6 +261,8 @@ def _write(rows: list[Membership], decision: _Decision, actor: User, now: dateti
     Membership.objects.filter(pk__in=[row.pk for row in rows]).update(
         status=decision.to, decided_at=now, decided_by=actor, decision_note=note
     )
+    if decision.to == Status.APPROVED:
+        _list_again(*rows)
     events = Event.objects.bulk_create(
         line(
             decision.verb, row.user, actor=actor, now=now, instance=row.instance, user=row.user, reason=note,
@@ -276,6 +280,12 @@ def _end(row: Membership, verb: Verb, actor: User, now: datetime.datetime, note:
     Membership.objects.filter(pk=row.pk).delete()
     forget_requests(row.instance, now=now)
     return event
+
+
+def _list_again(*rows: Membership) -> None:
+    """Who is let in stands on the roster of their one instance again: what is exported and imported once more must not leave them out."""
+    users = [row.user_id for row in rows]
+    RosterEntry.objects.filter(instance=rows[0].instance_id, user__in=users).update(left_at=None)
 
 
 def _keep_one_owner(row: Membership) -> None:

@@ -163,6 +163,19 @@ def test_a_list_puts_nobody_back_who_was_removed_or_has_left(
     assert (the(ann).status, the(ann).role) == (Status.APPROVED, Role.MEMBER), "named again, and they ask"
 
 
+def test_who_was_removed_and_is_let_in_again_stands_on_the_roster_again(
+    course: SimpleNamespace, load: Load, now: datetime.datetime, ann: User
+) -> None:
+    service.remove(the(ann), actor=course.owner, now=now)
+    assert [row[0] for row in people.roster_table(course.instance)[1]] == []
+    row = service.request_access(user=ann, instance=course.instance, reason="", now=now)
+    service.approve(row, actor=course.owner, now=now)
+    listed = [row[0] for row in people.roster_table(course.instance)[1]]
+    assert listed == [ANN]
+    load("e-mail\n" + "\n".join(listed), suspend_missing=True)
+    assert the(ann).status == Status.APPROVED
+
+
 def test_a_second_address_on_the_list_lets_nobody_in_who_was_removed(
     course: SimpleNamespace, load: Load, now: datetime.datetime, ann: User
 ) -> None:
