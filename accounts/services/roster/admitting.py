@@ -200,12 +200,7 @@ def _memberships(told: Told, pairs: Sequence[tuple[RosterEntry, User]]) -> int:
                 new.append(_shut_out(told, entry, user))
             continue
         if row is None:
-            new.append(
-                Membership(
-                    instance=told.instance, user=user, role=role, status=Status.APPROVED, reason=told.reason,
-                    requested_at=told.now, decided_at=told.now, decided_by=told.actor,
-                )
-            )  # fmt: skip
+            new.append(_member(told, user, role, Status.APPROVED))
             before: dict[str, Any] = {}
         elif row.status in OUT:
             continue  # Somebody has decided that; a list does not undo it.
@@ -238,9 +233,13 @@ def _shut_out(told: Told, entry: RosterEntry, user: User) -> Membership:
     """Whoever was turned away and then deleted the account is what they were, and is told nothing new."""
     verb = Verb.ACCESS_SUSPENDED if entry.barred == Status.SUSPENDED else Verb.ACCESS_DENIED
     told.event(verb, user, {}, {"status": entry.barred, "role": entry.role}, reason=CAME_BACK)
+    return _member(told, user, Role(entry.role), Status(entry.barred))
+
+
+def _member(told: Told, user: User, role: Role, status: Status) -> Membership:
     return Membership(
-        instance=told.instance, user=user, role=entry.role, status=entry.barred, reason=told.reason, requested_at=told.now,
-        decided_at=told.now,
+        instance=told.instance, user=user, role=role, status=status, reason=told.reason, requested_at=told.now,
+        decided_at=told.now, decided_by=told.actor,
     )  # fmt: skip
 
 
