@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0007_roster_uploads'),
+        ('accounts', '0008_mails_that_are_over'),
         ('labs', '0009_classes'),
     ]
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0008_roster_barred'),
+        ('accounts', '0009_roster_barred'),
         ('labs', '0009_classes'),
     ]
 
