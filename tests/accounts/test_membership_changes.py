@@ -105,7 +105,7 @@ def test_who_is_removed_leaves_nothing_behind_and_may_ask_again(course: SimpleNa
     kept = QuotaFactory(scope=Scope.PERSON, user=person, cpu_millis=1)
     assert service.remove(course.member, actor=course.owner.user, now=NOW)
     states = dict(Workload.objects.values_list("pk", "state"))
-    assert [states[row.pk] for row in (lab, queued, elsewhere)] == [State.STOPPING, State.STOPPING, State.RUNNING]
+    assert [states[row.pk] for row in (lab, queued, elsewhere)] == [State.STOPPING, State.ENDED, State.RUNNING]
     assert list(Quota.objects.filter(user=person)) == [kept]
     assert Event.objects.filter(verb=Verb.LIMITS_CHANGED, user=person, before__cpu_millis=8000).exists()
     assert not service.remove(course.member, actor=course.owner.user, now=NOW)
