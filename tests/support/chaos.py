@@ -76,7 +76,15 @@ class Site:
             "pods" in item["spec"].get("hard", {}) for item in self.plane.request("GET", quota)["items"]))  # fmt: skip
 
     def launch(self, names: list[str]) -> None:
-        assert self.try_to_launch(names) == names
+        """All of them. Who is told that the cluster does not answer tries again, for it may have been away a moment ago."""
+        left = list(names)
+
+        def all_taken() -> bool:
+            taken = self.try_to_launch(left)
+            left[:] = [name for name in left if name not in taken]
+            return not left
+
+        wait_for("all launches are taken", all_taken)
 
     def try_to_launch(self, names: list[str]) -> list[str]:
         """Those that were taken; the others were told that the cluster does not answer."""
