@@ -37,14 +37,23 @@ def kept() -> set[Any]:
 
 def test_the_sweep_deletes_what_was_sent_or_given_up_long_ago_and_nothing_else(settings: Any) -> None:
     assert settings.MAIL_KEEP_DAYS == 90
-    for state in (MailState.SENT, MailState.FAILED):
+    for state in (MailState.SENT, MailState.FAILED, MailState.BOUNCED):
         in_state(state, days=91)
     stay = {in_state(state, days=89).pk for state in MailState}
-    stay |= {in_state(state, days=91).pk for state in (MailState.WAITING, MailState.BOUNCED)}
+    stay.add(in_state(MailState.WAITING, days=91).pk)
     sweep(NOW)
     assert kept() == stay
     settings.MAIL_KEEP_DAYS = 30
-    assert outbox.forget_old(NOW) == 2
+    assert outbox.forget_old(NOW) == 3
+
+
+def test_one_that_came_back_stays_for_as_long_as_it_keeps_letters_from_its_address(settings: Any) -> None:
+    settings.MAIL_KEEP_DAYS = 1
+    in_state(MailState.BOUNCED, days=31)
+    stays = in_state(MailState.BOUNCED, days=29)
+    assert outbox.forget_old(NOW) == 1
+    assert kept() == {stays.pk}
+    assert Mail.objects.came_back(stays.recipient).exists()
 
 
 def test_it_deletes_so_many_at_once_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
