@@ -8,12 +8,9 @@ import copy
 import datetime
 import json
 import random
-import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from os import PathLike
@@ -30,6 +27,7 @@ from kubernetes.config import ConfigException, load_incluster_config, load_kube_
 from k8s.errors import Conflict, Error, Gone, NotFound, Refused, Unavailable, from_status
 from k8s.kinds import KINDS, path
 from k8s.kubeconfig import require_self_contained
+from k8s.stream import Watch, cause, read
 
 __all__ = ["KINDS", "Client", "Conflict", "Error", "Gone", "Listing", "NotFound", "Refused", "Unavailable", "Watch"]
 
@@ -303,7 +301,7 @@ class Client:
     def greet(self) -> Greeting:
         """Version and clock of the API server. One try: a clock that is asked again is late. Raises Unavailable."""
         response = self._send("version", "GET", "/version")
-        content, date = _read(response), response.headers.get("Date", "")
+        content, date = read(response), response.headers.get("Date", "")
         try:
             version = str(json.loads(content).get("gitVersion", ""))
         except (ValueError, AttributeError):
@@ -343,7 +341,7 @@ class Client:
         for attempt in range(self._retries + 1):
             try:
                 response = self._send(verb, method, url_path, **options)
-                return _read(response)
+                return read(response)
             except Unavailable as problem:
                 if attempt == self._retries or not problem.passing:
                     raise
@@ -379,63 +377,12 @@ class Client:
         response: urllib3.BaseHTTPResponse = answer.response
         if 200 <= response.status <= 299:
             return response
-        raise from_status(response.status, _read(response), response.headers.get("Retry-After", ""), about=about)
-
-
-class Watch(Iterator[tuple[str, dict[str, Any]]]):
-    """The changes of one watch. `close` may be called from another thread, and ends it at once."""
-
-    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
-        self._response = response
-        self._lines = self._read_lines()
-        self._closed = False
-
-    def __next__(self) -> tuple[str, dict[str, Any]]:
-        line = next(self._lines)
-        try:
-            change = json.loads(line)
-            kind, obj = change["type"], change["object"]
-        except (ValueError, KeyError, TypeError):
-            raise Unavailable("The watch broke off in the middle of a change.") from None
-        if kind == "ERROR":
-            self.close()
-            raise from_status(int(obj.get("code") or 500), json.dumps(obj).encode(), "")
-        return kind, obj
-
-    def close(self) -> None:
-        """Ends the watch; a thread that waits in it gets StopIteration."""
-        self._closed = True
-        with suppress(ValueError, RuntimeError, OSError):  # it has ended already
-            self._response.shutdown()
-
-    def _read_lines(self) -> Iterator[bytes]:
-        rest = b""
-        try:
-            for chunk in self._response.stream(65536, decode_content=True):
-                *lines, rest = (rest + chunk).split(b"\n")
-                yield from (line for line in lines if line.strip())
-            if rest.strip() and not self._closed:
-                yield rest
-        except (urllib3.exceptions.HTTPError, OSError) as problem:
-            if not self._closed:
-                raise Unavailable(f"The watch broke off ({_cause(problem)}).") from None
-        finally:
-            # A stream that was left half-way cannot be used again.
-            self._response.close()
-            self._response.release_conn()
-
-
-def _read(response: urllib3.BaseHTTPResponse) -> bytes:
-    try:
-        return response.data
-    except (urllib3.exceptions.HTTPError, OSError) as problem:
-        raise Unavailable(f"The cluster broke off its answer ({_cause(problem)}).") from None
+        raise from_status(response.status, read(response), response.headers.get("Retry-After", ""), about=about)
 
 
 def _cause(problem: Exception) -> str:
-    """A word for a transport error. Its own text would bring the address and its query along."""
-    text = re.sub(r"([a-z])([A-Z])", r"\1 \2", type(problem).__name__).lower()
-    return "TLS error" if isinstance(problem, ApiException) else text.removesuffix(" error")
+    """As `k8s.stream.cause`, also for what the official client makes of it."""
+    return "TLS error" if isinstance(problem, ApiException) else cause(problem)
 
 
 def _is_loopback(host: str) -> bool:

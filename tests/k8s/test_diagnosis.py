@@ -13,7 +13,7 @@ import pytest
 
 from k8s import diagnosis, manifests
 from k8s.diagnosis import RULES, Diagnosis, Step, diagnose, explain
-from k8s.diagnosis.answers import Shortage, never_fits, shortages
+from k8s.diagnosis.shortages import Shortage, never_fits, shortages
 from tests.k8s import examples
 from tests.k8s.recording.stage import BEGIN, error_of
 
