@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts.models import User
 from labs.models import Event, State, Verb, Workload
@@ -74,11 +75,7 @@ def move_many(
     if reconcile:
         fields |= changed()
     each = each or {}
-    together = [pk for pk in before if pk not in each]
-    if together:
-        Workload.objects.filter(pk__in=together, state__in=allowed).update(state=to, **fields)
-    for pk in before.keys() & each.keys():
-        Workload.objects.filter(pk=pk, state__in=allowed).update(state=to, **{**fields, **each[pk]})
+    _write(Workload.objects.filter(state__in=allowed), set(before), each, {"state": to, **fields})
     moved = [row for row in workloads if row.pk in before]
     Event.objects.bulk_create(
         line(VERBS[to], row.name, actor=actor, now=now, instance=row.instance, user=row.owner, workload=row,
@@ -90,6 +87,16 @@ def move_many(
     if to == State.ENDED:
         _promote({row.instance_id for row in moved})
     return set(before)
+
+
+def _write(
+    rows: QuerySet[Workload], pks: set[UUID], each: Mapping[UUID, Mapping[str, Any]], fields: Mapping[str, Any]
+) -> None:
+    """Those of the rows with these keys: one query for all that are alike, and one for each of the others."""
+    if together := pks - each.keys():
+        rows.filter(pk__in=together).update(**fields)
+    for pk in pks & each.keys():
+        rows.filter(pk=pk).update(**{**fields, **each[pk]})
 
 
 def _told(to: State, fields: Mapping[str, Any]) -> dict[str, str]:
