@@ -111,6 +111,7 @@ def main(runs: list[tuple[int, float]]) -> None:
                 capacity={"cpu": "4000", "memory": "8000Gi", "pods": "20000", "ephemeral-storage": "20000Gi"},
                 plane=plane,
                 account=site_account.make(plane.kubeconfig, folder / "account"),
+                is_debug=False,
             )
             stack.start()
             conditions(plane)
@@ -142,7 +143,8 @@ def conditions(plane: ControlPlane) -> None:
         f"control plane as shipped (scheduler: 50 bindings/s), garbage collection at {ENVIRONMENT['GOGC']}%, etcd without fsync"
     )
     print(
-        f"hollow node, ready {NODE_SECONDS} s after binding (taken off); launches by {THREADS} threads of one process\n"
+        f"hollow node, ready {NODE_SECONDS} s after binding (taken off), no ingress; the course has no limits; "
+        f"launches by {THREADS} threads of one process\n"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
@@ -94,15 +95,16 @@ class WorkloadQuerySet(models.QuerySet["Any"]):
         )
         return {key: value or 0 for key, value in sums.items()}
 
-    def usage_of(self, user: User) -> tuple[dict[str, int], dict[str, int]]:
-        """`usage` of what the person has among these, and of all of these. One query."""
+    def usage_of(
+        self, user: User, own: Collection[str], whole: Collection[str]
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        """`usage` of what the person has among these, and of all of these; of these keys, since each sum costs. One query."""
         sums: dict[str, Any] = {}
-        for whose, rows in (("own", Q(owner=user)), ("all", Q())):
-            sums[f"{whose}.running"] = Count("pk", filter=rows)
-            sums |= {f"{whose}.{key}": Sum(key, filter=rows) for key in ("cpu_millis", "memory_mib", "gpus")}
+        for whose, keys, rows in (("own", own, Q(owner=user)), ("all", whole, Q())):
+            for key in keys:
+                sums[f"{whose}.{key}"] = Count("pk", filter=rows) if key == "running" else Sum(key, filter=rows)
         found = {key: value or 0 for key, value in self.aggregate(**sums).items()}
-        own, whole = ({key[4:]: found[key] for key in found if key.startswith(whose)} for whose in ("own", "all"))
-        return own, whole
+        return {key: found[f"own.{key}"] for key in own}, {key: found[f"all.{key}"] for key in whole}
 
 
 class Workload(Reconciled):

@@ -101,15 +101,19 @@ class Limits:
 
         Call it with the instance's row locked, in the transaction that writes the workload.
         """
-        if self.whole is None and self.personal is None:
+        own, whole = (
+            {key: limit for key in COUNTED if (limit := getattr(quota, key, None)) is not None and getattr(ask, key)}
+            for quota in (self.personal, self.whole)
+        )
+        if not own and not whole:
             return
-        own, whole = Workload.objects.counted().filter(instance=self.instance).usage_of(self.user)
-        for quota, used, is_personal in ((self.personal, own, True), (self.whole, whole, False)):
-            for key in COUNTED:
-                limit, asked = getattr(quota, key, None), getattr(ask, key)
-                if limit is not None and asked and used[key] + asked > limit:
+        used = Workload.objects.counted().filter(instance=self.instance).usage_of(self.user, own, whole)
+        for limits, taken, is_personal in ((own, used[0], True), (whole, used[1], False)):
+            for key, limit in limits.items():
+                asked = getattr(ask, key)
+                if taken[key] + asked > limit:
                     code = "over-own-limit" if is_personal else "over-limit"
-                    raise Refusal(_sentence(self.instance, key, used[key], limit, asked, is_personal), code=code)
+                    raise Refusal(_sentence(self.instance, key, taken[key], limit, asked, is_personal), code=code)
 
 
 def limits_of(instance: Instance, user: User) -> Limits:

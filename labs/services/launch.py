@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -15,14 +15,14 @@ from accounts.models import User
 from accounts.services import authority
 from k8s.jupyter import hash_password
 from labs.errors import Refusal
-from labs.models import Cluster, Instance, Lab, ServiceTemplate, State, Verb
+from labs.models import Cluster, Instance, InstanceCluster, Lab, ServiceTemplate, State, Verb
 from labs.models.template import ServiceKind
 
 from .admission import Ask, Limits, limits_of
 from .history import record
 from .names import check_name
 from .parameters import Answers, clean
-from .placement import clusters_of, gpu_counts, place
+from .placement import gpu_counts, place, places
 
 #: Refusals that may pass: the launch can stand in the queue.
 CAN_WAIT = ("over-limit", "over-own-limit", "no-room", "cluster-silent")
@@ -52,7 +52,8 @@ def launch(
     """
     if template.kind != ServiceKind.LAB:
         raise Refusal("This service cannot be launched yet.", code="invalid")
-    clusters = clusters_of(instance)
+    found = places(instance)
+    clusters = [one.cluster for one in found]
     answers = clean(template, gpu_counts(clusters), values)
     owner = owner or actor
     if answers.password and owner != actor:
@@ -68,7 +69,7 @@ def launch(
             _check_open(actor, owner, locked, template, now)
             limits = limits_of(locked, owner)
             lifetime = _check_lifetime(limits, answers.lifetime_minutes)
-            state, cluster = _check_room(limits, answers, wait, now)
+            state, cluster = _check_room(limits, found, answers, wait, now)
             lab = _create(actor, owner, locked, cluster, template, answers, password_hash, lifetime, state, now)
     except IntegrityError:
         # Somebody took the name between our look and our write.
@@ -107,15 +108,17 @@ def _check_lifetime(limits: Limits, minutes: int) -> int:
     return minutes
 
 
-def _check_room(limits: Limits, answers: Answers, wait: bool, now: datetime.datetime) -> tuple[State, Cluster]:
+def _check_room(
+    limits: Limits, found: Sequence[InstanceCluster], answers: Answers, wait: bool, now: datetime.datetime
+) -> tuple[State, Cluster]:
     """Accepted or queued, and where: within the limits first, then on a cluster that has room. Raises Refusal."""
     ask = Ask(answers.cpu_millis, answers.memory_mib, answers.gpus)
     try:
         limits.check_room(ask)
-        return State.REQUESTED, place(limits.instance, ask, now=now, gpu_model=answers.gpu_model)
+        return State.REQUESTED, place(found, ask, now=now, gpu_model=answers.gpu_model)
     except Refusal as refusal:
         if wait and refusal.code in CAN_WAIT and limits.fits_at_all(ask):
-            return State.QUEUED, place(limits.instance, ask, now=now, gpu_model=answers.gpu_model, for_later=True)
+            return State.QUEUED, place(found, ask, now=now, gpu_model=answers.gpu_model, for_later=True)
         raise
 
 

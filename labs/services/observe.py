@@ -12,6 +12,7 @@ from uuid import UUID
 
 from k8s import diagnosis
 from labs.models import EndReason, Lab, State, Workload
+from labs.models.bulk import update_each
 from labs.models.workload import WANTED_STATES
 
 from .logs import fetch_quietly
@@ -43,7 +44,7 @@ class Told:
 
 
 def observe(told: Iterable[Told], *, now: datetime.datetime) -> None:
-    """Write what was told of these pods: a few queries for all, and one for each row that changes."""
+    """Write what was told of these pods: a few queries for all of them."""
     told = list(told)
     labs = {lab.pk: lab for lab in load_many({one.workload for one in told})}
     news: dict[UUID, Told] = {}
@@ -54,6 +55,7 @@ def observe(told: Iterable[Told], *, now: datetime.datetime) -> None:
             news[lab.pk] = one
     gone: list[Lab] = []
     running: dict[UUID, dict[str, Any]] = {}
+    seen: dict[UUID, dict[str, Any]] = {}
     for pk, one in news.items():
         lab = labs[pk]
         if lab.state == State.STOPPING and one.gone:
@@ -64,8 +66,9 @@ def observe(told: Iterable[Told], *, now: datetime.datetime) -> None:
             fields = _look(lab, one, now)
             if fields.get("is_ready") and lab.state != State.RUNNING:
                 running[pk] = fields
-            elif fields:
-                Workload.objects.filter(pk=pk, state__in=WANTED_STATES).update(**fields)
+            else:
+                seen[pk] = fields
+    update_each(Workload, seen, only={"state": WANTED_STATES})
     if gone:
         finish(gone)
     if running:

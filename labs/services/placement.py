@@ -39,13 +39,14 @@ class Short:
 
 
 def places(instance: Instance) -> list[InstanceCluster]:
-    """The instance's clusters, in its order. One query."""
-    return list(InstanceCluster.objects.filter(instance=instance).select_related("cluster"))
+    """The instance's clusters, in its order, with what is known of their machines. One query."""
+    return list(InstanceCluster.objects.filter(instance=instance).select_related("cluster__snapshot"))
 
 
 def clusters_of(instance: Instance) -> list[Cluster]:
-    """The same without their limits. One query."""
-    return [place.cluster for place in places(instance)]
+    """The clusters alone. One query."""
+    found = InstanceCluster.objects.filter(instance=instance).select_related("cluster")
+    return [place.cluster for place in found]
 
 
 def gpu_counts(clusters: Iterable[Cluster]) -> dict[str, int]:
@@ -58,7 +59,7 @@ def gpu_counts(clusters: Iterable[Cluster]) -> dict[str, int]:
 
 
 def place(
-    instance: Instance,
+    found: Sequence[InstanceCluster],
     ask: Ask,
     *,
     now: datetime.datetime,
@@ -66,20 +67,18 @@ def place(
     without: Collection[int] = (),
     for_later: bool = False,
 ) -> Cluster:
-    """Where it goes. Two queries. Raises Refusal: cluster-closed, cluster-silent, no-room, or too-large for all of them.
+    """Where it goes. One query. Raises Refusal: cluster-closed, cluster-silent, no-room, or too-large for all of them.
 
-    `without`: keys of clusters that will not do. `for_later`: it will wait; a cluster that could take it when others have ended will do.
+    `found`: all `places` of its instance. `without`: keys of clusters that will not do. `for_later`: it will wait; a cluster that
+    could take it when others have ended will do.
     """
-    found = list(
-        InstanceCluster.objects.filter(instance=instance).select_related("cluster__snapshot").order_by("rank", "pk")
-    )
     open_ones = [item for item in found if item.cluster.is_open]
     if not open_ones:
         raise Refusal(_closed(found), code="cluster-closed")
     answering = open_ones if for_later else [item for item in open_ones if not item.cluster.is_silent(now)]
     if not answering:
         raise Refusal(_silent(open_ones), code="cluster-silent")
-    used = _used(answering, instance, gpu_model)
+    used = _used(answering, gpu_model if ask.gpus else "")
     shortages: list[Short] = []
     for item in answering:
         if item.cluster_id in without:
@@ -91,16 +90,20 @@ def place(
     raise _refusal(shortages, ask)
 
 
-def _used(found: Sequence[InstanceCluster], instance: Instance, gpu_model: str) -> Mapping[int, dict[str, int]]:
-    """What rows take on each cluster: all of them, those of the instance ("own_..."), and GPUs of the one model."""
-    own = Q(instance=instance)
-    sums: dict[str, Any] = {
-        "gpus_of_model": Sum("gpus", filter=Q(gpu_model=gpu_model)),
-        "own_running": Count("pk", filter=own),
-        "running": Count("pk"),
-    }
-    for key in ("cpu_millis", "memory_mib", "gpus"):
-        sums |= {f"sum_{key}": Sum(key), f"plain_{key}": Sum(key, filter=Q(gpus=0)), f"own_{key}": Sum(key, filter=own)}
+def _used(found: Sequence[InstanceCluster], gpu_model: str) -> Mapping[int, dict[str, int]]:
+    """What rows take on each cluster: all of them, GPUs of the one model, and those of the instance ("own_...") where it has
+    limits of its own there. No sum that nothing is held against: this is a good part of a launch.
+    """
+    own = Q(instance=found[0].instance_id)
+    sums: dict[str, Any] = {"running": Count("pk")}
+    if gpu_model:
+        sums["gpus_of_model"] = Sum("gpus", filter=Q(gpu_model=gpu_model))
+    else:
+        for key in ("cpu_millis", "memory_mib"):
+            sums |= {f"sum_{key}": Sum(key), f"plain_{key}": Sum(key, filter=Q(gpus=0))}
+    for key in _RESOURCES:
+        if any(getattr(item, key) is not None for item in found):
+            sums[f"own_{key}"] = Count("pk", filter=own) if key == "running" else Sum(key, filter=own)
     rows = Workload.objects.counted().filter(cluster__in=[item.cluster_id for item in found]).order_by()
     return {
         row.pop("cluster"): {key: value or 0 for key, value in row.items()}

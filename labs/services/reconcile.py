@@ -97,12 +97,15 @@ def _work(claim: Claim) -> list[Exception]:
     problems: list[Exception] = []
     provisioned: set[tuple[int, int]] = set()
     try:
-        while claim.renew():
-            rows = list(load_many(claim.rows.values("pk")))
+        while rows := list(load_many(claim.rows.values("pk"))):
+            done: dict[Lab, dict[str, Any]] = {}
             for some, sent in _run(_plan(rows)):
                 for row in some:
-                    problem = _note(claim, row, sent, provisioned)
+                    problem = _note(claim, row, sent, provisioned, done)
                     problems += [problem] if problem else []
+            claim.settle(done)
+            if not claim.renew():
+                break
     except Exception as error:
         for pk in claim.rows.values_list("pk", flat=True):
             claim.drop(pk, str(error) or type(error).__name__)
@@ -177,8 +180,10 @@ def _run(jobs: Sequence[Job]) -> list[tuple[Sequence[Lab], Sent]]:
         return list(pool.map(run, jobs))
 
 
-def _note(claim: Claim, row: Lab, sent: Sent, provisioned: set[tuple[int, int]]) -> Exception | None:
-    """Write what has been done, and let go of the row if that was all. Returns why it is to be tried again later, if so."""
+def _note(
+    claim: Claim, row: Lab, sent: Sent, provisioned: set[tuple[int, int]], done: dict[Lab, dict[str, Any]]
+) -> Exception | None:
+    """Add to `done`, with what to write of it, a row for which that was all. Returns why it is to be tried again later, if so."""
     error = sent.error
     if isinstance(error, NotFound) and (row.instance_id, row.cluster_id) not in provisioned:
         # Its namespace is not there (any more): made again, and the row is not let go of.
@@ -196,12 +201,12 @@ def _note(claim: Claim, row: Lab, sent: Sent, provisioned: set[tuple[int, int]])
         if row.started_at is None:
             fail(row, found, now=timezone.now())
         # One that runs goes on as it is, and its people keep their work: what was refused is a change.
-        claim.settle(row, **{**sent.written, "problem": str(error)[:2000]})
+        done[row] = {**sent.written, "problem": str(error)[:2000]}
         return None
     if sent.gone:
         finish([row])
     if error is None:
-        claim.settle(row, **sent.written)
+        done[row] = sent.written
         return None
     # Told on its page until the cluster says something of it again.
     told = {"diagnosis": found} if found and row.state in STARTING_STATES else {}

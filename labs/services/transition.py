@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 
 from accounts.models import User
 from labs.models import Event, State, Verb, Workload
+from labs.models.bulk import update_each
 from labs.models.reconciled import changed
 from labs.models.workload import TRANSITIONS
 
@@ -62,7 +63,7 @@ def move_many(
     """Take those of the workloads that may go there to state `to`; returns which. `each`: further fields of single ones.
     `only_from`: no others than those in this state.
 
-    Workloads come with `instance` and `owner` loaded. A handful of queries, and one more for each of `each`.
+    Workloads come with `instance` and `owner` loaded. A handful of queries.
     """
     allowed = [state for state, following in TRANSITIONS.items() if to in following and only_from in (None, state)]
     # Locked in one order everywhere, so that two of these never wait for each other.
@@ -92,11 +93,9 @@ def move_many(
 def _write(
     rows: QuerySet[Workload], pks: set[UUID], each: Mapping[UUID, Mapping[str, Any]], fields: Mapping[str, Any]
 ) -> None:
-    """Those of the rows with these keys: one query for all that are alike, and one for each of the others."""
-    if together := pks - each.keys():
-        rows.filter(pk__in=together).update(**fields)
-    for pk in pks & each.keys():
-        rows.filter(pk=pk).update(**{**fields, **each[pk]})
+    """Those of the rows with these keys, which are locked: what is their own first, for a state may require it."""
+    update_each(Workload, {pk: each[pk] for pk in pks & each.keys()})
+    rows.filter(pk__in=pks).update(**fields)
 
 
 def _told(to: State, fields: Mapping[str, Any]) -> dict[str, str]:

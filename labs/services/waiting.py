@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
 
 from labs.errors import Refusal
-from labs.models import Cluster, Instance, State, Workload
+from labs.models import Cluster, Instance, InstanceCluster, State, Workload
 
 from .admission import Ask, limits_of
 from .launch import start_deadline
-from .placement import place
+from .placement import place, places
 from .transition import move
 
 #: Refusals that do not pass when others end: those behind do not wait for them.
@@ -30,6 +31,7 @@ def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
             .select_related("instance", "owner")
             .order_by("created_at")
         )
+        found = places(instance) if instance else []
         full_for: set[int] = set()
         for row in rows if instance else ():
             if row.owner_id in full_for:
@@ -37,7 +39,7 @@ def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
             ask, limits = Ask(row.cpu_millis, row.memory_mib, row.gpus), limits_of(row.instance, row.owner)
             try:
                 limits.check_room(ask)
-                cluster = _place(row, ask, now)
+                cluster = _place(row, found, ask, now)
             except Refusal as refusal:
                 if refusal.code == "over-own-limit":
                     # Their own limit holds them back, not the instance's: those behind need not wait for it.
@@ -50,11 +52,11 @@ def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
     return promoted
 
 
-def _place(row: Workload, ask: Ask, now: datetime.datetime) -> Cluster:
+def _place(row: Workload, found: Sequence[InstanceCluster], ask: Ask, now: datetime.datetime) -> Cluster:
     """Its own cluster or another with room, on which its name is free. Raises Refusal."""
     others = Workload.objects.live().filter(name=row.name).exclude(pk=row.pk)
     taken = set(others.values_list("cluster", flat=True))
-    return place(row.instance, ask, now=now, gpu_model=row.gpu_model, without=taken)
+    return place(found, ask, now=now, gpu_model=row.gpu_model, without=taken)
 
 
 def position(workload: Workload) -> int:

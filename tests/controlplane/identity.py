@@ -22,11 +22,19 @@ _USERS = {
     "kube-controller-manager": ("system:kube-controller-manager", ""),
     "kube-scheduler": ("system:kube-scheduler", ""),
 }
+#: What people and the site call; not the control plane's talk with itself, which is most of it.
 _AUDIT = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
-    "rules": [{"level": "Metadata"}],
+    "rules": [
+        {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
+        {
+            "level": "None",
+            "users": ["kubelet", "system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"],
+        },
+        {"level": "Metadata"},
+    ],
 }
 
 

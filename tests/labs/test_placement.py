@@ -14,7 +14,7 @@ from labs.models import Cluster, Lab, MachineSnapshot, State
 from labs.models.cluster import SILENT
 from labs.services.admission import Ask
 from labs.services.launch import launch
-from labs.services.placement import place
+from labs.services.placement import place, places
 from labs.services.waiting import promote_queued
 from tests.factories import ClusterFactory, InstanceFactory, LabFactory
 
@@ -44,7 +44,7 @@ def two(world: SimpleNamespace) -> SimpleNamespace:
 
 
 def placed(world: SimpleNamespace, cpu: int = 1000, gpus: int = 0, **more: Any) -> Cluster:
-    return place(world.instance, Ask(cpu, 1024, gpus), now=world.now, **more)
+    return place(places(world.instance), Ask(cpu, 1024, gpus), now=world.now, **more)
 
 
 def refused(world: SimpleNamespace, **asked: Any) -> Refusal:

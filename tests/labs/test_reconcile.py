@@ -380,7 +380,7 @@ def test_what_was_forgotten_meanwhile_stays_forgotten(running: SimpleNamespace) 
     claim.take(Workload.objects.filter(pk=lab.pk))
     row = load(lab.pk)
     forget_applied(row)
-    assert not claim.settle(row, applied={"Pod": "what it sent"}, owner_uid="of the one that went")
+    assert not claim.settle({row: {"applied": {"Pod": "what it sent"}, "owner_uid": "of the one that went"}})
     assert not any(load(lab.pk).applied.values())
 
 

@@ -21,6 +21,8 @@ from tests.support.site import ROOT, environment, manage, prepare
 
 #: What a real control plane is given: programs to `kill`, `stop_one` and attach again.
 NODE, INGRESS = "site-node", "site-ingress"
+#: A port at which nobody listens (discard).
+NOBODY = 9
 IMAGES = Path(os.environ.get("DEVCLUSTER_IMAGES") or ROOT / ".run" / "images")
 #: Why a test that runs real labs cannot run here; empty when it can.
 NO_IMAGES = (
@@ -50,9 +52,11 @@ class Stack:
         capacity: dict[str, str] | None = None,
         plane: ControlPlane | None = None,
         account: Path | None = None,
+        is_debug: bool = True,
     ) -> None:
         """`plane`: a real control plane in the place of the embedded API server. `account`: the kubeconfig by which the
-        site comes to the cluster, in the place of the administrator's."""
+        site comes to the cluster, in the place of the administrator's. `is_debug` off: as in production, once the demo is
+        there, which the site loads for a laptop only."""
         self.folder, self.plane, self.account = folder, plane, account
         folder.mkdir(parents=True, exist_ok=True)
         self.web_port = free_port()
@@ -61,7 +65,9 @@ class Stack:
             database_url or f"sqlite:///{folder}/site.sqlite3",
             SITE_URL=self.url,
             LOG_LEVEL="INFO",
+            STATIC_ROOT=str(folder / "static"),
         )
+        self.is_debug = is_debug
         self.hollow, self.capacity = hollow, capacity or {"cpu": "16", "memory": "32Gi"}
         python = sys.executable
         self.commands: dict[str, list[str]] = {
@@ -88,7 +94,8 @@ class Stack:
         prepare(self.env)
         if self.plane:
             self.plane.attach_kubelet(NODE, hollow=self.hollow, capacity=self.capacity)
-            self.plane.attach_ingress(INGRESS)
+            if not self.hollow:
+                self.plane.attach_ingress(INGRESS)
         else:
             self.cluster = DevCluster.start(
                 self.folder / "cluster", ("up",), self.hollow, self.capacity, ["--ingress-port", "0"]
@@ -96,6 +103,9 @@ class Stack:
         if demo:
             path, port = str(self.account or self.kubeconfig), str(self.ingress_port)
             manage("demo", "--kubeconfig", path, "--ingress-port", port, env=self.env)
+        if not self.is_debug:
+            self.env["DEBUG"] = ""
+            manage("collectstatic", "--noinput", "-v0", env=self.env)
         for name in ("web", "worker", "watcher"):
             self.start_one(name)
 
@@ -116,7 +126,10 @@ class Stack:
 
     @property
     def ingress_port(self) -> int:
-        return self.plane.ingress_port(INGRESS) if self.plane else self._cluster.ingress_port
+        """Where labs are reached. On a real control plane nobody is there when pods only pretend: there is nothing to reach."""
+        if self.plane:
+            return NOBODY if self.hollow else self.plane.ingress_port(INGRESS)
+        return self._cluster.ingress_port
 
     def start_one(self, name: str) -> None:
         """One program (again): "web", "worker", "watcher" or "cluster"; "watcher-2" is another one of the kind."""
@@ -164,7 +177,8 @@ class Stack:
             self.cluster.stop()
         if self.plane:
             self.plane.detach(NODE)
-            self.plane.detach(INGRESS)
+            if not self.hollow:
+                self.plane.detach(INGRESS)
 
     def client(self) -> Client:
         """An administrator's."""

@@ -1,0 +1,79 @@
+"""Many rows, each with values of its own, in one statement: what Django has for it takes a statement, or a branch, for each row."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from django.db import connections, router
+from django.db.models import Model
+
+#: Values by field, of one row.
+Values = Mapping[str, Any]
+
+
+def update_each(
+    model: type[Model],
+    each: Mapping[Any, Values],
+    *,
+    as_read: Mapping[Any, Values] | None = None,
+    only: Mapping[str, Collection[Any]] | None = None,
+) -> set[Any]:
+    """Write to each row, by its key, its values; returns the keys of those that were written. One statement for all rows that
+    have the same fields.
+
+    Compare-and-set: `as_read` are values that each row must still have, `only` some of which all rows must have one. Plain
+    values, of the model's own table; nothing else than the values is written, and no signal is sent. For some hundred rows.
+    """
+    alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Any]] = defaultdict(list)
+    for pk, values in each.items():
+        if values:
+            alike[tuple(values), tuple((as_read or {}).get(pk, ()))].append(pk)
+    written: set[Any] = set()
+    for (names, compared), pks in alike.items():
+        rows = [
+            [pk, *(each[pk][name] for name in names), *((as_read or {})[pk][name] for name in compared)] for pk in pks
+        ]
+        written |= _update(model, names, compared, rows, only or {})
+    return written
+
+
+def _update(
+    model: type[Model],
+    names: Sequence[str],
+    compared: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    only: Mapping[str, Collection[Any]],
+) -> set[Any]:
+    """`rows`: of each its key, its values for `names`, and those that it must have for `compared`."""
+    connection = connections[router.db_for_write(model)]
+    quote = connection.ops.quote_name
+    fields: list[Any] = [model._meta.pk, *(model._meta.get_field(name) for name in (*names, *compared))]
+    key, last = fields[0], len(names)
+
+    def value(number: int) -> str:
+        # Both data bases call the columns of a list of values so. PostgreSQL takes values for text where nothing says otherwise.
+        name = f"v.column{number + 1}"
+        return f"CAST({name} AS {fields[number].db_type(connection)})" if connection.vendor == "postgresql" else name
+
+    def own(field: Any) -> str:
+        return f"t.{quote(field.column)}"
+
+    parameters = [
+        field.get_db_prep_save(item, connection) for row in rows for field, item in zip(fields, row, strict=True)
+    ]
+    where = [f"{own(fields[number])} = {value(number)}" for number in (0, *range(1 + last, len(fields)))]
+    for name, allowed in only.items():
+        field: Any = model._meta.get_field(name)
+        where.append(f"{own(field)} IN ({', '.join(['%s'] * len(allowed))})")
+        parameters += [field.get_db_prep_save(item, connection) for item in allowed]
+    sets = ", ".join(f"{quote(fields[number].column)} = {value(number)}" for number in range(1, 1 + last))
+    values = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * len(rows))
+    statement = (
+        f"UPDATE {quote(model._meta.db_table)} AS t SET {sets} FROM (VALUES {values}) AS v "  # noqa: S608  # names of our own
+        f"WHERE {' AND '.join(where)} RETURNING {quote(key.column)}"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return {key.to_python(found) for (found,) in cursor.fetchall()}
