@@ -45,6 +45,11 @@ Membership.objects.bulk_create(
     Membership(user=one, instance=instance, role=Role.MEMBER, status=Status.APPROVED) for one in people)
 """
 COUNT = "from labs.models import Workload; print(Workload.objects.filter(state='{state}').count())"
+UNSETTLED = """
+from django.db.models import F
+from labs.models import Workload
+print(Workload.objects.filter(observed_generation__lt=F("generation")).count())
+"""
 STARTED = """
 from labs.models import Workload
 for pk, started in Workload.objects.exclude(started_at=None).values_list("pk", "started_at"):
@@ -164,6 +169,8 @@ def measure(stack: Stack, plane: ControlPlane, postgres: Postgres, labs: int, se
     print(f"  page of the course meanwhile: {pages.count} times, {pages.failed} failed, worst {pages.worst:.2f} s")
     spent = {name: value - used.get(name, 0.0) for name, value in cpu_seconds(stack, plane, postgres).items()}
     print("  CPU seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in spent.items()) + f"; in {took:.1f} s")
+    # The last call of a launch, its pod's new end of time, comes half a minute after all have started.
+    until(lambda: stack.shell(UNSETTLED) == "0", 300, "all is done", every=1.0)
     time.sleep(4)
     calls = plane.audit(site_account.USER)[seen:]
     changes = [call for call in calls if call["verb"] in ("create", "patch", "update", "delete", "deletecollection")]

@@ -13,9 +13,9 @@ from django.utils import timezone
 CLOCK_SKEW = datetime.timedelta(seconds=2)
 
 
-def changed() -> dict[str, Any]:
-    """What to write, beside the change itself, when the cluster must learn of it: `update(**changed())`."""
-    return {"generation": F("generation") + 1, "due_at": timezone.now()}
+def changed(*, later: datetime.timedelta = datetime.timedelta()) -> dict[str, Any]:
+    """What to write, beside the change itself, when the cluster must learn of it: `update(**changed())`. `later`: not before that."""
+    return {"generation": F("generation") + 1, "due_at": timezone.now() + later}
 
 
 def unclaimed(now: datetime.datetime) -> Q:

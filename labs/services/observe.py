@@ -13,11 +13,12 @@ from uuid import UUID
 from k8s import diagnosis
 from labs.models import EndReason, Lab, State, Workload
 from labs.models.bulk import update_each
+from labs.models.reconciled import changed
 from labs.models.workload import WANTED_STATES
 
 from .logs import fetch_quietly
 from .queue import ring
-from .reconcile import finish, forget_applied, load_many
+from .reconcile import finish, forget_applied
 from .rendering import is_of
 from .stopping import end, fail
 from .transition import move_many
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 KEPT_EVENTS = 30
 #: Causes, as `k8s.diagnosis` names them, that are no failures.
 ORDERLY_ENDS = {"shut-down": EndReason.USER, "deadline": EndReason.EXPIRED}
+#: The pod learns of the end of its time so long after its first answer, from the next sweep: until then its label has the latest end
+#: that there can be, and while a class starts the cluster has better things to do.
+AFTER_A_RUSH = datetime.timedelta(seconds=30)
 #: Causes after which nobody is left who could give the log.
 WITHOUT_LOG = ("machine-gone", "preempted", "evicted")
 
@@ -46,7 +50,8 @@ class Told:
 def observe(told: Iterable[Told], *, now: datetime.datetime) -> None:
     """Write what was told of these pods: a few queries for all of them."""
     told = list(told)
-    labs = {lab.pk: lab for lab in load_many({one.workload for one in told})}
+    rows = Lab.objects.select_related("owner").prefetch_related("instance", "cluster")
+    labs = {lab.pk: lab for lab in rows.filter(pk__in={one.workload for one in told})}
     news: dict[UUID, Told] = {}
     for one in told:
         lab = labs.get(one.workload)
@@ -87,7 +92,7 @@ def _answers(labs: Sequence[Lab], fields: dict[UUID, dict[str, Any]], now: datet
     move_many([lab for lab in labs if lab.state == State.REQUESTED], State.STARTING, now=now)
     for lab in labs:
         fields[lab.pk]["expires_at"] = now + datetime.timedelta(minutes=lab.lifetime_minutes)
-    move_many(labs, State.RUNNING, now=now, reconcile=True, started_at=now, each=fields)
+    move_many(labs, State.RUNNING, now=now, started_at=now, each=fields, **changed(later=AFTER_A_RUSH))
 
 
 def _lost(lab: Lab) -> None:
