@@ -1,81 +1,114 @@
-"""The programs of the control plane, built once from the pins of go.mod into the user's cache."""
+"""The programs of the control plane, and the plugin for network policies, built once from the pins of a go.mod into the user's cache."""
 
 import fcntl
 import hashlib
 import os
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import toolchain
 from .toolchain import MODULE
-
-#: In the order in which they are started, with the packages that they are built from.
-PROGRAMS = {
-    "etcd": "go.etcd.io/etcd/server/v3",
-    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
-    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
-    "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
-}
-#: Where Kubernetes keeps what `/version` answers; its own release sets it in the same way.
-_STAMP = "k8s.io/component-base/version"
 
 
 class NotBuilt(Exception):
     """The programs are not there; the message says in one line what is missing."""
 
 
-def version() -> str:
-    """The pinned version of Kubernetes, such as "v1.36.3"."""
-    found = re.search(r"k8s\.io/kubernetes (v\S+)", (MODULE / "go.mod").read_text())
-    assert found
-    return found[1]
+@dataclass(frozen=True)
+class Programs:
+    """What is built together, from the pins of one go.mod."""
 
+    #: The folder of go.mod and go.sum.
+    module: Path
+    #: By name, in the order in which they are started, with the packages that they are built from.
+    packages: dict[str, str]
+    #: The module among the pins whose version theirs is.
+    main: str
+    #: Where the programs keep their version, and in which parts; their own releases set it in the same way.
+    stamp: str
+    stamped: tuple[str, ...]
 
-def folder() -> Path:
-    """Where the programs lie: named after the pins, so that a changed go.sum builds anew."""
-    pins = hashlib.sha256((MODULE / "go.sum").read_bytes()).hexdigest()[:12]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "controlplane" / pins
+    def version(self) -> str:
+        """The pinned version, such as "v1.36.3"."""
+        found = re.search(rf"{re.escape(self.main)} (v\S+)", (self.module / "go.mod").read_text())
+        assert found
+        return found[1]
 
+    def folder(self) -> Path:
+        """Where the programs lie: named after the pins, so that a changed go.sum builds anew."""
+        pins = hashlib.sha256((self.module / "go.sum").read_bytes()).hexdigest()[:12]
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return cache / "controlplane" / pins
 
-def missing() -> str:
-    """Why the control plane cannot be started here, in one line; empty when it can."""
-    absent = [name for name in PROGRAMS if not (folder() / name).exists()]
-    return f"{', '.join(absent)} not built: python -m tests.controlplane build" if absent else ""
+    def missing(self) -> str:
+        """Why the programs cannot be started here, in one line; empty when they can."""
+        absent = [name for name in self.packages if not (self.folder() / name).exists()]
+        return f"{', '.join(absent)} not built: python -m tests.controlplane build" if absent else ""
 
+    def build(self) -> Path:
+        """Build what is missing; the folder. Raises NotBuilt.
 
-def build() -> Path:
-    """Build what is missing (about 6 minutes on 2 cores from nothing); the folder. Raises NotBuilt.
-
-    Two builds at once wait for each other, and a program appears in the folder only when it is whole.
-    """
-    target = folder()
-    if not missing():
+        Two builds at once wait for each other, and a program appears in the folder only when it is whole.
+        """
+        target = self.folder()
+        if not self.missing():
+            return target
+        target.mkdir(parents=True, exist_ok=True)
+        with (target / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                go = toolchain.find(target.parent)
+            except toolchain.NoToolchain as problem:
+                raise NotBuilt(f"{', '.join(self.packages)} cannot be built: {problem}") from None
+            for name, package in self.packages.items():
+                if not (target / name).exists():
+                    self._build_one(go, package, target / name)
         return target
-    target.mkdir(parents=True, exist_ok=True)
-    with (target / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def _build_one(self, go: Path, package: str, program: Path) -> None:
+        version = self.version()
+        major, minor, _ = version[1:].split(".")
+        values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "Version": version}
+        flags = " ".join(["-s", "-w", *(f"-X {self.stamp}.{key}={values[key]}" for key in self.stamped)])
+        environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+        fresh = program.with_name(f".{program.name}.new")
+        command = [go, "build", "-trimpath", "-ldflags", flags, "-o", str(fresh), package]
+        print(f"building {program.name} ...", flush=True)
         try:
-            go = toolchain.find(target.parent)
-        except toolchain.NoToolchain as problem:
-            raise NotBuilt(f"the control plane cannot be built: {problem}") from None
-        for name, package in PROGRAMS.items():
-            if not (target / name).exists():
-                _build_one(go, package, target / name)
-    return target
+            subprocess.run(command, cwd=self.module, env=environment, stdin=subprocess.DEVNULL, check=True)
+        except subprocess.CalledProcessError as problem:
+            raise NotBuilt(f"{program.name} could not be built: go ended with {problem.returncode}") from None
+        fresh.replace(program)
 
 
-def _build_one(go: Path, package: str, program: Path) -> None:
-    major, minor, _ = version()[1:].split(".")
-    values = {"gitVersion": version(), "gitMajor": major, "gitMinor": minor}
-    flags = " ".join(["-s", "-w", *(f"-X {_STAMP}.{key}={value}" for key, value in values.items())])
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
-    fresh = program.with_name(f".{program.name}.new")
-    command = [go, "build", "-trimpath", "-ldflags", flags, "-o", str(fresh), package]
-    print(f"building {program.name} ...", flush=True)
-    try:
-        subprocess.run(command, cwd=MODULE, env=environment, stdin=subprocess.DEVNULL, check=True)
-    except subprocess.CalledProcessError as problem:
-        raise NotBuilt(f"{program.name} could not be built: go ended with {problem.returncode}") from None
-    fresh.replace(program)
+#: About 6 minutes on 2 cores from nothing.
+CONTROL_PLANE = Programs(
+    module=MODULE,
+    packages={
+        "etcd": "go.etcd.io/etcd/server/v3",
+        "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+        "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+        "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+    },
+    main="k8s.io/kubernetes",
+    stamp="k8s.io/component-base/version",
+    stamped=("gitVersion", "gitMajor", "gitMinor"),
+)
+#: About 2 minutes. A module of its own: it wants other versions of what the control plane is made of.
+NETWORK_PLUGIN = Programs(
+    module=MODULE / "netpol",
+    packages={"kube-router": "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"},
+    main="github.com/cloudnativelabs/kube-router/v2",
+    stamp="github.com/cloudnativelabs/kube-router/v2/pkg/version",
+    stamped=("Version",),
+)
+
+PROGRAMS = CONTROL_PLANE.packages
+version, folder, missing, build = (
+    CONTROL_PLANE.version,
+    CONTROL_PLANE.folder,
+    CONTROL_PLANE.missing,
+    CONTROL_PLANE.build,
+)
