@@ -8,20 +8,23 @@ from k8s import registry
 from k8s.labels import INSTANCE, MANAGED_BY, MANAGER, SITE, WORKLOAD
 
 #: Networks that are never "the internet": private (RFC 1918), shared (RFC 6598), link-local with the clouds' metadata
-#: service (RFC 3927), loopback, and what else IANA's special-purpose registry keeps from global routing.
+#: service (RFC 3927), loopback, translators to IPv4 (RFC 6052, 8215), and what else IANA's special-purpose registry keeps
+#: from global routing that something may answer on.
 PRIVATE_V4 = [
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
     "127.0.0.0/8",
     "169.254.0.0/16",
+    "168.63.129.16/32",  # looks public: Azure's wire server, which gives each of its machines what configures it
     "172.16.0.0/12",
+    "192.0.0.0/24",  # with the metadata of Oracle's older cloud
     "192.168.0.0/16",
     "198.18.0.0/15",
     "224.0.0.0/4",
     "240.0.0.0/4",
 ]
-PRIVATE_V6 = ["::1/128", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8"]
+PRIVATE_V6 = ["::1/128", "64:ff9b::/96", "64:ff9b:1::/48", "fc00::/7", "fe80::/10", "ff00::/8"]
 LAB_ACCOUNT, SPARK_ACCOUNT = "lab", "spark"
 SPARK_VERBS = ("get", "watch", "list", "create", "delete")
 _RBAC = "rbac.authorization.k8s.io/v1"
