@@ -11,7 +11,7 @@ import pytest
 
 from accounts.models import User
 from k8s.client import Client
-from labs.models import Scope, ServiceTemplate
+from labs.models import Cluster, Scope, ServiceTemplate
 from labs.services import clusters
 from labs.services.instances import provision
 from tests.console.conftest import world as world
@@ -21,14 +21,18 @@ from tests.factories import ClusterFactory, InstanceFactory, MembershipFactory, 
 @pytest.fixture
 def held(db: None, real_kubeconfig: str, site_account: Path) -> Iterator[SimpleNamespace]:
     """An instance on a real cluster. `site` is a client of the site's own account, `operator` may do everything."""
-    template = ServiceTemplate.objects.get(slug="jupyterlab", is_current=True)
     cluster = ClusterFactory(connection="file", kubeconfig_file=str(site_account))
+    found = instance_on(cluster)
+    operator = Client.from_kubeconfig(real_kubeconfig)
+    yield SimpleNamespace(**vars(found), site=clusters.client(cluster), operator=operator)
+    operator.delete("Namespace", found.instance.namespace)
+
+
+def instance_on(cluster: Cluster) -> SimpleNamespace:
+    """A new instance with a member, provisioned there."""
+    template = ServiceTemplate.objects.get(slug="jupyterlab", is_current=True)
     instance = InstanceFactory(slug=f"held-{uuid4().hex[:8]}", clusters=[cluster], services=[template])
     QuotaFactory(instance=instance, scope=Scope.INSTANCE, cpu_millis=4_000, memory_mib=8192, gpus=0, running=5)
     member: User = MembershipFactory(instance=instance).user
     provision(instance)
-    operator = Client.from_kubeconfig(real_kubeconfig)
-    yield SimpleNamespace(
-        instance=instance, template=template, member=member, site=clusters.client(cluster), operator=operator
-    )
-    operator.delete("Namespace", instance.namespace)
+    return SimpleNamespace(instance=instance, template=template, member=member)
