@@ -42,6 +42,7 @@ def after_migrate(sender: Any, **kwargs: Any) -> None:
 
     setup.load_services()
     setup.schedule_sweep()
+    setup.provision_again()
     seal.seal(connections[kwargs["using"]])
 
 

@@ -1,4 +1,4 @@
-"""What every data base of the site holds from the start: the built-in services and the schedule of the sweep."""
+"""What every data base of the site holds from the start and after each upgrade: the built-in services, the schedule of the sweep."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django_q.models import Schedule
 
 import k8s
 from labs.models import Instance, ServiceTemplate
+from labs.models.reconciled import changed
 
 BUILT_IN = Path(k8s.__file__).parent / "services"
 #: What the queue runs once a minute, by the name of the schedule.
@@ -43,6 +44,11 @@ def load_service(data: dict[str, Any]) -> ServiceTemplate:
     for instance in offering:
         instance.services.add(template)
     return template
+
+
+def provision_again() -> None:
+    """An upgrade may have changed what stands around the labs of every instance, such as what they may reach: the sweep applies it."""
+    Instance.objects.filter(removed_at=None).update(**changed())
 
 
 def schedule_sweep() -> None:

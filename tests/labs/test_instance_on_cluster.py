@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -181,3 +182,23 @@ def test_an_archived_instance_whose_files_are_not_kept_still_waits_for_the_end_o
     assert not retention.over(timezone.now())
     reconcile_instance(running.instance.pk)
     assert "deletionTimestamp" not in running.operator.get("Namespace", running.instance.namespace)["metadata"]
+
+
+def test_an_upgrade_reaches_the_instances_that_there_are(
+    running: SimpleNamespace, django_capture_on_commit_callbacks: Any
+) -> None:
+    space = running.instance.namespace
+    reconcile_instance(running.instance.pk)
+    older = running.operator.get("NetworkPolicy", "allow-internet", space)
+    older["spec"]["egress"] = [{}]
+    older["metadata"].pop("managedFields", None)
+    older["metadata"].pop("resourceVersion", None)
+    running.operator.delete("NetworkPolicy", "allow-internet", space)
+    running.operator.create(older)
+    OrmQ.objects.all().delete()
+    call_command("migrate", verbosity=0)
+    with django_capture_on_commit_callbacks(execute=True):
+        sweep.send_again(timezone.now())
+    assert "labs.tasks.reconcile_instance" in carry_out()
+    blocks = running.operator.get("NetworkPolicy", "allow-internet", space)["spec"]["egress"]
+    assert any("169.254.0.0/16" in to["ipBlock"].get("except", []) for rule in blocks for to in rule.get("to", []))
