@@ -15,8 +15,8 @@ from k8s import capacity, labels
 from k8s.client import Client
 from labs.models import Cluster, Instance, MachineSnapshot, State, Workload
 
-from .launch import start_deadline
 from .queue import enqueue
+from .waiting import start_deadline
 
 log = logging.getLogger(__name__)
 #: Beyond this many machines the pods of others are not counted: their list would be too long for every minute.

@@ -6,16 +6,15 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import authority
 from k8s.jupyter import hash_password
 from labs.errors import Refusal
-from labs.models import Cluster, Instance, InstanceCluster, Lab, ServiceTemplate, State, Verb
+from labs.models import Cluster, Instance, InstanceCluster, Lab, ServiceTemplate, State, Verb, Workload
 from labs.models.template import ServiceKind
 
 from .admission import Ask, Limits, limits_of
@@ -23,9 +22,10 @@ from .history import record
 from .names import check_name
 from .parameters import Answers, clean
 from .placement import gpu_counts, place, places
+from .waiting import position, promote_queued, start_deadline
 
 #: Refusals that may pass: the launch can stand in the queue.
-CAN_WAIT = ("over-limit", "over-own-limit", "no-room", "cluster-silent")
+CAN_WAIT = ("over-limit", "over-own-limit", "no-room", "cluster-silent", "others-wait")
 
 
 def launchable(instance: Instance, user: User) -> QuerySet[ServiceTemplate]:
@@ -65,17 +65,39 @@ def launch(
     password_hash = hash_password(answers.password) if answers.password else ""
     try:
         with transaction.atomic():
-            locked = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
+            locked = _lock(instance)
             _check_open(actor, owner, locked, template, now)
             limits = limits_of(locked, owner)
             lifetime = _check_lifetime(limits, answers.lifetime_minutes)
             state, cluster = _check_room(limits, found, answers, wait, now)
+            is_late = state == State.REQUESTED and locked.has_queue
+            if is_late:
+                state = State.QUEUED
             lab = _create(actor, owner, locked, cluster, template, answers, password_hash, lifetime, state, now)
+            if is_late:
+                _take_turn(lab, wait, now)
     except IntegrityError:
         # Somebody took the name between our look and our write.
         _check_name(clusters, answers.name)
         raise
     return lab
+
+
+def _lock(instance: Instance) -> Any:
+    """The row, locked, with `has_queue`: whether anybody waits for room."""
+    queue = Workload.objects.filter(instance=OuterRef("pk"), state=State.QUEUED)
+    rows = Instance.objects.select_for_update(no_key=True, of=("self",))
+    return rows.annotate(has_queue=Exists(queue)).get(pk=instance.pk)
+
+
+def _take_turn(lab: Lab, wait: bool, now: datetime.datetime) -> None:
+    """There is room for it, but others wait: they come first, and then it, if there still is. Raises Refusal if it may not wait."""
+    promote_queued(lab.instance_id, now=now)
+    lab.refresh_from_db()
+    if lab.state == State.QUEUED and not wait:
+        ahead = position(lab) - 1
+        who = "one other lab waits for room and comes" if ahead == 1 else f"{ahead} other labs wait for room and come"
+        raise Refusal(f"There is room for this, but {who} first.", code="others-wait")
 
 
 def _check_open(
@@ -164,11 +186,6 @@ def _create(
         after={"state": state, **asked},
     )
     return lab
-
-
-def start_deadline(now: datetime.datetime) -> datetime.datetime:
-    """When a workload that has not answered is given up."""
-    return now + datetime.timedelta(minutes=settings.START_DEADLINE_MINUTES)
 
 
 def duration(minutes: int) -> str:

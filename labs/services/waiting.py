@@ -1,4 +1,4 @@
-"""The queue of an instance: first come, first served, as room comes free."""
+"""What waits: for room, in the queue of its instance, first come, first served; or for its first answer."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from labs.errors import Refusal
 from labs.models import Cluster, Instance, InstanceCluster, State, Workload
 
 from .admission import Ask, limits_of
-from .launch import start_deadline
 from .placement import place, places
 from .transition import move
 
 #: Refusals that do not pass when others end: those behind do not wait for them.
 HOPELESS = ("too-large", "name")
+
+
+def start_deadline(now: datetime.datetime) -> datetime.datetime:
+    """When a workload that has not answered is given up."""
+    return now + datetime.timedelta(minutes=settings.START_DEADLINE_MINUTES)
 
 
 def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
