@@ -47,6 +47,9 @@ def _options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--node-name", default="laptop")
     parser.add_argument("--capacity", type=_capacity, help="of the node, such as cpu=8,memory=32Gi,nvidia.com/gpu=2")
     parser.add_argument("--labels", type=_labels, help="of the node, such as gpu=a100,zone=b")
+    parser.add_argument(
+        "--pod-network", help="in which pods have their addresses, such as 198.18.0.0/15 on the interface lo"
+    )
     parser.add_argument("--hollow", action="store_true", help="pods become ready without processes")
     parser.add_argument("--hollow-delay", type=float, help="seconds until they do")
     parser.add_argument("--backoff", type=float, help="seconds before the first restart of a container")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from k8s.devcluster.kubelet import images, spec, status
+from k8s.devcluster.kubelet.context import Addresses, pod_network
 from k8s.devcluster.kubelet.spec import ConfigError, environment, expand, quantity, translator
 
 POD: dict[str, Any] = {"metadata": {"name": "lab", "namespace": "ns", "uid": "u", "labels": {"a": "b"}}, "spec": {}}
@@ -126,3 +127,23 @@ def test_a_condition_keeps_the_time_of_its_last_change() -> None:
 def test_time_stamps_are_understood_with_and_without_a_fraction() -> None:
     assert spec.seconds("1970-01-01T00:00:10Z") == 10
     assert spec.seconds("1970-01-01T00:00:10.500000000Z") == 10.5
+
+
+def test_pods_have_addresses_of_the_network_that_is_asked_for_each_its_own() -> None:
+    network = pod_network("127.99.1.0/24")
+    addresses = Addresses(network)
+    claimed = {addresses.claim(f"pod-{number}") for number in range(253)}
+    assert claimed == {f"127.99.1.{last}" for last in range(2, 255)}
+    addresses.release("127.99.1.7")
+    assert addresses.claim("another", known="127.99.1.7") == "127.99.1.7"
+
+
+@pytest.mark.parametrize("network", ["10.0.0.0/8", "0.0.0.0/0", "198.18.0.0/14", "127.0.0.1/32", "198.18.0.1/15", "x"])
+def test_pods_have_addresses_of_this_machine_alone(network: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        pod_network(network)
+
+
+def test_a_network_that_the_machine_does_not_have_is_said_at_once() -> None:
+    with pytest.raises(OSError, match=r"ip address add 198\.19\.7\.1/24 dev lo"):
+        Addresses(pod_network("198.19.7.0/24"))

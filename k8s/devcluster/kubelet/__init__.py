@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from ..kubeapi import Api
 from . import monitor
 from .agent import Agent
-from .context import Context
+from .context import Addresses, Context, pod_network
 from .events import Events
 from .hollow import Hollow
 from .images import Images
@@ -29,8 +30,10 @@ async def run(options: Any) -> None:
 
     Options: kubeconfig, dir (state), node_name, capacity (quantities by resource, or None for those of the machine), hollow,
     images_dir; and where given hollow_delay (seconds), labels (of the node), backoff (seconds of the first back-off),
-    namespaces (False: translate paths even where the machine allows mount namespaces). When cancelled it ends all processes
-    of pods and leaves the pods in the API, to be started again; killed outright, it leaves them running, to be adopted.
+    pod_network (in which pods have their addresses, such as "198.18.0.0/15"), namespaces (False: translate paths even where
+    the machine allows mount namespaces). When cancelled it ends all processes of pods and leaves the pods in the API, to be
+    started again; killed outright, it leaves them running, to be adopted. Raises SystemExit(2) after one line on stderr when
+    pods cannot have such addresses.
     """
     folder = Path(options.dir).absolute()
     (folder / "pods").mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -48,6 +51,7 @@ async def run(options: Any) -> None:
             hidden=[path for path in (folder, _SITE, Path.home()) if path != Path("/")],
             namespaces=await _namespaces(options),
             backoff=float(getattr(options, "backoff", None) or 10.0),
+            addresses=_addresses(options),
         )
         if options.hollow:
             node = Node(api, options.node_name, resources, 0, getattr(options, "labels", None) or {})
@@ -55,6 +59,15 @@ async def run(options: Any) -> None:
             await _together(node.run(), Hollow(context, 2.0 if delay is None else float(delay)).run())
         else:
             await _serve(context, resources, getattr(options, "labels", None) or {})
+
+
+def _addresses(options: Any) -> Addresses:
+    wanted = getattr(options, "pod_network", None)
+    try:
+        return Addresses(pod_network(wanted)) if wanted else Addresses()
+    except (OSError, ValueError) as problem:
+        sys.stderr.write(f"kubelet: {problem}\n")
+        raise SystemExit(2) from None
 
 
 async def _serve(context: Context, resources: dict[str, str], labels: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import ipaddress
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +11,33 @@ from ..kubeapi import Api
 from .events import Events
 from .images import Images
 
+#: What a pod's address may be: of this machine alone. A cluster takes none of the first into a Service's endpoints, so where
+#: controllers are to find pods it is one of the others, which are kept for benchmarks (RFC 2544): where they are addresses of
+#: the loopback interface, which they are nowhere by themselves.
+NETWORK = ipaddress.IPv4Network("127.64.0.0/10")
+_ALLOWED = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv4Network("198.18.0.0/15"))
+
+
+def pod_network(text: str) -> ipaddress.IPv4Network:
+    """A network such as "198.18.0.0/15" in which pods may have their addresses. Raises ValueError."""
+    network = ipaddress.IPv4Network(text)
+    if network.prefixlen > 24 or not any(network.subnet_of(allowed) for allowed in _ALLOWED):
+        raise ValueError(f"pods have addresses in {' or '.join(map(str, _ALLOWED))}, in a network of 256 at least")
+    return network
+
 
 class Addresses:
-    """Loopback addresses, one a pod: 127.x.y.z, never 127.0.0.1; all 127.0.0.1 on a system without these."""
+    """One a pod, in a network of loopback (127.x.y.z, never 127.0.0.1); all 127.0.0.1 on a system without these.
 
-    def __init__(self) -> None:
+    Raises OSError when it is another network, and its addresses are not of this machine.
+    """
+
+    def __init__(self, network: ipaddress.IPv4Network = NETWORK) -> None:
         self._used: set[str] = set()
-        self.many = _can_bind("127.77.1.2")
+        self._network = network
+        self.many = _can_bind(str(network[1]))
+        if not self.many and not network.is_loopback:
+            raise OSError(f"{network} is not of this machine: ip address add {network[1]}/{network.prefixlen} dev lo")
 
     def claim(self, uid: str, known: str | None = None) -> str:
         """The address of the pod with this uid; `known` is the one that it had before a restart."""
@@ -24,8 +45,9 @@ class Addresses:
             return "127.0.0.1"
         address, salt = known, 0
         while not address or (address in self._used and address != known):
-            digest = hashlib.sha256(f"{uid}/{salt}".encode()).digest()
-            address, salt = f"127.{16 + digest[0] % 200}.{digest[1]}.{1 + digest[2] % 254}", salt + 1
+            number = int.from_bytes(hashlib.sha256(f"{uid}/{salt}".encode()).digest()[:4])
+            # Neither the first, which is the machine's own, nor the last, which no program may have.
+            address, salt = str(self._network[2 + number % (self._network.num_addresses - 3)]), salt + 1
         self._used.add(address)
         return address
 
