@@ -10,7 +10,7 @@ from k8s import certificate
 from k8s.checkup import Expected, Finding, examine
 from k8s.errors import Error
 from labs.errors import Refusal
-from labs.models import Cluster
+from labs.models import Cluster, Lab, State
 
 from . import clusters, hearing
 
@@ -34,8 +34,19 @@ def check(cluster: Cluster, *, actor: User, now: datetime.datetime) -> list[Find
     with suppress(Error):
         hearing.heard(cluster.pk, now=now, version=client.version())
     if cluster.lab_scheme == "https":
-        found.append(certificate.look(cluster.host(PROBE), cluster.lab_port or 443, now=now))
+        found.append(_certificate(cluster, now=now))
     return found
+
+
+def _certificate(cluster: Cluster, *, now: datetime.datetime) -> Finding:
+    """One that a controller or Gateway holds stands behind any name; one that comes with the Ingress of a lab, behind none else."""
+    host = cluster.host(PROBE)
+    if not cluster.gateway and (cluster.tls_secret or cluster.cluster_issuer):
+        lab = Lab.objects.filter(cluster=cluster, state=State.RUNNING).order_by("-started_at").first()
+        if lab is None:
+            return Finding("wait", "No certificate was seen.", "It comes with a lab, and none runs there now.")
+        host = lab.host
+    return certificate.look(host, cluster.lab_port or 443, now=now)
 
 
 def _expected(cluster: Cluster) -> Expected:
