@@ -1,11 +1,13 @@
-"""The programs of the control plane, and the plugin for network policies, built once from the pins of a go.mod into the user's cache."""
+"""The programs of the control plane and of what is tried with it, built once from the pins of a go.mod into the user's cache."""
 
 import fcntl
 import hashlib
+import json
 import os
 import re
+import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import toolchain
@@ -29,6 +31,8 @@ class Programs:
     #: Where the programs keep their version, and in which parts; their own releases set it in the same way.
     stamp: str
     stamped: tuple[str, ...]
+    #: Folders that are taken as they are, by their name beside the programs: the module among the pins, and where in it.
+    copied: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def version(self) -> str:
         """The pinned version, such as "v1.36.3"."""
@@ -44,7 +48,7 @@ class Programs:
 
     def missing(self) -> str:
         """Why the programs cannot be started here, in one line; empty when they can."""
-        absent = [name for name in self.packages if not (self.folder() / name).exists()]
+        absent = [name for name in (*self.packages, *self.copied) if not (self.folder() / name).exists()]
         return f"{', '.join(absent)} not built: python -m tests.controlplane build" if absent else ""
 
     def build(self) -> Path:
@@ -65,6 +69,9 @@ class Programs:
             for name, package in self.packages.items():
                 if not (target / name).exists():
                     self._build_one(go, package, target / name)
+            for name, (module, below) in self.copied.items():
+                if not (target / name).exists():
+                    self._copy_one(go, module, below, target / name)
         return target
 
     def _build_one(self, go: Path, package: str, program: Path) -> None:
@@ -72,15 +79,29 @@ class Programs:
         major, minor, _ = version[1:].split(".")
         values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "Version": version}
         flags = " ".join(["-s", "-w", *(f"-X {self.stamp}.{key}={values[key]}" for key in self.stamped)])
-        environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
         fresh = program.with_name(f".{program.name}.new")
-        command = [go, "build", "-trimpath", "-ldflags", flags, "-o", str(fresh), package]
         print(f"building {program.name} ...", flush=True)
-        try:
-            subprocess.run(command, cwd=self.module, env=environment, stdin=subprocess.DEVNULL, check=True)
-        except subprocess.CalledProcessError as problem:
-            raise NotBuilt(f"{program.name} could not be built: go ended with {problem.returncode}") from None
+        self._go(go, program.name, "build", "-trimpath", "-ldflags", flags, "-o", str(fresh), package)
         fresh.replace(program)
+
+    def _copy_one(self, go: Path, module: str, below: str, folder: Path) -> None:
+        told = json.loads(self._go(go, folder.name, "mod", "download", "-json", module, stdout=subprocess.PIPE))
+        fresh = folder.with_name(f".{folder.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(Path(told["Dir"]) / below, fresh, copy_function=shutil.copyfile)
+        fresh.chmod(0o755)  # the module's own cannot be written to
+        fresh.rename(folder)
+
+    def _go(self, go: Path, name: str, *arguments: str, stdout: int | None = None) -> str:
+        environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+        command, nothing = [go, *arguments], subprocess.DEVNULL
+        try:
+            done = subprocess.run(
+                command, cwd=self.module, env=environment, stdin=nothing, stdout=stdout, text=True, check=True
+            )
+        except subprocess.CalledProcessError as problem:
+            raise NotBuilt(f"{name} could not be built: go ended with {problem.returncode}") from None
+        return done.stdout or ""
 
 
 #: About 6 minutes on 2 cores from nothing.
@@ -104,7 +125,18 @@ NETWORK_PLUGIN = Programs(
     stamp="github.com/cloudnativelabs/kube-router/v2/pkg/version",
     stamped=("Version",),
 )
+#: About 4 minutes. The kinds of the Gateway API lie beside it, as their makers publish them.
+INGRESS = Programs(
+    module=MODULE / "ingress",
+    packages={"traefik": "github.com/traefik/traefik/v3/cmd/traefik"},
+    main="github.com/traefik/traefik/v3",
+    stamp="github.com/traefik/traefik/v3/pkg/version",
+    stamped=("Version",),
+    copied={"gateway-api": ("sigs.k8s.io/gateway-api", "config/crd/standard")},
+)
 
+#: Without which some tests are skipped, and no more.
+MORE = (NETWORK_PLUGIN, INGRESS)
 PROGRAMS = CONTROL_PLANE.packages
 version, folder, missing, build = (
     CONTROL_PLANE.version,
