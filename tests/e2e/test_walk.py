@@ -12,7 +12,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import NO_BROWSER, chromium, sign_in
+from tests.support.browser import NO_BROWSER, chromium, compute_in, sign_in
 from tests.support.stack import Stack, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.skipif(bool(NO_BROWSER), reason=NO_BROWSER)]
@@ -75,23 +75,10 @@ def _launch(page: Page, stack: Stack) -> None:
 
 
 def _compute(page: Page) -> None:
-    """Open the lab, sign in with its password, run a cell of a new notebook."""
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="Open JupyterLab").first.click()
     lab = opened.value
-    lab.wait_for_selector("input[type=password]", timeout=30_000)
-    assert "token" not in lab.url
-    lab.fill("input[type=password]", LAB_PASSWORD)
-    lab.keyboard.press("Enter")
-    lab.locator('.jp-LauncherCard[data-category="Notebook"]').first.click(timeout=60_000)
-    cell = lab.locator(".jp-Notebook .jp-Cell .cm-content").first
-    # As a person does: what is typed or run while the notebook is still connecting to its kernel may be lost.
-    expect(lab.get_by_role("button", name="| Idle")).to_be_visible(timeout=60_000)
-    cell.click(timeout=60_000)
-    lab.keyboard.type("print(6*7)")
-    expect(cell).to_have_text("print(6*7)")
-    lab.keyboard.press("Shift+Enter")
-    expect(lab.locator(".jp-OutputArea-output").first).to_have_text("42", timeout=60_000)
+    compute_in(lab, LAB_PASSWORD)
     lab.close()
 
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
 NO_BROWSER = "" if CHROMIUM else "Chromium is not installed (Debian: chromium)"
@@ -17,10 +17,10 @@ FLAGS = [
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A headless browser that asks nobody else for anything."""
+def chromium(*flags: str) -> Iterator[Browser]:
+    """A headless browser that asks nobody else for anything. `flags`: more of its command line."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=[*FLAGS, *flags])
         try:
             yield browser
         finally:
@@ -52,3 +52,20 @@ def sign_in(page: Page, url: str, email: str, password: str) -> None:
     page.fill("input[name=password]", password)
     page.locator("main form:has(input[name=password]) button[type=submit]").first.click()
     page.wait_for_url(lambda address: "/login" not in address)
+
+
+def compute_in(lab: Page, password: str) -> None:
+    """On a lab's page: sign in with its password, and run a cell of a new notebook."""
+    lab.wait_for_selector("input[type=password]", timeout=30_000)
+    assert "token" not in lab.url
+    lab.fill("input[type=password]", password)
+    lab.keyboard.press("Enter")
+    lab.locator('.jp-LauncherCard[data-category="Notebook"]').first.click(timeout=60_000)
+    cell = lab.locator(".jp-Notebook .jp-Cell .cm-content").first
+    # As a person does: what is typed or run while the notebook is still connecting to its kernel may be lost.
+    expect(lab.get_by_role("button", name="| Idle")).to_be_visible(timeout=60_000)
+    cell.click(timeout=60_000)
+    lab.keyboard.type("print(6*7)")
+    expect(cell).to_have_text("print(6*7)")
+    lab.keyboard.press("Shift+Enter")
+    expect(lab.locator(".jp-OutputArea-output").first).to_have_text("42", timeout=60_000)

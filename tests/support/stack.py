@@ -53,11 +53,12 @@ class Stack:
         plane: ControlPlane | None = None,
         account: Path | None = None,
         is_debug: bool = True,
+        node_options: tuple[str, ...] = (),
     ) -> None:
         """`plane`: a real control plane in the place of the embedded API server. `account`: the kubeconfig by which the
         site comes to the cluster, in the place of the administrator's. `is_debug` off: as in production, once the demo is
-        there, which the site loads for a laptop only."""
-        self.folder, self.plane, self.account = folder, plane, account
+        there, which the site loads for a laptop only. `node_options`: as `attach_kubelet` takes them."""
+        self.folder, self.plane, self.account, self.node_options = folder, plane, account, node_options
         folder.mkdir(parents=True, exist_ok=True)
         self.web_port = free_port()
         self.url = f"http://127.0.0.1:{self.web_port}"
@@ -93,7 +94,7 @@ class Stack:
         """All of it, ready to be used."""
         prepare(self.env)
         if self.plane:
-            self.plane.attach_kubelet(NODE, hollow=self.hollow, capacity=self.capacity)
+            self.plane.attach_kubelet(NODE, hollow=self.hollow, capacity=self.capacity, options=self.node_options)
             if not self.hollow:
                 self.plane.attach_ingress(INGRESS)
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import ipaddress
 import json
 import ssl
@@ -17,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+
+from tests.support.certificate import certificate_for
 
 #: From an AdmissionReview to what is answered: a dict becomes the review's response, bytes are sent as they are.
 Answer = Callable[[dict[str, Any]], dict[str, Any] | bytes]
@@ -56,7 +54,7 @@ def slow(seconds: float) -> Answer:
 @contextmanager
 def serve(folder: Path, answers: dict[str, Answer]) -> Iterator[Webhook]:
     """Answers at each path in its own way until the end of the block."""
-    certificate, key = _certificate()
+    certificate, key = certificate_for(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
     file = folder / "webhook.pem"
     file.write_text(certificate + key)
     file.chmod(0o600)
@@ -99,25 +97,3 @@ def serve(folder: Path, answers: dict[str, Answer]) -> Iterator[Webhook]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def _certificate() -> tuple[str, str]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "webhook")])
-    today, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(today - day)
-        .not_valid_after(today + day)
-        .add_extension(address, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    plain = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return built.public_bytes(pem).decode(), plain.decode()
