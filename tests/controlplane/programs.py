@@ -41,8 +41,9 @@ class Programs:
         return found[1]
 
     def folder(self) -> Path:
-        """Where the programs lie: named after the pins, so that a changed go.sum builds anew."""
-        pins = hashlib.sha256((self.module / "go.sum").read_bytes()).hexdigest()[:12]
+        """Where the programs lie: named after the pins, and what stands in for others, so that a change of them builds anew."""
+        sources = [self.module / "go.sum", *sorted(self.module.glob("leftout/**/*.go"))]
+        pins = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:12]
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return cache / "controlplane" / pins
 
