@@ -65,13 +65,6 @@ ENDS = """
 from labs.models import Workload
 print(*Workload.objects.order_by().values_list("state", "end_reason").distinct())
 """
-FORGET = """
-from django.db import connection
-with connection.cursor() as cursor:
-    # The history cannot be emptied otherwise. This server is the bench's own, and so is this connection.
-    cursor.execute("SET session_replication_role = replica")
-    cursor.execute("TRUNCATE labs_lab, labs_workload, labs_event, django_q_ormq, django_q_task CASCADE")
-"""
 
 
 @dataclass
@@ -101,6 +94,12 @@ class Pages:
 
 
 def main(runs: list[tuple[int, float]]) -> None:
+    for number, (labs, seconds) in enumerate(runs):
+        one_class(labs, seconds, is_first=number == 0)
+
+
+def one_class(labs: int, seconds: float, *, is_first: bool) -> None:
+    """On a site, a data base and a control plane of its own: a class does not bear what one before it has left."""
     with tempfile.TemporaryDirectory(prefix="mlsite-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -119,14 +118,14 @@ def main(runs: list[tuple[int, float]]) -> None:
                 is_debug=False,
             )
             stack.start()
-            conditions(plane)
+            if is_first:
+                conditions(plane)
             manage("shell", "-v0", "-c", PREPARE, env=stack.env)
             until(
                 lambda: plane.client().list("Namespace", fields=f"metadata.name=ml-{SLUG}").items, 60, "the namespace"
             )
             time.sleep(5)
-            for labs, seconds in runs:
-                measure(stack, plane, postgres, labs, seconds)
+            measure(stack, plane, postgres, labs, seconds)
         except BaseException:
             for log in (folder / "stack").glob("*.log"):
                 print(f"--- {log.name}\n" + log.read_text(errors="replace")[-3000:], file=sys.stderr)
@@ -167,8 +166,7 @@ def measure(stack: Stack, plane: ControlPlane, postgres: Postgres, labs: int, se
     print(f"{labs} labs in {seconds:g} s" if seconds else f"{labs} labs at once")
     report_launches(stack, launches)
     print(f"  page of the course meanwhile: {pages.count} times, {pages.failed} failed, worst {pages.worst:.2f} s")
-    spent = {name: value - used.get(name, 0.0) for name, value in cpu_seconds(stack, plane, postgres).items()}
-    print("  CPU seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in spent.items()) + f"; in {took:.1f} s")
+    report_cpu(used, cpu_seconds(stack, plane, postgres), took)
     # The last call of a launch, its pod's new end of time, comes half a minute after all have started.
     until(lambda: stack.shell(UNSETTLED) == "0", 300, "all is done", every=1.0)
     time.sleep(4)
@@ -176,7 +174,7 @@ def measure(stack: Stack, plane: ControlPlane, postgres: Postgres, labs: int, se
     changes = [call for call in calls if call["verb"] in ("create", "patch", "update", "delete", "deletecollection")]
     print(f"  calls a launch: {len(changes) / labs:.2f}; pods made twice: {doubled(plane, labs)}")
     rest(stack, plane)
-    end(stack, plane, labs)
+    end(stack, plane, postgres, labs)
 
 
 def launch(stack: Stack, labs: int, seconds: float) -> list[tuple[str, float, float, str]]:
@@ -226,21 +224,26 @@ def rest(stack: Stack, plane: ControlPlane, seconds: float = 60.0) -> None:
     print(f"  a minute of rest: {len(calls)} calls; the watcher has {now:.0f} MiB, at most {peak:.0f} MiB")
 
 
-def end(stack: Stack, plane: ControlPlane, labs: int) -> None:
+def end(stack: Stack, plane: ControlPlane, postgres: Postgres, labs: int) -> None:
     seen = len(plane.audit(site_account.USER))
+    used = cpu_seconds(stack, plane, postgres)
     begun = time.monotonic()
-    manage("shell", "-v0", "-c", STOP_ALL, env=stack.env)
+    stack.shell(STOP_ALL)
     until(lambda: int(stack.shell(COUNT.format(state="ended"))) >= labs, 600, "all have ended", every=0.5)
     took = time.monotonic() - begun
+    spent = cpu_seconds(stack, plane, postgres)
     deadline = time.monotonic() + 120
     while plane.client().list("Pod", f"ml-{SLUG}", metadata_only=True).items and time.monotonic() < deadline:
         time.sleep(0.5)
     calls = [call for call in plane.audit(site_account.USER)[seen:] if call["verb"] in ("delete", "deletecollection")]
-    print(
-        f"  all stopped: ended after {took:.1f} s, calls a stop {len(calls) / labs:.2f}; {stack.shell(ENDS)}\n",
-        flush=True,
-    )
-    manage("shell", "-v0", "-c", FORGET, env=stack.env)
+    print(f"  all stopped: ended after {took:.1f} s, calls a stop {len(calls) / labs:.2f}; {stack.shell(ENDS)}")
+    report_cpu(used, spent, took)
+    print(flush=True)
+
+
+def report_cpu(before: dict[str, float], after: dict[str, float], took: float) -> None:
+    spent = ", ".join(f"{name} {value - before.get(name, 0.0):.1f}" for name, value in after.items())
+    print(f"  CPU seconds: {spent}; in {took:.1f} s")
 
 
 def cpu_seconds(stack: Stack, plane: ControlPlane, postgres: Postgres) -> dict[str, float]:

@@ -25,7 +25,7 @@ from .observe import Told, observe
 log = logging.getLogger(__name__)
 RELIST_SECONDS = 300
 #: What is told within this time is written together.
-GATHER_SECONDS = 0.05
+GATHER_SECONDS = 0.1
 #: Pods that are written in one go.
 BATCH = 50
 #: Pods that are not ready are looked at again so often: how long something has lasted is part of a diagnosis.
