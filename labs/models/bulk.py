@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from django.db import connections, router
-from django.db.models import Model
+from django.db import connections, router, transaction
+from django.db.models import Model, QuerySet
 
 #: Values by field, of one row.
 Values = Mapping[str, Any]
@@ -21,7 +21,7 @@ def update_each(
     only: Mapping[str, Collection[Any]] | None = None,
 ) -> set[Any]:
     """Write to each row, by its key, its values; returns the keys of those that were written. One statement for all rows that
-    have the same fields.
+    have the same fields, after one that locks them.
 
     Compare-and-set: `as_read` are values that each row must still have, `only` some of which all rows must have one. Plain
     values, of the model's own table; nothing else than the values is written, and no signal is sent. For some hundred rows.
@@ -31,15 +31,50 @@ def update_each(
         if values:
             alike[tuple(values), tuple((as_read or {}).get(pk, ()))].append(pk)
     written: set[Any] = set()
-    for (names, compared), pks in alike.items():
-        rows = [
-            [pk, *(each[pk][name] for name in names), *((as_read or {})[pk][name] for name in compared)] for pk in pks
-        ]
-        written |= _update(model, names, compared, rows, only or {})
+    if not alike:
+        return written
+    connection = connections[router.db_for_write(model)]
+    with transaction.atomic(using=connection.alias):
+        lock_in_order(model._default_manager.using(connection.alias).filter(pk__in=each))
+        for (names, compared), pks in alike.items():
+            rows = [
+                [pk, *(each[pk][name] for name in names), *((as_read or {})[pk][name] for name in compared)]
+                for pk in pks
+            ]
+            if connection.features.can_return_rows_from_bulk_insert:
+                written |= _update(connection, model, names, compared, rows, only or {})
+            else:  # SQLite before 3.35
+                written |= _update_one_by_one(connection, model, names, compared, rows, only or {})
     return written
 
 
+def lock_in_order(rows: QuerySet[Any]) -> None:
+    """Lock these rows, where the data base locks rows, in the one order in which all do it, so that two never wait for each other.
+    Within a transaction."""
+    if connections[rows.db].features.has_select_for_update:
+        list(rows.select_for_update(no_key=True, of=("self",)).order_by("pk").values_list("pk", flat=True))
+
+
+def _update_one_by_one(
+    connection: Any,
+    model: type[Model],
+    names: Sequence[str],
+    compared: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    only: Mapping[str, Collection[Any]],
+) -> set[Any]:
+    allowed = model._default_manager.using(connection.alias).filter(**{f"{name}__in": only[name] for name in only})
+    return {
+        pk
+        for pk, *values in rows
+        if allowed.filter(pk=pk, **dict(zip(compared, values[len(names) :], strict=True))).update(
+            **dict(zip(names, values, strict=False))
+        )
+    }
+
+
 def _update(
+    connection: Any,
     model: type[Model],
     names: Sequence[str],
     compared: Sequence[str],
@@ -47,7 +82,6 @@ def _update(
     only: Mapping[str, Collection[Any]],
 ) -> set[Any]:
     """`rows`: of each its key, its values for `names`, and those that it must have for `compared`."""
-    connection = connections[router.db_for_write(model)]
     quote = connection.ops.quote_name
     fields: list[Any] = [model._meta.pk, *(model._meta.get_field(name) for name in (*names, *compared))]
     key, last = fields[0], len(names)

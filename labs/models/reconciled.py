@@ -6,16 +6,22 @@ import datetime
 from typing import Any
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 
 #: A row becomes due at this moment of a clock that may be a little ahead of ours.
 CLOCK_SKEW = datetime.timedelta(seconds=2)
 
 
-def changed(*, later: datetime.timedelta = datetime.timedelta()) -> dict[str, Any]:
-    """What to write, beside the change itself, when the cluster must learn of it: `update(**changed())`. `later`: not before that."""
-    return {"generation": F("generation") + 1, "due_at": timezone.now() + later}
+def changed() -> dict[str, Any]:
+    """What to write, beside the change itself, when the cluster must learn of it: `update(**changed())`."""
+    return {"generation": F("generation") + 1, "due_at": timezone.now()}
+
+
+def changed_later(delay: datetime.timedelta) -> dict[str, Any]:
+    """The same of a change that can wait, and that is not sent for. Where work was to be done anyway, that does not wait with it."""
+    is_settled = When(observed_generation__gte=F("generation"), then=Value(timezone.now() + delay))
+    return {"generation": F("generation") + 1, "due_at": Case(is_settled, default=F("due_at"))}
 
 
 def unclaimed(now: datetime.datetime) -> Q:

@@ -42,7 +42,7 @@ def _certificate(cluster: Cluster, *, now: datetime.datetime) -> Finding:
     """One that a controller or Gateway holds stands behind any name; one that comes with the Ingress of a lab, behind none else."""
     host = cluster.host(PROBE)
     if not cluster.gateway and (cluster.tls_secret or cluster.cluster_issuer):
-        lab = Lab.objects.filter(cluster=cluster, state=State.RUNNING).order_by("-started_at").first()
+        lab = Lab.objects.filter(cluster=cluster, state=State.RUNNING).order_by("started_at").first()
         if lab is None:
             return Finding("wait", "No certificate was seen.", "It comes with a lab, and none runs there now.")
         host = lab.host

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from labs.models.bulk import update_each
+from labs.models.bulk import lock_in_order, update_each
 from labs.models.reconciled import unclaimed
 
 #: Longer than the calls between two renewals with all their retries.
@@ -48,7 +48,9 @@ class Claim:
 
     def renew(self) -> bool:
         """Hold them for longer. False: none is held any more."""
-        return bool(self.rows.update(claimed_until=timezone.now() + CLAIM))
+        with transaction.atomic():
+            lock_in_order(self.rows)
+            return bool(self.rows.update(claimed_until=timezone.now() + CLAIM))
 
     def settle(self, done: Mapping[Any, Mapping[str, Any]]) -> set[Any]:
         """Let go of rows whose generation is done, and write what came of it for each; returns the keys of those. One of which a

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
@@ -22,10 +22,10 @@ from .history import record
 from .names import check_name
 from .parameters import Answers, clean
 from .placement import gpu_counts, place, places
-from .waiting import position, promote_queued, start_deadline
+from .waiting import promote_queued, start_deadline
 
 #: Refusals that may pass: the launch can stand in the queue.
-CAN_WAIT = ("over-limit", "over-own-limit", "no-room", "cluster-silent", "others-wait")
+CAN_WAIT = ("over-limit", "over-own-limit", "no-room", "cluster-silent")
 
 
 def launchable(instance: Instance, user: User) -> QuerySet[ServiceTemplate]:
@@ -63,41 +63,22 @@ def launch(
         # Looked at again under the lock; here, so that hashing a password is no work that a stranger can ask for.
         _check_open(actor, owner, instance, template, now)
     password_hash = hash_password(answers.password) if answers.password else ""
+    if Workload.objects.filter(instance=instance, state=State.QUEUED).exists():
+        # Room that has just come free is theirs.
+        promote_queued(instance.pk, now=now)
     try:
         with transaction.atomic():
-            locked = _lock(instance)
+            locked = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
             _check_open(actor, owner, locked, template, now)
             limits = limits_of(locked, owner)
             lifetime = _check_lifetime(limits, answers.lifetime_minutes)
             state, cluster = _check_room(limits, found, answers, wait, now)
-            is_late = state == State.REQUESTED and locked.has_queue
-            if is_late:
-                state = State.QUEUED
             lab = _create(actor, owner, locked, cluster, template, answers, password_hash, lifetime, state, now)
-            if is_late:
-                _take_turn(lab, wait, now)
     except IntegrityError:
         # Somebody took the name between our look and our write.
         _check_name(clusters, answers.name)
         raise
     return lab
-
-
-def _lock(instance: Instance) -> Any:
-    """The row, locked, with `has_queue`: whether anybody waits for room."""
-    queue = Workload.objects.filter(instance=OuterRef("pk"), state=State.QUEUED)
-    rows = Instance.objects.select_for_update(no_key=True, of=("self",))
-    return rows.annotate(has_queue=Exists(queue)).get(pk=instance.pk)
-
-
-def _take_turn(lab: Lab, wait: bool, now: datetime.datetime) -> None:
-    """There is room for it, but others wait: they come first, and then it, if there still is. Raises Refusal if it may not wait."""
-    promote_queued(lab.instance_id, now=now)
-    lab.refresh_from_db()
-    if lab.state == State.QUEUED and not wait:
-        ahead = position(lab) - 1
-        who = "one other lab waits for room and comes" if ahead == 1 else f"{ahead} other labs wait for room and come"
-        raise Refusal(f"There is room for this, but {who} first.", code="others-wait")
 
 
 def _check_open(

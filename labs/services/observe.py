@@ -13,7 +13,7 @@ from uuid import UUID
 from k8s import diagnosis
 from labs.models import EndReason, Lab, State, Workload
 from labs.models.bulk import update_each
-from labs.models.reconciled import changed
+from labs.models.reconciled import changed_later
 from labs.models.workload import WANTED_STATES
 
 from .logs import fetch_quietly
@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 KEPT_EVENTS = 30
 #: Causes, as `k8s.diagnosis` names them, that are no failures.
 ORDERLY_ENDS = {"shut-down": EndReason.USER, "deadline": EndReason.EXPIRED}
-#: The pod learns of the end of its time so long after its first answer, from the next sweep: until then its label has the latest end
-#: that there can be, and while a class starts the cluster has better things to do.
+#: The pod learns of the end of its time so long after its first answer, or a few seconds later: until then its label has the latest
+#: end that there can be, and while a class starts the cluster has better things to do.
 AFTER_A_RUSH = datetime.timedelta(seconds=30)
 #: Causes after which nobody is left who could give the log.
 WITHOUT_LOG = ("machine-gone", "preempted", "evicted")
@@ -92,7 +92,7 @@ def _answers(labs: Sequence[Lab], fields: dict[UUID, dict[str, Any]], now: datet
     move_many([lab for lab in labs if lab.state == State.REQUESTED], State.STARTING, now=now)
     for lab in labs:
         fields[lab.pk]["expires_at"] = now + datetime.timedelta(minutes=lab.lifetime_minutes)
-    move_many(labs, State.RUNNING, now=now, started_at=now, each=fields, **changed(later=AFTER_A_RUSH))
+    move_many(labs, State.RUNNING, now=now, started_at=now, each=fields, **changed_later(AFTER_A_RUSH))
 
 
 def _lost(lab: Lab) -> None:

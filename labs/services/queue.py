@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from labs.models import Workload
+from labs.models import State, Workload
 
 log = logging.getLogger(__name__)
 #: A row that became due so short a time ago still has its task before it.
@@ -31,15 +31,16 @@ def ring(pks: Collection[Any]) -> None:
     """Have these workloads reconciled, once the current transaction has committed.
 
     A task takes along whatever is due, so one is enough for many: none is sent while another row is newly due, for its task
-    is still to come and will find these rows too.
+    is still to come and will find these rows too. (What runs may be due without one: see `observe.AFTER_A_RUSH`; and so may what
+    is tried again after a fault.)
     """
     transaction.on_commit(partial(_ring, pks))
 
 
 def _ring(pks: Collection[Any]) -> None:
     now = timezone.now()
-    others = Workload.objects.due(now).filter(due_at__gt=now - FRESH).exclude(pk__in=pks)
-    if not others.exists():
+    others = Workload.objects.due(now).filter(due_at__gt=now - FRESH, problem="").exclude(pk__in=pks)
+    if not others.exclude(state=State.RUNNING).exists():
         send("reconcile_workloads")
 
 

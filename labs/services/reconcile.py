@@ -97,9 +97,10 @@ def _work(claim: Claim) -> list[Exception]:
     """Work on the claimed rows until the newest generation of each is done. Returns why some are to be tried again later."""
     problems: list[Exception] = []
     provisioned: set[tuple[int, int]] = set()
+    done: dict[Lab, dict[str, Any]] = {}
     try:
         while rows := list(load_many(claim.rows.values("pk"))):
-            done: dict[Lab, dict[str, Any]] = {}
+            done = {}
             for some, sent in _run(_plan(rows)):
                 for row in some:
                     problem = _note(claim, row, sent, provisioned, done)
@@ -108,6 +109,7 @@ def _work(claim: Claim) -> list[Exception]:
             if not claim.renew():
                 break
     except Exception as error:
+        claim.settle(done)
         for pk in claim.rows.values_list("pk", flat=True):
             claim.drop(pk, str(error) or type(error).__name__)
         raise

@@ -122,7 +122,7 @@ def promote_all(now: datetime.datetime) -> None:
 def send_again(now: datetime.datetime) -> None:
     """Queue the work on rows whose newest generation is not done and which nobody is at."""
     remind(now)
-    for pk in Instance.objects.filter(due(now)).values_list("pk", flat=True)[:MOST_QUEUED]:
+    for pk in Instance.objects.filter(due(now)).order_by("due_at").values_list("pk", flat=True)[:MOST_QUEUED]:
         enqueue("reconcile_instance", pk)
 
 

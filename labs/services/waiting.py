@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from labs.errors import Refusal
-from labs.models import Cluster, Instance, InstanceCluster, State, Workload
+from labs.models import Instance, State, Workload
+from labs.models.quota import COUNTED
 
 from .admission import Ask, limits_of
 from .placement import place, places
 from .transition import move
-
-#: Refusals that do not pass when others end: those behind do not wait for them.
-HOPELESS = ("too-large", "name")
 
 
 def start_deadline(now: datetime.datetime) -> datetime.datetime:
@@ -26,42 +23,61 @@ def start_deadline(now: datetime.datetime) -> datetime.datetime:
 
 
 def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
-    """Accept what waits, in its order, as far as there is room; returns how many. The first that has to wait for
-    others holds its place."""
+    """Accept what waits, each in its turn, as far as there is room; returns how many.
+
+    Who does not fit into what is free holds nobody up who does: it may be a GPU that they wait for, or all that there is.
+    """
     promoted = 0
     with transaction.atomic():
         instance = Instance.objects.select_for_update(no_key=True).filter(pk=instance_pk).first()
-        rows = (
-            Workload.objects.filter(instance=instance, state=State.QUEUED)
-            .select_related("instance", "owner")
-            .order_by("created_at")
-        )
-        found = places(instance) if instance else []
-        full_for: set[int] = set()
-        for row in rows if instance else ():
-            if row.owner_id in full_for:
+        waiting = Workload.objects.filter(instance=instance, state=State.QUEUED)
+        # Locked in the order in which all do it, so that two never wait for each other.
+        if not instance or not list(waiting.select_for_update(no_key=True, of=("self",)).order_by("pk").values("pk")):
+            return 0
+        found, refused = places(instance), Refused()
+        for row in waiting.select_related("instance", "owner").order_by("created_at"):
+            ask = Ask(row.cpu_millis, row.memory_mib, row.gpus)
+            if refused.covers(row, ask):
                 continue
-            ask, limits = Ask(row.cpu_millis, row.memory_mib, row.gpus), limits_of(row.instance, row.owner)
+            taken: set[int] = set()
             try:
-                limits.check_room(ask)
-                cluster = _place(row, found, ask, now)
+                limits_of(row.instance, row.owner).check_room(ask)
+                taken = _taken(row)
+                cluster = place(found, ask, now=now, gpu_model=row.gpu_model, without=taken)
             except Refusal as refusal:
-                if refusal.code == "over-own-limit":
-                    # Their own limit holds them back, not the instance's: those behind need not wait for it.
-                    full_for.add(row.owner_id)
-                elif refusal.code not in HOPELESS and limits.fits_at_all(ask):
-                    break
+                if not taken:  # Else it says nothing of others, who have other names.
+                    refused.add(row, ask, is_personal=refusal.code == "over-own-limit")
                 continue
             deadline = start_deadline(now)
             promoted += move(row, State.REQUESTED, now=now, reconcile=True, cluster=cluster, start_deadline=deadline)
     return promoted
 
 
-def _place(row: Workload, found: Sequence[InstanceCluster], ask: Ask, now: datetime.datetime) -> Cluster:
-    """Its own cluster or another with room, on which its name is free. Raises Refusal."""
+class Refused:
+    """What had no room in this round: who asks for as much has none either, without another look."""
+
+    def __init__(self) -> None:
+        self._asks: list[tuple[int | None, str, Ask]] = []
+
+    def covers(self, row: Workload, ask: Ask) -> bool:
+        return any(
+            owner in (None, row.owner_id) and model == row.gpu_model and _is_as_large(ask, small)
+            for owner, model, small in self._asks
+        )
+
+    def add(self, row: Workload, ask: Ask, *, is_personal: bool) -> None:
+        """`is_personal`: by the limits of its owner, which are nobody else's."""
+        self._asks.append((row.owner_id if is_personal else None, row.gpu_model, ask))
+
+
+def _is_as_large(ask: Ask, small: Ask) -> bool:
+    return all(getattr(ask, key) >= getattr(small, key) for key in COUNTED)
+
+
+def _taken(row: Workload) -> set[int]:
+    """Keys of the clusters on which another has its name."""
     others = Workload.objects.live().filter(name=row.name).exclude(pk=row.pk)
-    taken = set(others.values_list("cluster", flat=True))
-    return place(found, ask, now=now, gpu_model=row.gpu_model, without=taken)
+    return set(others.values_list("cluster", flat=True))
 
 
 def position(workload: Workload) -> int:

@@ -115,7 +115,7 @@ def _made_twice(site: Site) -> list[str]:
     calls = [
         call
         for call in site.plane.audit(site_account.USER)
-        if call["verb"] == "patch" and call["responseStatus"]["code"] == 201
+        if call["verb"] in ("create", "patch") and call["responseStatus"]["code"] == 201
     ]
     made = Counter(call["objectRef"]["name"] for call in calls if call["objectRef"]["resource"] == "pods")
     return [name for name, count in made.items() if count > 1]

@@ -246,35 +246,6 @@ async def _take_long(addresses: list[str], authority: str) -> list[tuple[str, in
     return await asyncio.gather(*map(one, addresses))
 
 
-@pytest.mark.parametrize("way", ["the controller's certificate", "a gateway"])
-def test_a_service_without_an_address_of_its_own_serves_as_well(place: Place, way: str) -> None:
-    values, holder = WAYS[way]
-    authority = place.certificates[holder][0]
-    place.set(domain(holder), values)
-    name = f"model-{holder}"
-    place.launch(name, holder)
-    client = place.plane.client()
-    kind = "HTTPRoute" if values else "Ingress"
-    for one in _renamed(client, ("Service", kind), name, "headless"):
-        if one["kind"] == "Service":
-            one["spec"] = {"clusterIP": "None", "selector": one["spec"]["selector"], "ports": one["spec"]["ports"]}
-        client.apply(one)
-    address = f"https://headless.{domain(holder)}"
-    until(lambda: asyncio.run(_status(address, authority, "/api")) == 200, 10, "it answers", every=0.02)
-    for one in ("Service", kind):
-        client.delete(one, "headless", NAMESPACE)
-    place.stop(name)
-
-
-def _renamed(client: Client, kinds: tuple[str, ...], lab: str, name: str) -> Iterator[dict[str, Any]]:
-    """The objects of a lab, as those of another one."""
-    for kind in kinds:
-        found = _object_of(client, kind, lab)
-        text = json.dumps(found["spec"]).replace(found["metadata"]["name"], name).replace(f'"{lab}.', f'"{name}.')
-        metadata = {"name": name, "namespace": NAMESPACE, "annotations": found["metadata"].get("annotations", {})}
-        yield {"apiVersion": KINDS[kind].api_version, "kind": kind, "metadata": metadata, "spec": json.loads(text)}
-
-
 def _object_of(client: Client, kind: str, lab: str) -> dict[str, Any]:
     [found] = [one for one in client.list(kind, NAMESPACE).items if one["metadata"]["name"].startswith(f"{lab}-")]
     return found

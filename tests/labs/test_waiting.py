@@ -1,16 +1,18 @@
-"""Who launches while others wait for room."""
+"""Who waits for room, and who launches meanwhile."""
 
 from __future__ import annotations
 
 import datetime
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from labs.errors import Refusal
 from labs.models import Lab, Quota, Scope, State
-from labs.services.waiting import position
+from labs.services.waiting import promote_queued
 from tests.factories import LabFactory
-from tests.labs.test_launch import launched, refused
+from tests.labs.test_launch import launched
 
 pytestmark = pytest.mark.django_db
 
@@ -29,28 +31,29 @@ def full(world: SimpleNamespace) -> SimpleNamespace:
     return world
 
 
-def test_what_would_fit_does_not_overtake_those_who_wait(full: SimpleNamespace) -> None:
-    refusal = refused(full, cpu="2")
-    assert (refusal.code, refusal.message) == (
-        "others-wait",
-        "There is room for this, but one other lab waits for room and comes first.",
-    )
-    assert not Lab.objects.filter(owner=full.member).exists()
-
-
-def test_it_may_stand_behind_them(full: SimpleNamespace) -> None:
-    lab = launched(full, cpu="2", wait=True)
-    assert (lab.state, position(lab)) == (State.QUEUED, 2)
-
-
-def test_those_who_wait_take_the_room_that_came_free_and_the_new_one_what_is_left(full: SimpleNamespace) -> None:
+def test_room_that_came_free_is_theirs_who_wait(full: SimpleNamespace) -> None:
     Lab.objects.filter(state=State.RUNNING).update(cpu_millis=3000)
-    lab = launched(full, cpu="2")
-    assert lab.state == State.REQUESTED
+    with pytest.raises(Refusal, match="Your course has used 7 of its 10 CPUs; you asked for 4"):
+        launched(full, cpu="4")
     assert Lab.objects.get(pk=full.first.pk).state == State.REQUESTED
+    assert launched(full, cpu="3").state == State.REQUESTED
 
 
-def test_nobody_waits_for_one_whom_their_own_limit_holds_back(full: SimpleNamespace) -> None:
-    Quota.objects.filter(user=full.staff).update(cpu_millis=8000)
-    assert launched(full, cpu="2").state == State.REQUESTED
-    assert Lab.objects.get(pk=full.first.pk).state == State.QUEUED
+def test_who_waits_for_more_than_is_free_holds_up_nobody(full: SimpleNamespace) -> None:
+    behind = LabFactory(
+        instance=full.instance, template=full.template, owner=full.staff, state=State.QUEUED, cpu_millis=2000,
+        created_at=full.now,
+    )  # fmt: skip
+    assert launched(full, cpu="1").state == State.REQUESTED
+    states = dict(Lab.objects.values_list("pk", "state"))
+    assert (states[full.first.pk], states[behind.pk]) == (State.QUEUED, State.REQUESTED)
+
+
+def test_a_long_queue_of_the_same_costs_one_look(full: SimpleNamespace, django_assert_max_num_queries: Any) -> None:
+    for number in range(30):
+        LabFactory(
+            instance=full.instance, template=full.template, owner=full.staff, state=State.QUEUED, cpu_millis=4000,
+            name=f"same-{number}",
+        )  # fmt: skip
+    with django_assert_max_num_queries(45):
+        assert promote_queued(full.instance.pk, now=full.now) == 0
