@@ -17,7 +17,6 @@ from aiohttp import ClientConnectionError, ClientConnectorCertificateError
 from cryptography import x509
 
 from k8s.client import Client
-from k8s.kinds import KINDS
 from tests.controlplane import programs
 from tests.support import own_network, site_account, traefik
 from tests.support.browser import NO_BROWSER, chromium, compute_in
