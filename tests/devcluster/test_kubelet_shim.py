@@ -53,7 +53,8 @@ def test_a_command_that_cannot_run_is_a_start_error_in_a_runtimes_words(
 
 
 def test_processes_that_left_the_session_end_with_the_container(tmp_path: Path) -> None:
-    _, result = run(tmp_path, "sh", "-c", f"setsid sh -c 'echo $$ > {tmp_path}/pid; sleep 300' & sleep 0.3; exit 0")
+    leave = f"setsid sh -c 'echo $$ > {tmp_path}/pid; sleep 300'"
+    _, result = run(tmp_path, "sh", "-c", f"{leave} & until [ -s {tmp_path}/pid ]; do sleep 0.05; done; exit 0")
     assert result["exitCode"] == 0
     pid = int((tmp_path / "pid").read_text())
     until(lambda: not psutil.pid_exists(pid), "the escaped process gone")
