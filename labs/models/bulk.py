@@ -35,7 +35,8 @@ def update_each(
         return written
     connection = connections[router.db_for_write(model)]
     with transaction.atomic(using=connection.alias):
-        lock_in_order(model._default_manager.using(connection.alias).filter(pk__in=each))
+        changing = [pk for pks in alike.values() for pk in pks]
+        lock_in_order(model._default_manager.using(connection.alias).filter(pk__in=changing))
         for (names, compared), pks in alike.items():
             rows = [
                 [pk, *(each[pk][name] for name in names), *((as_read or {})[pk][name] for name in compared)]
