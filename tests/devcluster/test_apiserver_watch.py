@@ -1,11 +1,21 @@
 """Watches."""
 
+import asyncio
 import http.client
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
+
+import pytest
+from aiohttp import ClientConnectionResetError, web
+from aiohttp.test_utils import make_mocked_request
+
+from k8s.devcluster.apiserver.resources import BY_PLURAL
+from k8s.devcluster.apiserver.target import Target
+from k8s.devcluster.apiserver.watching import Watch
 
 from .apiserver_support import MERGE, ROOT, Space, config_map
 
@@ -83,3 +93,20 @@ def test_initial_events_end_with_a_bookmark(space: Space) -> None:
         assert {_brief(next(changes)), _brief(next(changes))} == {("ADDED", "a"), ("ADDED", ROOT)}
         kind, mark = next(changes)
         assert (kind, mark["metadata"]["annotations"]) == ("BOOKMARK", {"k8s.io/initial-events-end": "true"})
+
+
+def test_who_has_gone_from_a_watch_is_no_fault_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not to be had at will from outside: the connection is closing, and its end is not known of yet."""
+
+    async def gone(*_: object) -> None:
+        raise ClientConnectionResetError("Cannot write to closing transport")
+
+    async def run() -> web.StreamResponse:
+        monkeypatch.setattr(web.StreamResponse, "prepare", gone)
+        store: Any = SimpleNamespace(watch=lambda *_: lambda: None, version=1, each=lambda *_: ())
+        target = Target(BY_PLURAL["configmaps"], namespace="a", name="", subresource="")
+        watched = Watch(make_mocked_request("GET", "/?timeoutSeconds=5"), target, store)
+        faults: Any = SimpleNamespace(drop_after=lambda _: None)
+        return await watched.run(faults, asyncio.Event())
+
+    assert asyncio.run(run()).status == 200

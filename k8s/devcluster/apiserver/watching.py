@@ -119,7 +119,9 @@ class Watch:
             await response.write(b"".join(first))
             await self._stream(response)
             await response.write_eof()
-        except (ConnectionError, asyncio.CancelledError):
+        except ConnectionError:
+            return response  # who watched has gone, as they may at any time
+        except asyncio.CancelledError:
             if closing.is_set():
                 return response
             raise
