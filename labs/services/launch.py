@@ -59,13 +59,11 @@ def launch(
     if answers.password and owner != actor:
         raise Refusal("Nobody sets the password of somebody else's lab.", code="invalid")
     _check_name(clusters, answers.name)
+    _let_pass(instance, now)
     if answers.password:
         # Looked at again under the lock; here, so that hashing a password is no work that a stranger can ask for.
         _check_open(actor, owner, instance, template, now)
     password_hash = hash_password(answers.password) if answers.password else ""
-    if Workload.objects.filter(instance=instance, state=State.QUEUED).exists():
-        # Room that has just come free is theirs.
-        promote_queued(instance.pk, now=now)
     try:
         with transaction.atomic():
             locked = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
@@ -79,6 +77,12 @@ def launch(
         _check_name(clusters, answers.name)
         raise
     return lab
+
+
+def _let_pass(instance: Instance, now: datetime.datetime) -> None:
+    """Room that has just come free is theirs who wait for it."""
+    if Workload.objects.filter(instance=instance, state=State.QUEUED).exists():
+        promote_queued(instance.pk, now=now)
 
 
 def _check_open(

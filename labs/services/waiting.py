@@ -10,6 +10,7 @@ from django.db import transaction
 
 from labs.errors import Refusal
 from labs.models import Instance, State, Workload
+from labs.models.bulk import lock_in_order
 from labs.models.quota import COUNTED
 
 from .admission import Ask, limits_of
@@ -30,10 +31,10 @@ def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
     promoted = 0
     with transaction.atomic():
         instance = Instance.objects.select_for_update(no_key=True).filter(pk=instance_pk).first()
-        waiting = Workload.objects.filter(instance=instance, state=State.QUEUED)
-        # Locked in the order in which all do it, so that two never wait for each other.
-        if not instance or not list(waiting.select_for_update(no_key=True, of=("self",)).order_by("pk").values("pk")):
+        if not instance:
             return 0
+        waiting = Workload.objects.filter(instance=instance, state=State.QUEUED)
+        lock_in_order(waiting)
         found, refused = places(instance), Refused()
         for row in waiting.select_related("instance", "owner").order_by("created_at"):
             ask = Ask(row.cpu_millis, row.memory_mib, row.gpus)
