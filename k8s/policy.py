@@ -65,6 +65,12 @@ INGRESS_ANNOTATIONS = frozenset(
     }.items()
     for name in names.split()
 )
+#: What a pod may ask of those who take machines out of a cluster to save them: to leave its own until it has ended.
+#: https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md, https://karpenter.sh/docs/concepts/disruption/
+_POD_ANNOTATIONS = {
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    "karpenter.sh/do-not-disrupt": "true",
+}
 #: Nothing that could end a directive and begin another.
 _ANNOTATION_VALUE = re.compile(r"[A-Za-z0-9._/,:-]{0,200}")
 
@@ -194,7 +200,7 @@ class _Checker:
             elif kind in ("Ingress", "HTTPRoute"):
                 if problem := ingress_annotation_problem(key, value):
                     yield problem
-            elif not key.startswith("mlsite/"):
+            elif not key.startswith("mlsite/") and (kind != "Pod" or _POD_ANNOTATIONS.get(key) != value):
                 yield f"the annotation {key} is not allowed"
 
     def _pod(self, spec: dict[str, Any]) -> Iterator[str]:

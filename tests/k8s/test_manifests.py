@@ -86,7 +86,7 @@ def test_limits_are_requests_for_memory_and_above_for_cpu() -> None:
 def test_context_that_lacks_a_value_is_an_error_that_names_it() -> None:
     context = examples.context()
     del context["host"]
-    with pytest.raises(manifests.ManifestError, match=r"jupyterlab version 2: .*host"):
+    with pytest.raises(manifests.ManifestError, match=r"jupyterlab version 3: .*host"):
         manifests.render(manifests.builtin("jupyterlab"), context)
 
 

@@ -155,6 +155,14 @@ VIOLATIONS: dict[str, tuple[Callable[[Objects], None], str]] = {
     "a mount that propagates": (main("volumeMounts", 0, "mountPropagation", value="Bidirectional"), "mountPropagation"),
     "a secret in the environment": (variable({"value": "x t0ken-of-the-lab"}), "secret value stands outside"),
     "a secret in the arguments": (main("args", 0, value="--token=t0ken-of-the-lab"), "secret value stands outside"),
+    "leave for others to end it": (
+        setting(POD, "metadata", "annotations", value={"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}),
+        "annotation cluster-autoscaler.kubernetes.io/safe-to-evict",
+    ),
+    "a pod's annotation on another kind": (
+        setting(SERVICE, "metadata", "annotations", value={"karpenter.sh/do-not-disrupt": "true"}),
+        "annotation karpenter.sh/do-not-disrupt",
+    ),
     "a hash in an annotation": (
         setting(INGRESS, "metadata", "annotations", value={"a": "argon2:$argon2id$v=19"}),
         "secret value stands outside",
