@@ -4,6 +4,7 @@ import datetime
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from k8s import rights
@@ -16,6 +17,10 @@ MOST_SKEW = 10
 #: Labels by which the makers' own tools name the model of a GPU.
 GPU_LABELS = ("nvidia.com/gpu.product", "amd.com/gpu.product-name", "cloud.google.com/gke-accelerator")
 GPU = "nvidia.com/gpu"
+#: Of the ingress that are looked at.
+MOST_PODS = 100
+
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True)
@@ -27,11 +32,18 @@ class Finding:
     text: str = ""
 
 
+EMBEDDED = Finding(
+    "wait", "It keeps nobody apart.", "The embedded cluster is for laptops: it enforces no network policy."
+)
+
+
 @dataclass(frozen=True)
 class Expected:
     """What the cluster's row says of it."""
 
     ingress_class: str = ""
+    ingress_namespace: str = ""
+    ingress_networks: Sequence[str] = ()
     controller: str = "other"
     gateway: str = ""
     cluster_issuer: str = ""
@@ -50,6 +62,7 @@ def examine(client: Client, expected: Expected, *, now: datetime.datetime) -> li
         ("rights", lambda: _rights(client, with_gateway=bool(expected.gateway))),
         ("Gateway", lambda: _gateway(client, expected.gateway)) if expected.gateway
         else ("ingress class", lambda: _ingress_class(client, expected)),
+        ("ways to labs", lambda: iter([EMBEDDED]) if greeting.is_embedded else _sources(client, expected)),
         ("issuer", lambda: _issuer(client, expected.cluster_issuer)),
         ("storage classes", lambda: _storage(client, expected.storage_classes)),
         ("machines", lambda: _machines(client, expected.gpu_models)),
@@ -147,6 +160,46 @@ def _gateway(client: Client, gateway: str) -> Iterator[Finding]:
         yield Finding("bad", f"The Gateway {gateway} is not ready.", _message(found, "Programmed"))
     else:
         yield Finding("ok", f"The Gateway {gateway} is there.")
+
+
+def _sources(client: Client, expected: Expected) -> Iterator[Finding]:
+    """Whether those who serve labs may reach them: a network policy names pods by their namespace, and other senders by address."""
+    where, networks = expected.ingress_namespace, [ip_network(text) for text in expected.ingress_networks]
+    if not where and not networks:
+        yield Finding("bad", "Nothing reaches labs.", "Neither a namespace of the ingress nor networks are named.")
+    if where:
+        yield _senders(client, where, has_networks=bool(networks))
+    of_pods = _networks_of_pods(client) if networks else []
+    for network in networks:
+        if network.num_addresses > 1 and any(_overlap(network, one) for one in of_pods):
+            yield Finding("bad", f"There are pods in {network}.", "Labs reach each other there. Name single addresses.")
+        else:
+            yield Finding("ok", f"Requests come from {network}.")
+
+
+def _senders(client: Client, where: str, *, has_networks: bool) -> Finding:
+    pods = client.list("Pod", where, limit=MOST_PODS).items
+    # As on many a cluster without a cloud: https://github.com/kubernetes/ingress-nginx/issues/6713
+    on_machines = [pod["metadata"]["name"] for pod in pods if pod["spec"].get("hostNetwork")]
+    if not pods:
+        text = "Labs take requests from the pods of the ingress there. Name the namespace in which they run."
+        return Finding("wait" if has_networks else "bad", f"No pod runs in the namespace “{where}”.", text)
+    if on_machines and not has_networks:
+        text = f"{on_machines[0]} does. Network policies do not know such pods: name the networks from which they ask."
+        return Finding("bad", f"Pods of “{where}” use their machines' own network.", text)
+    return Finding("ok", f"Requests come from the pods of “{where}”.")
+
+
+def _overlap(one: Network, other: Network) -> bool:
+    if isinstance(one, IPv4Network) and isinstance(other, IPv4Network):
+        return one.overlaps(other)
+    return isinstance(one, IPv6Network) and isinstance(other, IPv6Network) and one.overlaps(other)
+
+
+def _networks_of_pods(client: Client) -> list[Network]:
+    """As far as its machines tell: not every network plugin goes by what stands there."""
+    specs = [node.get("spec") or {} for node in client.list("Node").items]
+    return [ip_network(text) for spec in specs for text in spec.get("podCIDRs") or []]
 
 
 def _issuer(client: Client, name: str) -> Iterator[Finding]:

@@ -34,6 +34,8 @@ __all__ = ["KINDS", "Client", "Conflict", "Error", "Gone", "Listing", "NotFound"
 
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 3.0
+#: Part of the version by which the embedded cluster tells what it is.
+EMBEDDED = "devcluster"
 #: Objects a page of a long list, as with client-go: the server need not hold the whole of a list in memory.
 PAGE_SIZE = 500
 
@@ -54,6 +56,11 @@ class Greeting:
 
     version: str
     clock: datetime.datetime | None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is the embedded cluster, for laptops."""
+        return EMBEDDED in self.version
 
 
 class Client:

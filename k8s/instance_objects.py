@@ -42,6 +42,8 @@ def instance_objects(
     has_spark: bool = False,
     registry_login: str = "",
     forbidden_networks: Iterable[str] = (),
+    ingress_networks: Iterable[str] = (),
+    name_servers: Iterable[str] = (),
 ) -> list[dict[str, Any]]:
     """The namespace and its rules, in the order in which they must be applied.
 
@@ -49,7 +51,8 @@ def instance_objects(
     namespace in which the ingress controller runs. `lab_uses_internet`: whether labs may reach public addresses.
     `has_spark`: whether Spark jobs run here, whose driver makes its executors itself. `registry_login`: from
     `k8s.registry.read`; by it the cluster fetches images. `forbidden_networks`: what labs do not reach though it is
-    public, such as the API server.
+    public, such as the API server. `ingress_networks`: from where requests reach labs too. `name_servers`: addresses or networks
+    that labs ask for names beside the cluster's own DNS.
     """
     labels = {MANAGED_BY: MANAGER, SITE: site, INSTANCE: name}
     objects = [
@@ -60,8 +63,8 @@ def instance_objects(
         _quota(quota),
         _limit_range(),
         _policy("deny-all", {"policyTypes": ["Ingress", "Egress"]}),
-        _policy("allow-dns", {"policyTypes": ["Egress"], "egress": [_DNS]}),
-        _policy("allow-ingress", _from_ingress(ingress_namespace_labels, lab_port)),
+        _policy("allow-dns", {"policyTypes": ["Egress"], "egress": [_to_dns(name_servers)]}),
+        _policy("allow-ingress", _from_ingress(ingress_namespace_labels, ingress_networks, lab_port)),
         # Applied even when labs get none, so that taking the right away takes effect.
         _policy(
             "allow-internet",
@@ -75,11 +78,19 @@ def instance_objects(
     return objects
 
 
-#: The cluster's name service; some clusters answer on another port behind the Service (CoreDNS on OpenShift: 5353).
-_DNS: dict[str, Any] = {
-    "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
-    "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
-}
+def _to_dns(name_servers: Iterable[str]) -> dict[str, Any]:
+    """The cluster's name service. One that uses the machines' own network, as NodeLocal DNSCache, is no pod to a policy:
+    https://github.com/kubernetes/kubernetes/tree/master/cluster/addons/dns/nodelocaldns#network-policy-and-dns-connectivity
+    """
+    pods = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
+    return {
+        "to": [pods, *_blocks(name_servers)],
+        "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
+    }
+
+
+def _blocks(networks: Iterable[str]) -> list[dict[str, Any]]:
+    return [{"ipBlock": {"cidr": network}} for version in (4, 6) for network in _of_version(version, networks)]
 
 
 def _internet(forbidden: Iterable[str]) -> list[dict[str, Any]]:
@@ -168,13 +179,14 @@ def _policy(name: str, spec: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _from_ingress(namespace_labels: dict[str, str], port: int) -> dict[str, Any]:
+def _from_ingress(namespace_labels: dict[str, str], networks: Iterable[str], port: int) -> dict[str, Any]:
+    """Pods on the machines' own network are no pods to a policy: their requests come from these networks."""
     return {
         "podSelector": {"matchExpressions": [{"key": WORKLOAD, "operator": "Exists"}]},
         "policyTypes": ["Ingress"],
         "ingress": [
             {
-                "from": [{"namespaceSelector": {"matchLabels": namespace_labels}}],
+                "from": [{"namespaceSelector": {"matchLabels": namespace_labels}}, *_blocks(networks)],
                 "ports": [{"protocol": "TCP", "port": port}],
             }
         ],

@@ -30,6 +30,9 @@ from .scoped import AdministratorsOnly
 
 LABELS = {"tls_secret": "TLS secret", "gpu_models": "GPU models", "cluster_issuer": "Issuer of certificates"}
 
+#: Fields that are lists of names or networks, and typed so.
+LISTS = ("storage_classes", "forbidden_networks", "ingress_networks", "name_servers")
+
 
 class NamesField(forms.CharField):
     """A list of names, separated by commas or lines."""
@@ -134,12 +137,14 @@ class ClusterAdmin(AdministratorsOnly):
         (None, {"fields": ("title", "slug", "rank", "is_open", "grows", "health", "heard", "version", "problem")}),
         ("Connection", {"fields": ("connection", "kubeconfig_file", "kubeconfig")}),
         ("Images", {"fields": ("image_registry", "login", "forget_login")}),
-        ("Addresses of labs", {"fields": ("lab_domain", "lab_scheme", "lab_port", "forbidden_networks")}),
+        ("Addresses of labs", {"fields": ("lab_domain", "lab_scheme", "lab_port")}),
+        ("What labs reach", {"fields": ("forbidden_networks", "name_servers")}),
         (
             "Ingress, or Gateway",
             {
                 "fields": (
-                    "ingress_controller", "ingress_class", "ingress_namespace", "ingress_annotations", "gateway",
+                    "ingress_controller", "ingress_class", "ingress_namespace", "ingress_networks", "ingress_annotations",
+                    "gateway",
                 )
             },
         ),
@@ -169,7 +174,7 @@ class ClusterAdmin(AdministratorsOnly):
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Help with angle brackets is text, not markup; and what every administrator writes in capitals, in capitals."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name in ("storage_classes", "forbidden_networks") and field:
+        if db_field.name in LISTS and field:
             lead = "Names, separated by commas. Empty: none." if db_field.name == "storage_classes" else field.help_text
             field = NamesField(required=False, widget=UnfoldAdminTextInputWidget(), help_text=lead)
         if field:

@@ -63,6 +63,18 @@ def check_networks(value: Any) -> None:
             raise ValidationError("Networks such as 203.0.113.0/24.") from None
 
 
+def check_sources(value: Any) -> None:
+    """Raises ValidationError when it is not a list of networks, or one of them is everything."""
+    check_networks(value)
+    if any(ipaddress.ip_network(text).prefixlen == 0 for text in value):
+        raise ValidationError("That is every address there is: labs would reach each other.")
+
+
+def usual_name_servers() -> list[str]:
+    """NodeLocal DNSCache, where its manifest is used as it is published."""
+    return ["169.254.20.10"]
+
+
 class Cluster(models.Model):
     slug = models.SlugField(unique=True, max_length=40)
     title = models.CharField(max_length=100)
@@ -95,6 +107,16 @@ class Cluster(models.Model):
     ingress_namespace = models.CharField(
         max_length=63, blank=True, default="ingress-nginx", help_text="Where the pods of the ingress or gateway run."
     )
+    ingress_networks = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[check_sources],
+        help_text=(
+            "From where requests come to labs beside the pods of that namespace: where these use the machines' own network, the "
+            "addresses that the machines have among pods; where a cloud's load balancer calls pods itself, its own. Never the "
+            "network of pods as a whole, for then labs reach each other."
+        ),
+    )
     ingress_annotations = models.JSONField(default=dict, blank=True, help_text="More of them, or others.")
     gateway = models.CharField(
         max_length=200,
@@ -123,6 +145,15 @@ class Cluster(models.Model):
         blank=True,
         validators=[check_networks],
         help_text="Public networks that labs do not reach. Private ones and the API server's address are left out anyway.",
+    )
+    name_servers = models.JSONField(
+        default=usual_name_servers,
+        blank=True,
+        validators=[check_networks],
+        help_text=(
+            "Addresses that labs ask for names beside the pods of kube-system, at port 53 only: 169.254.20.10 is NodeLocal DNSCache, "
+            "169.254.169.254 Cloud DNS of GKE."
+        ),
     )
     #: Sealed by `labs.services.vault`, as the kubeconfig is.
     registry_sealed = models.TextField(blank=True, editable=False)

@@ -52,6 +52,8 @@ def _certificate(cluster: Cluster, *, now: datetime.datetime) -> Finding:
 def _expected(cluster: Cluster) -> Expected:
     return Expected(
         ingress_class=cluster.ingress_class,
+        ingress_namespace=cluster.ingress_namespace,
+        ingress_networks=cluster.ingress_networks,
         controller=cluster.ingress_controller,
         gateway=cluster.gateway,
         cluster_issuer=cluster.cluster_issuer,

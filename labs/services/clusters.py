@@ -15,7 +15,7 @@ from django.db import transaction
 
 from accounts.models import User
 from k8s import kubeconfig, registry
-from k8s.client import Client
+from k8s.client import EMBEDDED, Client
 from k8s.errors import Error, Unavailable
 from labs.errors import Refusal
 from labs.models import Cluster, Verb
@@ -26,13 +26,11 @@ from .history import record
 from .queue import enqueue
 
 USER_TIMEOUT = 5.0
-#: Part of the version by which the embedded cluster tells what it is.
-EMBEDDED = "devcluster"
 #: What a change is told with in the history: all that people write, and of a kubeconfig only that there is another.
 FIELDS = (
     "slug", "title", "rank", "connection", "kubeconfig_file", "is_open", "grows", "lab_domain", "lab_scheme", "lab_port",
-    "ingress_controller", "ingress_class", "ingress_namespace", "ingress_annotations", "gateway", "tls_secret",
-    "cluster_issuer", "image_registry", "forbidden_networks", "storage_classes", "gpu_models",
+    "ingress_controller", "ingress_class", "ingress_namespace", "ingress_networks", "ingress_annotations", "gateway",
+    "tls_secret", "cluster_issuer", "image_registry", "forbidden_networks", "name_servers", "storage_classes", "gpu_models",
 )  # fmt: skip
 
 

@@ -75,6 +75,8 @@ def provision_on(instance: Instance, cluster: Cluster) -> None:
         has_spark=instance.services.filter(kind=ServiceKind.SPARK).exists(),
         registry_login=login,
         forbidden_networks=clusters.forbidden_networks(cluster, client.server),
+        ingress_networks=cluster.ingress_networks,
+        name_servers=cluster.name_servers,
     ):
         client.apply(manifest)
     if not login:

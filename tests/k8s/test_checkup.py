@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from k8s import rights
+from k8s import checkup, rights
 from k8s.checkup import Expected, Finding, examine
 from k8s.client import Client
+from k8s.errors import NotFound
+from tests.support.cluster import wait_for
 from tests.support.site_account import make_bare
 
 
@@ -66,6 +71,75 @@ def test_all_that_is_missing_is_named(kubeconfig: str) -> None:
     assert found["There is no ClusterIssuer “letsencrypt”."] == "bad"
     assert found["There is no storage class “absent-1”."] == "bad"
     assert examined(kubeconfig, gateway="gateways/labs")["There is no Gateway gateways/labs."] == "bad"
+
+
+class IngressPods:
+    """A namespace of an operator's, and a pod in it."""
+
+    def __init__(self, kubeconfig: str) -> None:
+        self.client = Client.from_kubeconfig(kubeconfig)
+        self.namespace = f"ingress-{uuid4().hex[:8]}"
+        self.client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
+
+    def run(self, **spec: Any) -> None:
+        wait_for("its account", self._has_account)  # The embedded cluster does not mind, the other takes no pod before.
+        meta = {"name": "controller", "namespace": self.namespace}
+        spec |= {"containers": [{"name": "main", "image": "x:1"}]}
+        self.client.apply({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+
+    def _has_account(self) -> bool:
+        with suppress(NotFound):
+            return bool(self.client.get("ServiceAccount", "default", self.namespace))
+        return False
+
+
+@pytest.fixture
+def ingress(kubeconfig: str) -> Iterator[IngressPods]:
+    made = IngressPods(kubeconfig)
+    yield made
+    made.client.delete("Pod", "controller", made.namespace, grace_seconds=0)
+    made.client.delete("Namespace", made.namespace)
+
+
+def ways(client: Client, *networks: str, namespace: str) -> dict[str, str]:
+    """What is said of who reaches labs. Of an embedded cluster it would not be asked: it lets everybody."""
+    return told(list(checkup._sources(client, Expected(ingress_namespace=namespace, ingress_networks=networks))))
+
+
+def test_pods_of_the_ingress_are_looked_for(ingress: IngressPods) -> None:
+    client, there = ingress.client, ingress.namespace
+    assert ways(client, namespace=there) == {f"No pod runs in the namespace “{there}”.": "bad"}
+    assert ways(client, namespace="") == {"Nothing reaches labs.": "bad"}
+    assert ways(client, "130.211.0.0/22", namespace="") == {"Requests come from 130.211.0.0/22.": "ok"}
+    ingress.run()
+    assert ways(client, namespace=there) == {f"Requests come from the pods of “{there}”.": "ok"}
+
+
+def test_pods_of_the_ingress_that_no_policy_knows_are_told(ingress: IngressPods) -> None:
+    ingress.run(hostNetwork=True)
+    client, there = ingress.client, ingress.namespace
+    assert ways(client, namespace=there) == {f"Pods of “{there}” use their machines' own network.": "bad"}
+    assert ways(client, "10.42.7.0", namespace=there) == {
+        f"Requests come from the pods of “{there}”.": "ok", "Requests come from 10.42.7.0/32.": "ok",
+    }  # fmt: skip
+
+
+def test_labs_that_would_reach_each_other_are_told(kubeconfig: str) -> None:
+    client = Client.from_kubeconfig(kubeconfig)
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "check-node"}}
+    client.apply(node | {"spec": {"podCIDR": "10.42.7.0/24", "podCIDRs": ["10.42.7.0/24", "fd00:42::/64"]}})
+    try:
+        found = ways(client, "10.42.0.0/16", "10.42.7.0", "192.168.20.0/24", "fd00::/16", namespace="")
+    finally:
+        client.delete("Node", "check-node")
+    assert found == {
+        "There are pods in 10.42.0.0/16.": "bad", "Requests come from 10.42.7.0/32.": "ok",
+        "Requests come from 192.168.20.0/24.": "ok", "There are pods in fd00::/16.": "bad",
+    }  # fmt: skip
+
+
+def test_an_embedded_cluster_says_that_it_keeps_nobody_apart(embedded_kubeconfig: str) -> None:
+    assert examined(embedded_kubeconfig)["It keeps nobody apart."] == "wait"
 
 
 def test_gpus_are_counted_by_their_labels(embedded_kubeconfig: str) -> None:

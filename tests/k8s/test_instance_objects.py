@@ -127,3 +127,20 @@ def test_only_the_ingress_controller_reaches_labs() -> None:
     (rule,) = named("allow-ingress")["spec"]["ingress"]
     assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}]
     assert rule["ports"] == [{"protocol": "TCP", "port": 8888}]
+
+
+def test_senders_and_name_servers_that_are_no_pods_are_let_through_by_their_addresses() -> None:
+    (rule,) = named("allow-ingress", ingress_networks=["10.42.7.0", "130.211.0.0/22", "fd00:1::7"])["spec"]["ingress"]
+    assert rule["from"][0] == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}
+    blocks = [one["ipBlock"] for one in rule["from"][1:]]
+    assert blocks == [{"cidr": "10.42.7.0/32"}, {"cidr": "130.211.0.0/22"}, {"cidr": "fd00:1::7/128"}]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 8888}]
+    (rule,) = named("allow-dns", name_servers=["169.254.20.10"])["spec"]["egress"]
+    assert rule["to"][1:] == [{"ipBlock": {"cidr": "169.254.20.10/32"}}]
+    assert {(port["protocol"], port["port"]) for port in rule["ports"]} == {("UDP", 53), ("TCP", 53)}
+
+
+def test_an_instance_whose_cluster_names_nobody_is_reached_by_nobody() -> None:
+    """An empty list of senders would let everybody in."""
+    (rule,) = named("allow-ingress", ingress_namespace_labels={"kubernetes.io/metadata.name": ""})["spec"]["ingress"]
+    assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": ""}}}]

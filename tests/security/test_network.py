@@ -135,3 +135,31 @@ def test_a_lab_reaches_neither_networks_named_at_the_cluster_nor_a_public_api_se
     town.cluster.save()
     stopped = town.out(town.lab, {**NAMED, "the API server": API_SERVER})
     prove(town, passed=town.out(town.lab, PUBLIC), stopped=stopped, by=town.protect)
+
+
+def test_an_ingress_on_its_machines_network_is_let_in_by_the_address_from_which_it_asks(town: Town) -> None:
+    """Such a pod is none to a policy, whatever its namespace. From another machine it asks with that one's address among pods."""
+    ingress = town.another_machine("10.244.200.0")
+    asked = town.of("an ingress of another machine", ingress, town.lab, LAB_PORT)
+    others = {
+        **town.of("another port", ingress, town.lab, 9999),
+        **town.of("from a lab of the same instance", town.neighbour, town.lab, LAB_PORT),
+    }
+    prove(town, passed={}, stopped={**asked, **others}, by=town.protect)
+    town.cluster.ingress_networks = [ingress.address]
+    town.cluster.save()
+    town.protect()
+    see({**asked, **others}, dict.fromkeys(asked, True) | dict.fromkeys(others, False))
+
+
+def test_a_name_server_on_the_machines_network_is_asked_at_the_address_that_is_named(town: Town) -> None:
+    """NodeLocal DNSCache is none to a policy either; the address that it has by default is named by default."""
+    usual, other = town.machine_also_at("169.254.20.10"), town.machine_also_at("169.254.25.10")
+    passed = {**town.of("the cache", town.lab, usual, 53, "udp"), **town.of("the cache", town.lab, usual, 53)}
+    later = town.of("a cache elsewhere", town.lab, other, 53, "udp")
+    stopped = town.of("another port of the cache", town.lab, usual, 9253)
+    prove(town, passed=passed, stopped={**stopped, **later}, by=town.protect)
+    town.cluster.name_servers = [other.address]
+    town.cluster.save()
+    town.protect()
+    see({**passed, **stopped, **later}, dict.fromkeys({**passed, **stopped}, False) | dict.fromkeys(later, True))

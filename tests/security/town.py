@@ -92,6 +92,18 @@ class Town:
         #: Asks from one of them.
         self.outside = Host(network, addresses[0])
 
+    def another_machine(self, address: str) -> Host:
+        """One of the cluster, with its address in the network of pods, from which what runs on its own network asks pods elsewhere."""
+        network = self._machine.join(address)
+        self._stack.callback(network.close)
+        return Host(network, address)
+
+    def machine_also_at(self, address: str) -> Host:
+        """The machine that the pods are on, by one more address."""
+        self.machine.network.run(f"address add {address}/32 dev lo")
+        self._stack.callback(self.machine.network.run, f"address del {address}/32 dev lo")
+        return Host(self.machine.network, address)
+
     def of(self, name: str, asking: Host, asked: Host, port: int, protocol: str = "tcp") -> dict[str, Question]:
         """One question. Who is asked answers there from now on."""
         question = self._ask(asking, asked.network, Place(asked.address, port, protocol))
