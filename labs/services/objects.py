@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ FORGOTTEN = ""
 #: From so many workloads of one namespace on, four collections are deleted in the place of each one's Secret: the garbage
 #: collector, which removes what a Secret owns, deletes 20 objects a second by default.
 MANY = len(WORKLOAD_KINDS)
+#: Workloads that one call names, in its address: 37 characters each, of which some proxies take 8,000.
+NAMED = 100
 
 
 @dataclass(frozen=True)
@@ -93,15 +96,14 @@ def remove(client: Client, workload: Workload) -> Sent:
 
 
 def remove_many(client: Client, workloads: Sequence[Workload]) -> Sent:
-    """Delete all that these workloads of one namespace have, by their labels, the pods first."""
+    """Delete all that these workloads of one namespace have, by their labels: the pods of all first, which make room and are awaited."""
     namespace = workloads[0].instance.namespace
-    keys = ",".join(str(workload.pk) for workload in workloads)
+    keys = [str(workload.pk) for workload in workloads]
+    selectors = [f"{labels.WORKLOAD} in ({','.join(keys[at : at + NAMED])})" for at in range(0, len(keys), NAMED)]
     try:
         secret, *others = kinds_of(workloads[0].cluster)
-        for kind in (*others, secret):
-            client.delete_selected(
-                kind, namespace, labels=f"{labels.MANAGED_BY}={labels.MANAGER},{labels.WORKLOAD} in ({keys})"
-            )
+        for kind, selector in itertools.product((*others, secret), selectors):
+            client.delete_selected(kind, namespace, labels=f"{labels.MANAGED_BY}={labels.MANAGER},{selector}")
     except Error as problem:
         return Sent(error=problem)
     return Sent()

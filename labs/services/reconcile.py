@@ -39,8 +39,8 @@ from .transition import move_many
 log = logging.getLogger(__name__)
 #: Rows that a worker takes at once.
 BATCH = 16
-#: The same of those that leave: they go together, by calls that name them all in the address (37 characters each).
-LEAVING_BATCH = 100
+#: The same of those that leave: they go together, by a few calls for a hundred, which take a second here.
+LEAVING_BATCH = 500
 #: Calls that it has under way at once: it waits for the API server most of the time.
 THREADS = 4
 #: Seconds after which a task ends and lets another go on: well below the queue's time-out.

@@ -20,7 +20,7 @@ from k8s.errors import Unavailable
 from k8s.policy import PolicyError
 from labs.errors import Refusal
 from labs.models import EndReason, Lab, Quota, Scope, State, Workload
-from labs.services import clusters, logs, queue, rendering, sweep
+from labs.services import clusters, logs, objects, queue, rendering, sweep
 from labs.services import reconcile as reconcile_module
 from labs.services.claims import Claim
 from labs.services.instances import provision
@@ -435,9 +435,15 @@ def test_what_was_lost_is_sent_again_but_never_fills_the_queue(
     assert [task.func() for task in OrmQ.objects.all()] == ["labs.tasks.reconcile_workloads"] * 2
 
 
+@pytest.mark.parametrize(("named", "removals"), [(100, 4), (4, 8)])
 def test_many_at_once_take_one_task_and_are_made_and_removed_together(
-    running: SimpleNamespace, django_capture_on_commit_callbacks: Any
+    running: SimpleNamespace,
+    django_capture_on_commit_callbacks: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    named: int,
+    removals: int,
 ) -> None:
+    monkeypatch.setattr(objects, "NAMED", named)
     Quota.objects.filter(instance=running.instance).update(cpu_millis=None, memory_mib=None, running=None)
     provision(running.instance)
     OrmQ.objects.all().delete()
@@ -451,7 +457,7 @@ def test_many_at_once_take_one_task_and_are_made_and_removed_together(
     assert stop_all(running.instance, now=timezone.now()) == 6
     before = calls(running.client)
     assert reconcile_due() == 6
-    assert (calls(running.client) - before).total() == 4
+    assert (calls(running.client) - before).total() == removals
     until(lambda: not any(objects_of(running, lab) for lab in labs), 20, "nothing is left on the cluster")
     sweep.compare(labs[0].cluster)
     assert set(Workload.objects.values_list("state", flat=True)) == {State.ENDED}
