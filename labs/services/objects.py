@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any
 from k8s import labels, manifests
 from k8s.client import Client
 from k8s.errors import Conflict, Error, NotFound, Refused
-from labs.models import Workload
+from labs.models import Cluster, Workload
 
 from .rendering import WORKLOAD_KINDS, kinds_of, name_of
 
@@ -22,7 +21,7 @@ FORGOTTEN = ""
 #: From so many workloads of one namespace on, four collections are deleted in the place of each one's Secret: the garbage
 #: collector, which removes what a Secret owns, deletes 20 objects a second by default.
 MANY = len(WORKLOAD_KINDS)
-#: Workloads that one call names, in its address: 37 characters each, of which some proxies take 8,000.
+#: Workloads that one call names, in its address: 39 characters each, and some proxies take 8,000.
 NAMED = 100
 
 
@@ -95,15 +94,24 @@ def remove(client: Client, workload: Workload) -> Sent:
         return Sent(error=problem)
 
 
-def remove_many(client: Client, workloads: Sequence[Workload]) -> Sent:
-    """Delete all that these workloads of one namespace have, by their labels: the pods of all first, which make room and are awaited."""
+def in_turn(cluster: Cluster) -> Sequence[Sequence[str]]:
+    """The kinds of which workloads consist there, in the order in which many are removed: of all of them the first, then the next.
+
+    Pods take room. What leads to them comes next: with its pod a workload ends, and then its name is free.
+    """
+    secret, pod, service, way = kinds_of(cluster)
+    return (pod,), (way,), (service, secret)
+
+
+def remove_many(client: Client, workloads: Sequence[Workload], kinds: Sequence[str]) -> Sent:
+    """Delete what these workloads of one namespace have of these kinds, by their labels; at most NAMED of them."""
     namespace = workloads[0].instance.namespace
-    keys = [str(workload.pk) for workload in workloads]
-    selectors = [f"{labels.WORKLOAD} in ({','.join(keys[at : at + NAMED])})" for at in range(0, len(keys), NAMED)]
+    keys = ",".join(str(workload.pk) for workload in workloads)
     try:
-        secret, *others = kinds_of(workloads[0].cluster)
-        for kind, selector in itertools.product((*others, secret), selectors):
-            client.delete_selected(kind, namespace, labels=f"{labels.MANAGED_BY}={labels.MANAGER},{selector}")
+        for kind in kinds:
+            client.delete_selected(
+                kind, namespace, labels=f"{labels.MANAGED_BY}={labels.MANAGER},{labels.WORKLOAD} in ({keys})"
+            )
     except Error as problem:
         return Sent(error=problem)
     return Sent()

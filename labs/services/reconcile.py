@@ -30,7 +30,7 @@ from labs.models.workload import WANTED_STATES
 from . import clusters
 from .claims import Claim
 from .instances import provision_on
-from .objects import FORGOTTEN, MANY, Sent, apply, remove, remove_many
+from .objects import FORGOTTEN, MANY, NAMED, Sent, apply, in_turn, remove, remove_many
 from .queue import send
 from .rendering import WORKLOAD_KINDS, render
 from .stopping import fail
@@ -39,10 +39,10 @@ from .transition import move_many
 log = logging.getLogger(__name__)
 #: Rows that a worker takes at once.
 BATCH = 16
-#: The same of those that leave: they go together, by a few calls for a hundred, which take a second here.
-LEAVING_BATCH = 500
 #: Calls that it has under way at once: it waits for the API server most of the time.
 THREADS = 4
+#: Rows that it takes at once of those that leave. They go together, by four calls for a hundred, a few of these at the same time.
+LEAVING_BATCH = 5 * NAMED
 #: Seconds after which a task ends and lets another go on: well below the queue's time-out.
 LONGEST = 20.0
 
@@ -63,13 +63,14 @@ def reconcile(pk: Any) -> bool:
 
 def reconcile_due() -> int:
     """Make the clusters agree with all rows that are due, or go on for LONGEST seconds. Returns how many were taken."""
-    end, taken = time.monotonic() + LONGEST, 0
+    end, taken, has_called = time.monotonic() + LONGEST, 0, False
     while time.monotonic() < end:
         claim = Claim(Workload)
         count = claim.take(_leaving()) or claim.take(_next())
         if not count:
             return taken
-        if not taken and count >= BATCH:
+        if not has_called and count >= BATCH:
+            has_called = True
             send("reconcile_workloads")  # Probably there is work for another worker too.
         taken += count
         for problem in _work(claim):
@@ -79,8 +80,9 @@ def reconcile_due() -> int:
 
 
 def _leaving() -> QuerySet[Workload]:
-    """What is to be removed, before all else: it makes room, and costs little for many."""
-    return Workload.objects.due(timezone.now()).filter(state=State.STOPPING).order_by("due_at")[:LEAVING_BATCH]
+    """What is to be removed and can be together, before all else: it makes room, and costs little for many."""
+    leaving = Workload.objects.due(timezone.now()).filter(state=State.STOPPING).exclude(owner_uid="")
+    return leaving.order_by("due_at")[:LEAVING_BATCH]
 
 
 def _next() -> QuerySet[Workload]:
@@ -140,10 +142,19 @@ def _plan(rows: Sequence[Lab]) -> list[Job]:
         # What was never sent has no pod of which the watcher could tell that it is gone.
         known = [row for row in some if row.owner_uid]
         together = known if len(known) >= MANY else []
-        jobs += [([row], _with_client(row, remove)) for row in some if row not in together]
-        if together:
-            jobs.append((together, _with_client(together[0], partial(_remove_together, together))))
+        jobs += [([row], _with_client(row, remove)) for row in some if not (together and row.owner_uid)]
+        jobs += _removing(together)
     return jobs
+
+
+def _removing(rows: Sequence[Lab]) -> list[Job]:
+    """Some of one namespace together. Each row is in several jobs, and is done when all have gone well."""
+    hundreds = [rows[at : at + NAMED] for at in range(0, len(rows), NAMED)]
+    return [
+        (some, _with_client(some[0], partial(_remove_together, some, kinds)))
+        for kinds in (in_turn(rows[0].cluster) if rows else ())
+        for some in hundreds
+    ]
 
 
 def _applying(row: Lab) -> Callable[[], Sent]:
@@ -161,8 +172,8 @@ def _apply_rendered(rendered: list[dict[str, Any]], client: Client, row: Lab) ->
     return apply(client, row, rendered)
 
 
-def _remove_together(rows: Sequence[Lab], client: Client, _: Lab) -> Sent:
-    return remove_many(client, rows)
+def _remove_together(rows: Sequence[Lab], kinds: Sequence[str], client: Client, _: Lab) -> Sent:
+    return remove_many(client, rows, kinds)
 
 
 def _with_client(row: Lab, work: Callable[[Client, Lab], Sent]) -> Callable[[], Sent]:

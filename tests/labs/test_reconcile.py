@@ -20,7 +20,7 @@ from k8s.errors import Unavailable
 from k8s.policy import PolicyError
 from labs.errors import Refusal
 from labs.models import EndReason, Lab, Quota, Scope, State, Workload
-from labs.services import clusters, logs, objects, queue, rendering, sweep
+from labs.services import clusters, logs, queue, rendering, sweep
 from labs.services import reconcile as reconcile_module
 from labs.services.claims import Claim
 from labs.services.instances import provision
@@ -443,7 +443,7 @@ def test_many_at_once_take_one_task_and_are_made_and_removed_together(
     named: int,
     removals: int,
 ) -> None:
-    monkeypatch.setattr(objects, "NAMED", named)
+    monkeypatch.setattr(reconcile_module, "NAMED", named)
     Quota.objects.filter(instance=running.instance).update(cpu_millis=None, memory_mib=None, running=None)
     provision(running.instance)
     OrmQ.objects.all().delete()
@@ -461,6 +461,22 @@ def test_many_at_once_take_one_task_and_are_made_and_removed_together(
     until(lambda: not any(objects_of(running, lab) for lab in labs), 20, "nothing is left on the cluster")
     sweep.compare(labs[0].cluster)
     assert set(Workload.objects.values_list("state", flat=True)) == {State.ENDED}
+
+
+def test_another_worker_is_called_for_many_starts_behind_a_stop(
+    running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Quota.objects.filter(instance=running.instance).update(cpu_millis=None, memory_mib=None, running=None)
+    gone = launched(running)
+    assert reconcile(gone.pk)
+    assert stop(load(gone.pk), actor=running.member, now=timezone.now())
+    for _ in range(3):
+        launched(running)
+    sent: list[str] = []
+    monkeypatch.setattr(reconcile_module, "send", sent.append)
+    monkeypatch.setattr(reconcile_module, "BATCH", 2)
+    assert reconcile_due() == 4
+    assert sent == ["reconcile_workloads"]
 
 
 def test_an_odd_row_does_not_keep_the_others_of_its_batch_from_theirs(
