@@ -3,6 +3,7 @@
 import datetime
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
@@ -17,8 +18,8 @@ MOST_SKEW = 10
 #: Labels by which the makers' own tools name the model of a GPU.
 GPU_LABELS = ("nvidia.com/gpu.product", "amd.com/gpu.product-name", "cloud.google.com/gke-accelerator")
 GPU = "nvidia.com/gpu"
-#: Of the ingress that are looked at.
-MOST_PODS = 100
+#: Whose addresses are looked at.
+MOST_PODS = 500
 
 Network = IPv4Network | IPv6Network
 
@@ -72,7 +73,11 @@ def examine(client: Client, expected: Expected, *, now: datetime.datetime) -> li
             found += part()
         except Refused:
             found.append(
-                Finding("wait", f"Could not look at: {title}.", "The site has no right to (k8s/site/rbac-more.yaml).")
+                Finding(
+                    "wait",
+                    f"Could not look at: {title}.",
+                    "The site has no right to (k8s/site/rbac.yaml, rbac-more.yaml).",
+                )
             )
         except Error as problem:
             found.append(Finding("bad", f"Could not look at: {title}.", _why(problem)))
@@ -171,35 +176,49 @@ def _sources(client: Client, expected: Expected) -> Iterator[Finding]:
         yield _senders(client, where, has_networks=bool(networks))
     of_pods = _networks_of_pods(client) if networks else []
     for network in networks:
-        if network.num_addresses > 1 and any(_overlap(network, one) for one in of_pods):
+        if any(_within(network, one) for one in of_pods):
             yield Finding("bad", f"There are pods in {network}.", "Labs reach each other there. Name single addresses.")
+        elif not of_pods:
+            yield Finding("wait", f"Requests come from {network}.", "Whether pods have addresses of it cannot be seen.")
         else:
             yield Finding("ok", f"Requests come from {network}.")
 
 
 def _senders(client: Client, where: str, *, has_networks: bool) -> Finding:
-    pods = client.list("Pod", where, limit=MOST_PODS).items
+    pods = client.list("Pod", where, fields="status.phase=Running").items
     # As on many a cluster without a cloud: https://github.com/kubernetes/ingress-nginx/issues/6713
     on_machines = [pod["metadata"]["name"] for pod in pods if pod["spec"].get("hostNetwork")]
     if not pods:
         text = "Labs take requests from the pods of the ingress there. Name the namespace in which they run."
         return Finding("wait" if has_networks else "bad", f"No pod runs in the namespace “{where}”.", text)
     if on_machines and not has_networks:
-        text = f"{on_machines[0]} does. Network policies do not know such pods: name the networks from which they ask."
-        return Finding("bad", f"Pods of “{where}” use their machines' own network.", text)
+        others = len(pods) - len(on_machines)
+        text = "Network policies do not know such pods: if the ingress is one, name the networks from which it asks."
+        title = f"{_count(len(on_machines), 'pod')} of “{where}” on the machines' own network, as {on_machines[0]}."
+        return Finding("wait" if others else "bad", title, text)
+    if len(on_machines) == len(pods):
+        text = "They are let in from the networks that are named, if these are the right ones."
+        return Finding("wait", f"The pods of “{where}” use their machines' own network.", text)
     return Finding("ok", f"Requests come from the pods of “{where}”.")
 
 
-def _overlap(one: Network, other: Network) -> bool:
-    if isinstance(one, IPv4Network) and isinstance(other, IPv4Network):
-        return one.overlaps(other)
-    return isinstance(one, IPv6Network) and isinstance(other, IPv6Network) and one.overlaps(other)
+def _within(network: Network, of_pods: Network) -> bool:
+    """Whether pods are in it. Of a machine's whole range the one address that is named may be the machine's."""
+    single = network.num_addresses == 1 and of_pods.num_addresses > 1
+    return not single and network.version == of_pods.version and network.overlaps(of_pods)
 
 
 def _networks_of_pods(client: Client) -> list[Network]:
-    """As far as its machines tell: not every network plugin goes by what stands there."""
-    specs = [node.get("spec") or {} for node in client.list("Node").items]
-    return [ip_network(text) for spec in specs for text in spec.get("podCIDRs") or []]
+    """The ranges that machines have for pods, which not every network plugin goes by; and the addresses of some pods."""
+    texts = [text for node in client.list("Node").items for text in (node.get("spec") or {}).get("podCIDRs") or []]
+    for pod in client.list("Pod", fields="status.phase=Running", limit=MOST_PODS).items:
+        if not pod["spec"].get("hostNetwork"):
+            texts += [one["ip"] for one in pod["status"].get("podIPs") or []]
+    found = []
+    for text in texts:
+        with suppress(ValueError):
+            found.append(ip_network(text, strict=False))
+    return found
 
 
 def _issuer(client: Client, name: str) -> Iterator[Finding]:

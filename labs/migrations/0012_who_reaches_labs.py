@@ -14,11 +14,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='cluster',
             name='ingress_networks',
-            field=models.JSONField(blank=True, default=list, help_text="From where requests come to labs beside the pods of that namespace: where these use the machines' own network, the addresses that the machines have among pods; where a cloud's load balancer calls pods itself, its own. Never the network of pods as a whole, for then labs reach each other.", validators=[labs.models.cluster.check_sources]),
+            field=models.JSONField(blank=True, default=list, help_text="From where requests come to labs beside the pods of that namespace: where these use the machines' own network, the addresses from which the machines ask pods; where a cloud's load balancer calls pods itself, its own. Never a network that pods have addresses of, for then labs reach each other.", validators=[labs.models.cluster.check_few]),
         ),
         migrations.AddField(
             model_name='cluster',
             name='name_servers',
-            field=models.JSONField(blank=True, default=labs.models.cluster.usual_name_servers, help_text='Addresses that labs ask for names beside the pods of kube-system, at port 53 only: 169.254.20.10 is NodeLocal DNSCache, 169.254.169.254 Cloud DNS of GKE.', validators=[labs.models.cluster.check_networks]),
+            field=models.JSONField(blank=True, default=labs.models.cluster.usual_name_servers, help_text="Addresses that labs ask for names beside the cluster's own DNS in kube-system, at port 53 only: 169.254.20.10 is NodeLocal DNSCache, 169.254.169.254 Cloud DNS of GKE.", validators=[labs.models.cluster.check_few]),
         ),
     ]

@@ -37,6 +37,7 @@ GATEWAY = RegexValidator(
     r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9.-]*(/[a-z0-9][a-z0-9.-]*)?$",
     "Namespace and name, such as gateways/labs; a listener after another stroke.",
 )
+IPV4_IN_IPV6 = ipaddress.IPv6Network("::ffff:0:0/96")
 #: Watcher and sweep hear of a cluster at least once a minute, whatever else they do.
 SILENT = datetime.timedelta(seconds=150)
 
@@ -58,16 +59,19 @@ def check_networks(value: Any) -> None:
     check_names(value)
     for text in value:
         try:
-            ipaddress.ip_network(text)
+            network = ipaddress.ip_network(text)
         except ValueError:
             raise ValidationError("Networks such as 203.0.113.0/24.") from None
+        if "%" in text or (network.version == 6 and network.subnet_of(IPV4_IN_IPV6)):
+            raise ValidationError(f"{text}: no cluster takes this.")
 
 
-def check_sources(value: Any) -> None:
-    """Raises ValidationError when it is not a list of networks, or one of them is everything."""
+def check_few(value: Any) -> None:
+    """Raises ValidationError when it is not a list of networks, or one of them is a good part of all there are."""
     check_networks(value)
-    if any(ipaddress.ip_network(text).prefixlen == 0 for text in value):
-        raise ValidationError("That is every address there is: labs would reach each other.")
+    for network in map(ipaddress.ip_network, value):
+        if network.prefixlen < (8 if network.version == 4 else 16):
+            raise ValidationError(f"{network} is too much: name what is meant, at most a /8, or a /16 of IPv6.")
 
 
 def usual_name_servers() -> list[str]:
@@ -110,11 +114,11 @@ class Cluster(models.Model):
     ingress_networks = models.JSONField(
         default=list,
         blank=True,
-        validators=[check_sources],
+        validators=[check_few],
         help_text=(
             "From where requests come to labs beside the pods of that namespace: where these use the machines' own network, the "
-            "addresses that the machines have among pods; where a cloud's load balancer calls pods itself, its own. Never the "
-            "network of pods as a whole, for then labs reach each other."
+            "addresses from which the machines ask pods; where a cloud's load balancer calls pods itself, its own. Never a network "
+            "that pods have addresses of, for then labs reach each other."
         ),
     )
     ingress_annotations = models.JSONField(default=dict, blank=True, help_text="More of them, or others.")
@@ -149,10 +153,10 @@ class Cluster(models.Model):
     name_servers = models.JSONField(
         default=usual_name_servers,
         blank=True,
-        validators=[check_networks],
+        validators=[check_few],
         help_text=(
-            "Addresses that labs ask for names beside the pods of kube-system, at port 53 only: 169.254.20.10 is NodeLocal DNSCache, "
-            "169.254.169.254 Cloud DNS of GKE."
+            "Addresses that labs ask for names beside the cluster's own DNS in kube-system, at port 53 only: 169.254.20.10 is NodeLocal "
+            "DNSCache, 169.254.169.254 Cloud DNS of GKE."
         ),
     )
     #: Sealed by `labs.services.vault`, as the kubeconfig is.

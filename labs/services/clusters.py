@@ -106,6 +106,17 @@ def forbidden_networks(cluster: Cluster, server: str) -> list[str]:
     return found + [str(ipaddress.ip_network(address)) for address in addresses if address.is_global]
 
 
+def name_servers(cluster: Cluster, found: Client) -> list[str]:
+    """What its labs ask for names beside pods: what its row says, and the addresses of its DNS Service.
+
+    Most network plugins see a question to that Service at the pod behind it; but with NodeLocal DNSCache the machine itself answers
+    at the Service's address (https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/). Raises k8s.errors.Error.
+    """
+    services = found.list("Service", "kube-system", labels="k8s-app=kube-dns").items
+    own = [address for service in services for address in service["spec"].get("clusterIPs") or []]
+    return [*map(str, cluster.name_servers), *(address for address in own if address != "None")]
+
+
 def registry_login(cluster: Cluster) -> str:
     """By which it fetches the images of labs; empty where it needs none. Raises k8s.errors.Unavailable."""
     try:

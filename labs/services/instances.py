@@ -76,7 +76,7 @@ def provision_on(instance: Instance, cluster: Cluster) -> None:
         registry_login=login,
         forbidden_networks=clusters.forbidden_networks(cluster, client.server),
         ingress_networks=cluster.ingress_networks,
-        name_servers=cluster.name_servers,
+        name_servers=clusters.name_servers(cluster, client),
     ):
         client.apply(manifest)
     if not login:

@@ -15,6 +15,7 @@ from k8s import checkup, rights
 from k8s.checkup import Expected, Finding, examine
 from k8s.client import Client
 from k8s.errors import NotFound
+from k8s.kinds import path
 from tests.support.cluster import wait_for
 from tests.support.site_account import make_bare
 
@@ -79,13 +80,21 @@ class IngressPods:
     def __init__(self, kubeconfig: str) -> None:
         self.client = Client.from_kubeconfig(kubeconfig)
         self.namespace = f"ingress-{uuid4().hex[:8]}"
+        self.pods: list[str] = []
         self.client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
 
-    def run(self, **spec: Any) -> None:
+    def run(self, name: str, *, address: str = "", phase: str = "Running", **spec: Any) -> None:
+        """A pod that says so of itself."""
         wait_for("its account", self._has_account)  # The embedded cluster does not mind, the other takes no pod before.
-        meta = {"name": "controller", "namespace": self.namespace}
+        meta = {"name": name, "namespace": self.namespace}
         spec |= {"containers": [{"name": "main", "image": "x:1"}]}
         self.client.apply({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+        self.pods.append(name)
+        status = {"phase": phase} | ({"podIP": address, "podIPs": [{"ip": address}]} if address else {})
+        self.client._json(
+            "patch", "PATCH", f"{path('Pod', self.namespace, name)}/status", body={"status": status},
+            headers={"Content-Type": "application/merge-patch+json"},
+        )  # fmt: skip
 
     def _has_account(self) -> bool:
         with suppress(NotFound):
@@ -97,7 +106,8 @@ class IngressPods:
 def ingress(kubeconfig: str) -> Iterator[IngressPods]:
     made = IngressPods(kubeconfig)
     yield made
-    made.client.delete("Pod", "controller", made.namespace, grace_seconds=0)
+    for name in made.pods:
+        made.client.delete("Pod", name, made.namespace, grace_seconds=0)
     made.client.delete("Namespace", made.namespace)
 
 
@@ -108,20 +118,35 @@ def ways(client: Client, *networks: str, namespace: str) -> dict[str, str]:
 
 def test_pods_of_the_ingress_are_looked_for(ingress: IngressPods) -> None:
     client, there = ingress.client, ingress.namespace
-    assert ways(client, namespace=there) == {f"No pod runs in the namespace “{there}”.": "bad"}
     assert ways(client, namespace="") == {"Nothing reaches labs.": "bad"}
-    assert ways(client, "130.211.0.0/22", namespace="") == {"Requests come from 130.211.0.0/22.": "ok"}
-    ingress.run()
+    assert ways(client, namespace=there) == {f"No pod runs in the namespace “{there}”.": "bad"}
+    ingress.run("done", phase="Succeeded")
+    assert ways(client, namespace=there) == {f"No pod runs in the namespace “{there}”.": "bad"}
+    ingress.run("controller", address="10.42.7.9")
     assert ways(client, namespace=there) == {f"Requests come from the pods of “{there}”.": "ok"}
+    assert ways(client, "130.211.0.0/22", namespace="") == {"Requests come from 130.211.0.0/22.": "ok"}
 
 
 def test_pods_of_the_ingress_that_no_policy_knows_are_told(ingress: IngressPods) -> None:
-    ingress.run(hostNetwork=True)
     client, there = ingress.client, ingress.namespace
-    assert ways(client, namespace=there) == {f"Pods of “{there}” use their machines' own network.": "bad"}
+    ingress.run("controller", hostNetwork=True)
+    alone = f"1 pod of “{there}” on the machines' own network, as controller."
+    assert ways(client, namespace=there) == {alone: "bad"}
+    assert (
+        ways(client, "10.42.7.0", namespace=there)[f"The pods of “{there}” use their machines' own network."] == "wait"
+    )
+    ingress.run("other", address="10.42.7.9")
+    assert ways(client, namespace=there) == {alone: "wait"}
     assert ways(client, "10.42.7.0", namespace=there) == {
         f"Requests come from the pods of “{there}”.": "ok", "Requests come from 10.42.7.0/32.": "ok",
     }  # fmt: skip
+
+
+def test_pods_are_found_by_their_addresses_where_machines_have_no_ranges(ingress: IngressPods) -> None:
+    """As with the network of a cloud, where pods have addresses of its subnets."""
+    ingress.run("lab", address="172.30.4.9")
+    found = ways(ingress.client, "172.30.0.0/16", "172.30.4.9", namespace="")
+    assert found == {"There are pods in 172.30.0.0/16.": "bad", "There are pods in 172.30.4.9/32.": "bad"}
 
 
 def test_labs_that_would_reach_each_other_are_told(kubeconfig: str) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
@@ -15,7 +16,7 @@ from django_q.models import OrmQ
 from k8s.errors import NotFound, Refused
 from labs.models import Event, Instance, InstanceCluster, Quota, Scope, State
 from labs.services import retention, sweep
-from labs.services.instances import archive, reconcile_instance
+from labs.services.instances import archive, provision, reconcile_instance
 from labs.services.reconcile import load, reconcile
 from labs.services.rendering import name_of, render
 from tests.labs.test_reconcile import launched, objects_of, running  # noqa: F401
@@ -37,6 +38,27 @@ def carry_out() -> set[str]:
 def hard(world: SimpleNamespace) -> dict[str, str]:
     found: dict[str, str] = world.operator.get("ResourceQuota", "instance", world.instance.namespace)["spec"]["hard"]
     return found
+
+
+def test_labs_ask_the_clusters_dns_also_where_the_machine_answers_for_it(running: SimpleNamespace) -> None:
+    """NodeLocal DNSCache in its usual form answers at the address of the Service: no pod is asked that a policy would know."""
+    name = f"kube-dns-{uuid4().hex[:8]}"
+    meta = {"name": name, "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}}
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": meta,
+        "spec": {"ports": [{"port": 53, "protocol": "UDP"}]},
+    }
+    own = running.operator.apply(service)["spec"]["clusterIP"]
+    try:
+        provision(running.instance)
+    finally:
+        running.operator.delete("Service", name, "kube-system")
+    (rule,) = running.operator.get("NetworkPolicy", "allow-dns", running.instance.namespace)["spec"]["egress"]
+    asked = {one["ipBlock"]["cidr"] for one in rule["to"] if "ipBlock" in one}
+    assert {f"{own}/32", "169.254.20.10/32"} <= asked
+    assert {port["port"] for port in rule["ports"]} == {53}
 
 
 def test_what_is_saved_of_an_instance_its_limits_and_its_places_reaches_the_cluster(
