@@ -19,6 +19,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='cluster',
             name='name_servers',
-            field=models.JSONField(blank=True, default=labs.models.cluster.usual_name_servers, help_text="Addresses that labs ask for names beside the cluster's own DNS in kube-system, at port 53 only: 169.254.20.10 is NodeLocal DNSCache, 169.254.169.254 Cloud DNS of GKE.", validators=[labs.models.cluster.check_few]),
+            field=models.JSONField(blank=True, default=labs.models.cluster.usual_name_servers, help_text="Addresses that labs ask for names beside the cluster's own DNS in kube-system, at port 53 only: 169.254.20.10 and 169.254.25.10 are NodeLocal DNSCache, 169.254.169.254 is Cloud DNS of GKE.", validators=[labs.models.cluster.check_few]),
         ),
     ]

@@ -75,8 +75,8 @@ def check_few(value: Any) -> None:
 
 
 def usual_name_servers() -> list[str]:
-    """NodeLocal DNSCache, where its manifest is used as it is published."""
-    return ["169.254.20.10"]
+    """NodeLocal DNSCache, as its makers and Kubespray set it up."""
+    return ["169.254.20.10", "169.254.25.10"]
 
 
 class Cluster(models.Model):
@@ -155,8 +155,8 @@ class Cluster(models.Model):
         blank=True,
         validators=[check_few],
         help_text=(
-            "Addresses that labs ask for names beside the cluster's own DNS in kube-system, at port 53 only: 169.254.20.10 is NodeLocal "
-            "DNSCache, 169.254.169.254 Cloud DNS of GKE."
+            "Addresses that labs ask for names beside the cluster's own DNS in kube-system, at port 53 only: 169.254.20.10 and "
+            "169.254.25.10 are NodeLocal DNSCache, 169.254.169.254 is Cloud DNS of GKE."
         ),
     )
     #: Sealed by `labs.services.vault`, as the kubeconfig is.

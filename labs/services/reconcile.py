@@ -110,10 +110,9 @@ def _work(claim: Claim) -> list[Exception]:
     try:
         while rows := list(load_many(claim.rows.values("pk"))):
             done = {}
-            for some, sent in _run(_plan(rows)):
-                for row in some:
-                    problem = _note(claim, row, sent, provisioned, done)
-                    problems += [problem] if problem else []
+            for row, sent in _outcomes(_run(_plan(rows))).items():
+                problem = _note(claim, row, sent, provisioned, done)
+                problems += [problem] if problem else []
             claim.settle(done)
             if not claim.renew():
                 break
@@ -199,6 +198,16 @@ def _run(jobs: Sequence[Job]) -> list[tuple[Sequence[Lab], Sent]]:
         return [run(jobs[0])]
     with ThreadPoolExecutor(THREADS, thread_name_prefix="cluster") as pool:
         return list(pool.map(run, jobs))
+
+
+def _outcomes(run: Iterable[tuple[Sequence[Lab], Sent]]) -> dict[Lab, Sent]:
+    """What came of each row, which may have been in several jobs: the first that failed, if one did."""
+    found: dict[Lab, Sent] = {}
+    for rows, sent in run:
+        for row in rows:
+            if row not in found or found[row].error is None:
+                found[row] = sent
+    return found
 
 
 def _note(

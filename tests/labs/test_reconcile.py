@@ -16,7 +16,7 @@ from django_q.models import OrmQ
 
 from k8s import labels
 from k8s.client import Client
-from k8s.errors import Unavailable
+from k8s.errors import Refused, Unavailable
 from k8s.policy import PolicyError
 from labs.errors import Refusal
 from labs.models import EndReason, Lab, Quota, Scope, State, Workload
@@ -461,6 +461,25 @@ def test_many_at_once_take_one_task_and_are_made_and_removed_together(
     until(lambda: not any(objects_of(running, lab) for lab in labs), 20, "nothing is left on the cluster")
     sweep.compare(labs[0].cluster)
     assert set(Workload.objects.values_list("state", flat=True)) == {State.ENDED}
+
+
+def test_of_many_that_leave_a_refusal_of_one_kind_is_not_forgotten_for_the_next(
+    running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Quota.objects.filter(instance=running.instance).update(cpu_millis=None, memory_mib=None, running=None)
+    labs = [launched(running) for _ in range(4)]
+    assert reconcile_due() == 4
+    stop_all(running.instance, now=timezone.now())
+    delete = Client.delete_selected
+
+    def refuse_pods(self: Client, kind: str, namespace: str, *, labels: str) -> None:
+        if kind == "Pod":
+            raise Refused("admission webhook denied the request", code=403, reason="Forbidden")
+        delete(self, kind, namespace, labels=labels)
+
+    monkeypatch.setattr(Client, "delete_selected", refuse_pods)
+    assert reconcile_due() == 4
+    assert all("denied" in load(lab.pk).problem for lab in labs)
 
 
 def test_another_worker_is_called_for_many_starts_behind_a_stop(

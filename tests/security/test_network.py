@@ -154,7 +154,7 @@ def test_an_ingress_on_its_machines_network_is_let_in_by_the_address_from_which_
 
 def test_a_name_server_on_the_machines_network_is_asked_at_the_address_that_is_named(town: Town) -> None:
     """NodeLocal DNSCache is none to a policy either; the address that it has by default is named by default."""
-    usual, other = town.machine_also_at("169.254.20.10"), town.machine_also_at("169.254.25.10")
+    usual, other = town.machine_also_at("169.254.20.10"), town.machine_also_at("169.254.30.10")
     passed = {**town.of("the cache", town.lab, usual, 53, "udp"), **town.of("the cache", town.lab, usual, 53)}
     later = town.of("a cache elsewhere", town.lab, other, 53, "udp")
     stopped = town.of("another port of the cache", town.lab, usual, 9253)
