@@ -77,7 +77,6 @@ def install(root: Path) -> Path:
         root / ".run" / "images" / "jupyterlab",
         (root / "k8s" / "devcluster" / "images" / "jupyterlab.txt",),
         logs / "install-jupyterlab.log",
-        compile=True,
     )
     missing = [venv for venv in (site, lab) if not venv.is_current()]
     if not missing:

@@ -23,8 +23,6 @@ class Venv:
     folder: Path
     locks: Sequence[Path]
     log: Path
-    #: Compile at once: a lab sees its environment read-only and could never keep what it compiled.
-    compile: bool = False
     #: The one environment that brings pip, by which uv comes; uv fills the others from outside.
     pip: bool = False
 
@@ -38,7 +36,7 @@ class Venv:
 
     def wanted(self) -> str:
         """The stamp of a finished installation: changes with the locks, with Python, and when the checkout moves."""
-        digest = hashlib.sha256(f"{sys.version}\n{sys.platform}\n{self.folder.absolute()}\n{self.compile}\n".encode())
+        digest = hashlib.sha256(f"{sys.version}\n{sys.platform}\n{self.folder.absolute()}\ncompiled\n".encode())
         for lock in self.locks:
             digest.update(lock.read_bytes())
         return digest.hexdigest()
@@ -60,10 +58,22 @@ class Venv:
             self.run([sys.executable, "-m", "venv", *([] if self.pip else ["--without-pip"]), str(self.folder)])
 
     def fill(self, uv: Path) -> None:
-        """Install everything locked, checking hashes. Raises Problem."""
+        """Install everything locked, checking hashes. Raises Problem.
+
+        Compiled at once: a lab sees its environment read-only and could never keep what it compiled, and a machine on which
+        Python is told to keep no bytecode would compile all of Django at each start of a program.
+        """
         locks = [word for lock in self.locks for word in ("-r", str(lock))]
-        compiled = ["--compile-bytecode"] if self.compile else []
-        command = [str(uv), "pip", "install", "--python", str(self.python), "--require-hashes", *compiled, *locks]
+        command = [
+            str(uv),
+            "pip",
+            "install",
+            "--python",
+            str(self.python),
+            "--require-hashes",
+            "--compile-bytecode",
+            *locks,
+        ]
         self.run(command, env=for_uv(os.environ))
         self.stamp.write_text(self.wanted())
 
