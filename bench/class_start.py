@@ -26,6 +26,7 @@ import psutil
 from tests.controlplane.arguments import ENVIRONMENT
 from tests.support import site_account
 from tests.support.controlplane import ControlPlane
+from tests.support.databases import fill
 from tests.support.postgres import Postgres
 from tests.support.site import ROOT, manage
 from tests.support.stack import Stack, until
@@ -108,9 +109,12 @@ def one_class(labs: int, seconds: float, *, is_first: bool) -> None:
         stack = None
         try:
             (folder / "account").mkdir()
+            url = postgres.url("bench")
+            fill(url, demo=False)
+            fill(url, demo=True)
             stack = Stack(
                 folder / "stack",
-                database_url=postgres.url("bench"),
+                database_url=url,
                 hollow=True,
                 capacity={"cpu": "4000", "memory": "8000Gi", "pods": "20000", "ephemeral-storage": "20000Gi"},
                 plane=plane,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +16,77 @@ from k8s.client import Client
 from tests.controlplane import programs
 from tests.support import site_account as site_account_of
 from tests.support.controlplane import ControlPlane
+from tests.support.databases import Databases
 from tests.support.devcluster import DevCluster
-from tests.support.postgres import Postgres, binaries
+from tests.support.postgres import binaries
+from tests.support.racers import Racers
+from tests.support.site import environment
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A server of our own; skipped, with the reason, where none is installed."""
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """The run's prepared databases, of which each site gets a copy."""
+    return request.config.stash[_DATABASES]
+
+
+@pytest.fixture(scope="session")
+def postgres(databases: Databases) -> Databases:
+    """The same; skipped, with the reason, where PostgreSQL is not installed."""
     if binaries() is None:
         pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
-    # The server's user must be able to reach its folder, and pytest's own is private.
-    import shutil
-    import tempfile
+    return databases
 
-    folder = Path(tempfile.mkdtemp(prefix="mlsite-postgres-"))
-    folder.chmod(0o755)
-    server = Postgres(folder / "server")
-    yield server
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+
+@pytest.fixture
+def demo_on_postgres(postgres: Databases) -> str:
+    """A database with the demo in it, of the kind that production has."""
+    return postgres.postgres(demo=True)
+
+
+@pytest.fixture
+def database_url(database_url_of: Callable[[], str]) -> str:
+    """A database with the site's tables for programs that the test starts, once on each kind."""
+    return database_url_of()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def database_url_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """Makes databases with the site's tables: the tests run once on each kind."""
+    if request.param == "postgres":
+        server: Databases = request.getfixturevalue("postgres")
+        return server.postgres
+    databases: Databases = request.getfixturevalue("databases")
+    return lambda: databases.sqlite(tmp_path_factory.mktemp("database") / "site.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def racers(database_url_of: Callable[[], str]) -> Iterator[Racers]:
+    """Five programs of one site that do the same at the same moment, once on each kind of database."""
+    with Racers(environment(database_url_of()), programs=5) as racers:
+        yield racers
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(databases: Databases, django_db_blocker: Any) -> Iterator[None]:
+    """The tests' own database, in memory: a copy too, in the place of pytest-django's, which migrates for seconds.
+
+    TEST_DATABASE_URL names one that is prepared already; it is used as it is.
+    """
+    from django.db import connection
+
+    if os.environ.get("TEST_DATABASE_URL"):
+        yield
+        return
+    creation, configured = connection.creation, connection.settings_dict["NAME"]
+    with django_db_blocker.unblock():
+        connection.close()
+        connection.settings_dict["NAME"] = creation._get_test_db_name()
+        connection.ensure_connection()
+        with closing(sqlite3.connect(databases.sqlite_template())) as prepared:
+            prepared.backup(connection.connection)
+    yield
+    with django_db_blocker.unblock():
+        creation.destroy_test_db(configured, verbosity=0)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -57,15 +111,6 @@ def _history_can_be_emptied_between_tests() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty data base for programs that the test starts, once on each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/site.sqlite3"
-    server: Any = request.getfixturevalue("postgres")
-    return str(server.url(f"test_{os.getpid()}_{abs(hash(request.node.name)) % 10**8}"))
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--k8s", action="store_true", help="run the tests that need a real Kubernetes, too (make test-k8s)"
@@ -78,8 +123,18 @@ def pytest_configure(config: pytest.Config) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    if not hasattr(config, "workerinput"):
-        signal.signal(signal.SIGTERM, interrupt)
+    if hasattr(config, "workerinput"):
+        config.stash[_DATABASES] = Databases(Path(config.workerinput["databases"]))
+        return
+    signal.signal(signal.SIGTERM, interrupt)
+    config.stash[_DATABASES] = databases = Databases.new()
+    config.add_cleanup(databases.close)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """A worker of pytest-xdist shares the run's databases."""
+    node.workerinput["databases"] = str(node.config.stash[_DATABASES].folder)
 
 
 @pytest.hookimpl(trylast=True)
@@ -98,6 +153,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 _VERSION = pytest.StashKey[str]()
+_DATABASES = pytest.StashKey[Databases]()
 
 
 @pytest.fixture(scope="session")

@@ -5,25 +5,25 @@ from __future__ import annotations
 import datetime
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 from django.utils import timezone
 
+from tests.support.databases import Databases, execute
 from tests.support.mailgun import FakeMailgun, mailgun
-from tests.support.postgres import Postgres
-from tests.support.site import ROOT, environment, manage, prepare
+from tests.support.racers import Racers
+from tests.support.site import ROOT, environment
 
 pytestmark = pytest.mark.slow
+WHAT = "tests.support.races.mails"
 #: Seconds. Far longer than it takes, also on a machine that is busy with other tests.
 DEADLINE = 200
 
@@ -39,17 +39,12 @@ class Site:
 
     def __init__(self, url: str, server: FakeMailgun) -> None:
         self.url, self.env = url, environment(url, **server.environment)
-        prepare(self.env)
-        manage("shell", "-v0", "-c", "import tests.support.mail_race_setup", env=self.env)
+        with Racers(self.env, programs=1) as site:
+            site.run(f"{WHAT}:world")
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement, and give its rows."""
-        if self.url.startswith("sqlite"):
-            with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=30)) as connection, connection:
-                return connection.execute(statement).fetchall()
-        with closing(psycopg2.connect(self.url)) as connection, connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
+        return execute(self.url, statement)
 
     def only_one(self) -> None:
         """All mails but one are gone, and so is the task that would send it: the schedule is to find it."""
@@ -102,14 +97,8 @@ def until(condition: Callable[[], bool]) -> None:
 
 def test_workers_at_the_same_moment_send_each_mail_once(database_url: str, server: FakeMailgun) -> None:
     site = Site(database_url, server)
-    start = time.time() + 4
-    code = (
-        f"import time; from accounts.services.delivery import deliver_due; time.sleep(max(0, {start} - time.time()))\n"
-        "print(sum(deliver_due() for _ in range(20)))"
-    )
-    command = [sys.executable, str(ROOT / "manage.py"), "shell", "-v0", "-c", code]
-    racers = [subprocess.Popen(command, env=site.env, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    sent = [int(racer.communicate(timeout=DEADLINE)[0]) for racer in racers]
+    with Racers(site.env, programs=3) as racers:
+        sent = racers.race(f"{WHAT}:deliver", [()] * 3)
     assert sum(sent) == 40
     assert set(Counter(server.recipients()).values()) == {1}
     assert len(server.accepted) == 40
@@ -117,10 +106,10 @@ def test_workers_at_the_same_moment_send_each_mail_once(database_url: str, serve
 
 @pytest.mark.parametrize("step", ["taken-hang", "hang"])
 def test_a_worker_killed_with_the_mail_in_its_hands_loses_and_doubles_nothing(
-    postgres: Postgres, server: FakeMailgun, step: str
+    postgres: Databases, server: FakeMailgun, step: str
 ) -> None:
     """Mailgun is asked, and only what it does not have is sent again."""
-    site = Site(postgres.url(f"killed_{os.getpid()}_{step[:5]}".replace("-", "_")), server)
+    site = Site(postgres.postgres(), server)
     site.only_one()
     site.now()
     server.plan.append(step)
@@ -136,8 +125,10 @@ def test_a_worker_killed_with_the_mail_in_its_hands_loses_and_doubles_nothing(
     assert len(server.accepted) == 1
 
 
-def test_a_task_that_was_lost_is_made_up_for_by_the_schedule(tmp_path: Path, server: FakeMailgun) -> None:
-    site = Site(f"sqlite:///{tmp_path}/site.sqlite3", server)
+def test_a_task_that_was_lost_is_made_up_for_by_the_schedule(
+    databases: Databases, tmp_path: Path, server: FakeMailgun
+) -> None:
+    site = Site(databases.sqlite(tmp_path / "site.sqlite3"), server)
     site.only_one()
     site.now()
     with worker(site.env):

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from tests.support.controlplane import ControlPlane
-from tests.support.postgres import Postgres
+from tests.support.databases import Databases
 from tests.support.stack import NO_IMAGES, Stack
 
 
 @pytest.fixture
-def hollow_stack(tmp_path: Path, postgres: Postgres) -> Iterator[Stack]:
+def hollow_stack(tmp_path: Path, demo_on_postgres: str) -> Iterator[Stack]:
     """A site whose node only pretends to run pods, for many of them; on PostgreSQL, as in production."""
     stack = Stack(
         tmp_path / "stack",
-        database_url=postgres.url(f"site_{uuid4().hex[:8]}"),
+        database_url=demo_on_postgres,
         hollow=True,
         capacity={"cpu": "400", "memory": "800Gi", "pods": "1000"},
     )
@@ -30,11 +29,11 @@ def hollow_stack(tmp_path: Path, postgres: Postgres) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
+def stack(tmp_path: Path, databases: Databases) -> Iterator[Stack]:
     """A site that runs real labs on the embedded cluster."""
     if NO_IMAGES:
         pytest.skip(NO_IMAGES)
-    stack = Stack(tmp_path / "stack")
+    stack = Stack(tmp_path / "stack", database_url=databases.sqlite(tmp_path / "site.sqlite3", demo=True))
     try:
         stack.start()
         yield stack
@@ -43,11 +42,14 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def real_stack(tmp_path: Path, control_plane: ControlPlane, site_account: Path) -> Iterator[Stack]:
+def real_stack(
+    tmp_path: Path, databases: Databases, control_plane: ControlPlane, site_account: Path
+) -> Iterator[Stack]:
     """A site that runs real labs on a real control plane, with no more than its own rights."""
     if NO_IMAGES:
         pytest.skip(NO_IMAGES)
-    stack = Stack(tmp_path / "stack", plane=control_plane, account=site_account)
+    url = databases.sqlite(tmp_path / "site.sqlite3", demo=True)
+    stack = Stack(tmp_path / "stack", database_url=url, plane=control_plane, account=site_account)
     try:
         stack.start()
         yield stack

@@ -15,8 +15,8 @@ from tests.e2e.test_watchers import leader
 from tests.support import site_account
 from tests.support.chaos import NAMESPACE, Foreign, Site, folder_of
 from tests.support.controlplane import ControlPlane
+from tests.support.databases import Databases
 from tests.support.faulty import Faults, FaultyProxy
-from tests.support.postgres import Postgres
 from tests.support.stack import NODE, Stack, until
 
 pytestmark = [pytest.mark.k8s, pytest.mark.slow]
@@ -25,11 +25,11 @@ WITHIN = 60.0  # seconds after which all is true again
 
 
 @pytest.fixture(scope="module")
-def site(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Two workers and two watchers with the site's own rights, on a control plane that may be broken, behind a proxy that fails."""
     if why := programs.missing():
         pytest.skip(why)
-    folder, url = tmp_path_factory.mktemp("chaos"), postgres.url("chaos")
+    folder, url = tmp_path_factory.mktemp("chaos"), databases.postgres(demo=True)
     with ControlPlane.start(folder / "plane") as plane:
         account = site_account.make(plane.kubeconfig, folder)
         with FaultyProxy(folder_of(folder, "proxy"), account, plane, SEED) as proxy:

@@ -15,7 +15,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support import openid
 from tests.support.browser import NO_BROWSER, chromium, sign_in
-from tests.support.postgres import Postgres
 from tests.support.site import ROOT
 from tests.support.stack import Stack, until
 
@@ -43,9 +42,9 @@ def provider() -> Iterator[openid.Provider]:
 
 
 @pytest.fixture
-def class_stack(tmp_path: Path, postgres: Postgres, provider: openid.Provider) -> Iterator[Stack]:
+def class_stack(tmp_path: Path, demo_on_postgres: str, provider: openid.Provider) -> Iterator[Stack]:
     """A site that knows the provider, and whose node only pretends to run pods."""
-    stack = Stack(tmp_path / "stack", database_url=postgres.url(f"class_{uuid4().hex[:8]}"), hollow=True)
+    stack = Stack(tmp_path / "stack", database_url=demo_on_postgres, hollow=True)
     stack.env |= {
         "SIGN_IN_PROVIDERS": "campus", "SIGN_IN_CAMPUS_TITLE": "Campus", "SIGN_IN_CAMPUS_ISSUER": provider.url,
         "SIGN_IN_CAMPUS_CLIENT_ID": "walk", "SIGN_IN_CAMPUS_CLIENT_SECRET": "not so secret",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.support.databases import Databases
 from tests.support.stack import NO_IMAGES, Stack, until
 
 pytestmark = [pytest.mark.slow]
@@ -30,10 +31,11 @@ print(lab.pk)
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def site(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     if NO_IMAGES:
         pytest.skip(NO_IMAGES)
-    stack = Stack(tmp_path_factory.mktemp("explained"))
+    folder = tmp_path_factory.mktemp("explained")
+    stack = Stack(folder, database_url=databases.sqlite(folder / "site.sqlite3", demo=True))
     try:
         stack.start()
         stack.shell("import tests.support.failing")

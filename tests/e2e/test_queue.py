@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.postgres import Postgres
 from tests.support.stack import Stack, until
 
 pytestmark = [pytest.mark.slow]
@@ -36,10 +35,10 @@ LEFT = "from django_q.models import OrmQ, Failure; print(OrmQ.objects.count(), F
 
 
 @pytest.fixture
-def site(postgres: Postgres, tmp_path: Path) -> Iterator[Stack]:
+def site(demo_on_postgres: str, tmp_path: Path) -> Iterator[Stack]:
     stack = Stack(
         tmp_path / "stack",
-        database_url=postgres.url("queue"),
+        database_url=demo_on_postgres,
         hollow=True,
         capacity={"cpu": "400", "memory": "800Gi", "pods": "1000"},
     )

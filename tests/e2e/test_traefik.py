@@ -22,6 +22,7 @@ from tests.support import own_network, site_account, traefik
 from tests.support.browser import NO_BROWSER, chromium, compute_in
 from tests.support.certificate import certificate_for
 from tests.support.controlplane import ControlPlane
+from tests.support.databases import Databases
 from tests.support.lab_visitor import Visitor
 from tests.support.stack import INGRESS, NO_IMAGES, Stack, until
 
@@ -121,7 +122,7 @@ def missing() -> str:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     if why := missing():
         pytest.skip(why)
     folder = tmp_path_factory.mktemp("traefik")
@@ -133,7 +134,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         traefik.attach(plane, *certificates["controller"])
         account = site_account.make(plane.kubeconfig, folder)
         options = ("--pod-network", own_network.PODS)
-        stack = Stack(folder / "stack", plane=plane, account=account, node_options=options)
+        url = databases.sqlite(folder / "site.sqlite3", demo=True)
+        stack = Stack(folder / "stack", database_url=url, plane=plane, account=account, node_options=options)
         try:
             stack.start()
             plane.stop_one(INGRESS)  # the embedded one: nothing but Traefik is to answer

@@ -14,6 +14,7 @@ import pytest
 from tests.controlplane import programs
 from tests.support import site_account
 from tests.support.controlplane import ControlPlane
+from tests.support.databases import Databases
 from tests.support.devcluster import DevCluster
 from tests.support.stack import Stack, until
 
@@ -95,7 +96,7 @@ class Two:
 
 
 @pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.k8s)])
-def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Two]:
+def two(request: pytest.FixtureRequest, databases: Databases, tmp_path: Path) -> Iterator[Two]:
     plane: ControlPlane | None = None
     cloud: DevCluster | ControlPlane
     if request.param == "real":
@@ -109,7 +110,8 @@ def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Two]:
     else:
         cloud = DevCluster.start(tmp_path / "cloud", ("up",), True, CAPACITY, ["--ingress-port", "0"])
         pasted = cloud.kubeconfig
-    stack = Stack(tmp_path / "stack", hollow=True, capacity=CAPACITY, plane=plane)
+    url = databases.sqlite(tmp_path / "site.sqlite3", demo=True)
+    stack = Stack(tmp_path / "stack", database_url=url, hollow=True, capacity=CAPACITY, plane=plane)
     try:
         stack.start()
         stack.shell(ADD.format(path=str(pasted)))

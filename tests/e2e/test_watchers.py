@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.databases import fill
 from tests.support.postgres import Postgres, binaries
 from tests.support.stack import Stack, until
 
@@ -56,9 +57,12 @@ def postgres_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Po
 @pytest.fixture
 def site(postgres_of_its_own: Postgres, tmp_path: Path) -> Iterator[Stack]:
     """Two watchers."""
+    url = postgres_of_its_own.url("watchers")
+    fill(url, demo=False)
+    fill(url, demo=True)
     stack = Stack(
         tmp_path / "stack",
-        database_url=postgres_of_its_own.url("watchers"),
+        database_url=url,
         hollow=True,
         capacity={"cpu": "400", "memory": "800Gi", "pods": "1000"},
     )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -13,8 +10,6 @@ from django.db import IntegrityError, connection, transaction
 from labs.models import Event, Verb
 from labs.services import seal
 from tests.factories import EventFactory, InstanceFactory, LabFactory, UserFactory
-from tests.support.postgres import Postgres
-from tests.support.site import ROOT
 
 pytestmark = pytest.mark.django_db
 
@@ -105,14 +100,6 @@ def test_what_has_to_rewrite_history_opens_it_first() -> None:
         cursor.execute("UPDATE labs_event SET reason = 'migrated'")
     seal.seal(connection)
     assert told(event)["reason"] == "migrated"
-
-
-@pytest.mark.skipif(bool(os.environ.get("TEST_DATABASE_URL")), reason="these are the tests of the other run")
-def test_all_of_it_holds_on_postgresql(postgres: Postgres) -> None:
-    environment = {**os.environ, "TEST_DATABASE_URL": postgres.url("seal")}
-    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "tests/labs/test_seal.py"]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stdout[-3000:]
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no such statement")

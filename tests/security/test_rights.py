@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
 
 import pytest
 from django.urls import reverse
@@ -18,7 +15,7 @@ from labs.models import Instance, Lab, Quota
 from labs.services.launch import launch
 from tests.console.conftest import World, form_data
 from tests.factories import UserFactory
-from tests.support.site import ROOT, environment, manage, prepare
+from tests.support.racers import Racers
 
 VALUES = {"name": "fine", "cpu": "1", "memory": "1024", "lifetime": "60"}
 
@@ -115,60 +112,27 @@ def test_a_lab_is_not_named_as_the_site_itself(world: World, settings: object) -
             )  # fmt: skip
 
 
-def pressed(env: dict[str, str], what: str) -> list[str]:
-    """What became of twenty presses at the same moment, by four processes."""
-    prepare(env)
-    manage("shell", "-v0", "-c", "import tests.support.pressed_setup", env=env)
-    command = [sys.executable, "-m", "tests.support.pressed", what, "5", str(time.time() + 4)]
-    racers = [subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    outcomes = [outcome for one in racers for outcome in json.loads(one.communicate(timeout=120)[0])]
-    assert len(outcomes) == 20
-    return outcomes
-
-
-def printed(env: dict[str, str], expression: str) -> str:
-    code = f"from accounts.models import *; from labs.models import *; print({expression})"
-    return manage("shell", "-v0", "-c", code, env=env).strip()
+def pressed(racers: Racers, what: str) -> tuple[list[str], dict[str, int]]:
+    """What became of twenty presses at the same moment, and what the instance then has."""
+    module, slug = "tests.support.races.buttons", f"pressed-{what}"
+    racers.run(f"{module}:world", slug)
+    outcomes = racers.race(f"{module}:press", [(slug, what, turn) for turn in range(20)])
+    return outcomes, racers.run(f"{module}:facts", slug)
 
 
 @pytest.mark.parametrize("what", ["approve", "suspend", "stop", "extend"])
-def test_pressed_twenty_times_at_once_it_is_done_once(database_url: str, what: str) -> None:
-    env = environment(database_url)
-    outcomes = pressed(env, what)
+def test_pressed_twenty_times_at_once_it_is_done_once(racers: Racers, what: str) -> None:
+    outcomes, facts = pressed(racers, what)
     assert outcomes.count("done") == 1, outcomes
     assert set(outcomes) <= {"done", "before", "over-limit", "conflict", "not-running"}
-    count = printed(env, "Event.objects.exclude(verb__in=['launched']).count()")
-    assert int(count) == (2 if what == "suspend" else 1)
-    assert int(printed(env, "Mail.objects.count()")) == int(what in ("approve", "suspend"))
+    assert facts["events"] == (2 if what == "suspend" else 1)
+    assert facts["mails"] == int(what in ("approve", "suspend"))
 
 
 @pytest.mark.parametrize("what", ["demote", "remove", "leave"])
-def test_of_two_owners_who_go_at_once_one_stays(database_url: str, what: str) -> None:
+def test_of_two_owners_who_go_at_once_one_stays(racers: Racers, what: str) -> None:
     """Each demotes or removes the other, or both leave, many times at the same moment."""
-    env = environment(database_url)
-    outcomes = pressed(env, what)
+    outcomes, facts = pressed(racers, what)
     assert outcomes.count("done") == 1, outcomes
     assert set(outcomes) <= {"done", "before", "forbidden", "last-owner", "gone"}
-    assert printed(env, "Membership.objects.approved().filter(role='owner').count()") == "1"
-    assert printed(env, "Event.objects.exclude(verb='launched').count(), Mail.objects.count()") == (
-        "1 0" if what == "leave" else "1 1"
-    )
-
-
-def test_changes_of_limits_on_the_data_base_of_production(postgres: object) -> None:
-    """The console's and the history's tests again, on PostgreSQL: its locks are not SQLite's."""
-    env = environment("", TEST_DATABASE_URL=postgres.url("limits"))  # type: ignore[attr-defined]
-    names = ["tests/console/test_limits.py", "tests/console/test_decisions.py", "tests/security/test_input.py"]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        "tests/labs/test_history.py",
-        *names,
-    ]
-    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert facts == {"events": 1, "mails": int(what != "leave"), "owners": 1}

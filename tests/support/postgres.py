@@ -10,9 +10,12 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
-PROGRAMS = ("initdb", "postgres", "createdb", "pg_isready")
+import psycopg2
+
+PROGRAMS = ("initdb", "postgres", "pg_isready")
 
 
 def binaries() -> Path | None:
@@ -31,8 +34,29 @@ def free_port() -> int:
         return port
 
 
-class Postgres:
-    """Started by the constructor; `url(name)` makes a data base and answers its address."""
+class Reached:
+    """A server that is running on this machine, perhaps started by another process."""
+
+    def __init__(self, port: int, password: str) -> None:
+        self.port, self.password = port, password
+
+    def url(self, name: str, *, template: str = "") -> str:
+        """The address of a new database: empty, or a copy of `template`, to which nothing may be connected."""
+        with closing(psycopg2.connect(self._address("postgres"))) as connection:
+            connection.autocommit = True  # No database is made in a transaction.
+            with connection.cursor() as cursor:
+                cursor.execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
+        return self._address(name)
+
+    def _address(self, name: str) -> str:
+        return f"postgres://tests:{self.password}@127.0.0.1:{self.port}/{name}"
+
+
+class Postgres(Reached):
+    """Started by the constructor, and ended by `stop`."""
+
+    #: Asks for a fast shutdown, which does not wait for connections.
+    STOP = signal.SIGINT
 
     def __init__(self, folder: Path) -> None:
         programs = binaries()
@@ -41,8 +65,7 @@ class Postgres:
         self.programs = programs
         self.user = self._unprivileged()
         self.folder = folder
-        self.password = secrets.token_hex(16)
-        self.port = free_port()
+        super().__init__(free_port(), secrets.token_hex(16))
         folder.mkdir(parents=True, exist_ok=True)
         password_file = folder / "password"
         password_file.write_text(self.password)
@@ -105,15 +128,8 @@ class Postgres:
             time.sleep(0.1)
         raise RuntimeError((self.folder / "log").read_text())
 
-    def url(self, name: str) -> str:
-        """The address of a new, empty data base."""
-        environment = {**os.environ, "PGPASSWORD": self.password}
-        command = [self.programs / "createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "tests", name]
-        subprocess.run(command, env=environment, cwd="/", check=True, capture_output=True)
-        return f"postgres://tests:{self.password}@127.0.0.1:{self.port}/{name}"
-
     def stop(self) -> None:
-        self.server.send_signal(signal.SIGINT)  # a fast shutdown: does not wait for connections
+        self.server.send_signal(self.STOP)
         try:
             self.server.wait(20)
         except subprocess.TimeoutExpired:

@@ -14,10 +14,11 @@ from typing import Any
 
 from k8s.client import Client
 from tests.support.controlplane import ControlPlane
+from tests.support.databases import lead_demo_to
 from tests.support.devcluster import DevCluster
 from tests.support.postgres import free_port
 from tests.support.prompt import Prompt
-from tests.support.site import ROOT, environment, manage, prepare
+from tests.support.site import ROOT, environment, manage
 
 #: What a real control plane is given: programs to `kill`, `stop_one` and attach again.
 NODE, INGRESS = "site-node", "site-ingress"
@@ -47,7 +48,7 @@ class Stack:
         self,
         folder: Path,
         *,
-        database_url: str = "",
+        database_url: str,
         hollow: bool = False,
         capacity: dict[str, str] | None = None,
         plane: ControlPlane | None = None,
@@ -55,15 +56,15 @@ class Stack:
         is_debug: bool = True,
         node_options: tuple[str, ...] = (),
     ) -> None:
-        """`plane`: a real control plane in the place of the embedded API server. `account`: the kubeconfig by which the
-        site comes to the cluster, in the place of the administrator's. `is_debug` off: as in production, once the demo is
-        there, which the site loads for a laptop only. `node_options`: as `attach_kubelet` takes them."""
+        """`database_url`: of a database with the demo in it, such as `Databases` makes. `plane`: a real control plane in the
+        place of the embedded API server. `account`: the kubeconfig by which the site comes to the cluster, in the place of
+        the administrator's. `is_debug` off: as in production. `node_options`: as `attach_kubelet` takes them."""
         self.folder, self.plane, self.account, self.node_options = folder, plane, account, node_options
         folder.mkdir(parents=True, exist_ok=True)
         self.web_port = free_port()
         self.url = f"http://127.0.0.1:{self.web_port}"
         self.env = environment(
-            database_url or f"sqlite:///{folder}/site.sqlite3",
+            database_url,
             SITE_URL=self.url,
             LOG_LEVEL="INFO",
             STATIC_ROOT=str(folder / "static"),
@@ -90,9 +91,8 @@ class Stack:
         self._prompt: Prompt | None = None
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, *, demo: bool = True) -> None:
+    def start(self) -> None:
         """All of it, ready to be used."""
-        prepare(self.env)
         if self.plane:
             self.plane.attach_kubelet(NODE, hollow=self.hollow, capacity=self.capacity, options=self.node_options)
             if not self.hollow:
@@ -101,9 +101,7 @@ class Stack:
             self.cluster = DevCluster.start(
                 self.folder / "cluster", ("up",), self.hollow, self.capacity, ["--ingress-port", "0"]
             )
-        if demo:
-            path, port = str(self.account or self.kubeconfig), str(self.ingress_port)
-            manage("demo", "--kubeconfig", path, "--ingress-port", port, env=self.env)
+        lead_demo_to(self.env["DATABASE_URL"], self.account or self.kubeconfig, self.ingress_port)
         if not self.is_debug:
             self.env["DEBUG"] = ""
             manage("collectstatic", "--noinput", "-v0", env=self.env)
