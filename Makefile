@@ -11,6 +11,8 @@ ARGS ?=
 RUNS ?=
 
 BIN := .venv/bin
+# By several processes, a file of tests each; one after the other and in view: make test ARGS="-n0 -s"
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 15 --durations-min 5
 
 .PHONY: help run setup test test-k8s bench-k8s bench-roster lint code-check types-check imports-check migrations-check format lock hooks clean
 
@@ -34,12 +36,13 @@ setup:
 	@$(PYTHON) -m tools.up setup
 
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
-# Built beforehand, so that a test's time-out does not count it.
+# Built beforehand, so that a test's time-out does not count it. Each process has a control plane of its own; of KUBECONFIG's
+# there is one only, on which two sweeps would take each other's objects for lost.
 test-k8s: setup
 	$(if $(KUBECONFIG),,$(BIN)/python -m tests.controlplane build)
-	$(BIN)/python -m pytest --k8s -m k8s $(ARGS)
+	$(PYTEST) $(if $(KUBECONFIG),-n0) --k8s -m k8s $(ARGS)
 
 bench-k8s: setup
 	$(BIN)/python -m tests.controlplane build

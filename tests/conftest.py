@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ import pytest
 from k8s.client import Client
 from tests.controlplane import programs
 from tests.support import site_account as site_account_of
-from tests.support.controlplane import ControlPlane
+from tests.support.controlplane import ControlPlane, audit_of
 from tests.support.databases import Databases
 from tests.support.devcluster import DevCluster
 from tests.support.postgres import binaries
 from tests.support.racers import Racers
+from tests.support.room import Room
 from tests.support.site import environment
 
 
@@ -124,11 +125,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise KeyboardInterrupt
 
     if hasattr(config, "workerinput"):
-        config.stash[_DATABASES] = Databases(Path(config.workerinput["databases"]))
-        return
-    signal.signal(signal.SIGTERM, interrupt)
-    config.stash[_DATABASES] = databases = Databases.new()
-    config.add_cleanup(databases.close)
+        config.stash[_DATABASES] = databases = Databases(Path(config.workerinput["databases"]))
+    else:
+        signal.signal(signal.SIGTERM, interrupt)
+        config.stash[_DATABASES] = databases = Databases.new()
+        config.add_cleanup(databases.close)
+    config.stash[_ROOM] = Room(databases.folder)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -140,38 +142,73 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of a real Kubernetes run when they are asked for: they take minutes, and Go for the first time."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    items.sort(key=_rank)
     if not config.getoption("--k8s"):
         for item in items:
             if item.get_closest_marker("k8s"):
                 item.add_marker(pytest.mark.skip(reason="needs a real Kubernetes: make test-k8s"))
 
 
+def _rank(item: pytest.Item) -> int:
+    """Long ones first, so that no process is left with one at the end; then those that make the others wait."""
+    ranks = {"last": 3, "alone": 2, "slow": 0}
+    return next((rank for mark, rank in ranks.items() if item.get_closest_marker(mark)), 1)
+
+
+@pytest.hookimpl(tryfirst=True, wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """With what it sets up and takes down, and before its time-out begins to count."""
+    room, is_last = item.config.stash[_ROOM], item.get_closest_marker("last") is not None
+    if is_last:
+        room.wait_for(sum(one.get_closest_marker("last") is None for one in item.session.items))
+    with room.entered(alone=item.get_closest_marker("alone") is not None):
+        answer = yield
+    if not is_last:
+        room.count()
+    return answer
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if version := config.stash.get(_VERSION, ""):
-        terminalreporter.write_line(f"Kubernetes of these tests: {version}")
+    told = config.stash[_DATABASES].folder / _VERSION
+    if told.exists():
+        terminalreporter.write_line(f"Kubernetes of these tests: {told.read_text()}")
 
 
-_VERSION = pytest.StashKey[str]()
+#: Names of links to the folders of control planes.
+_PLANE = "control-plane-"
+#: Name of the file that says of which version Kubernetes is.
+_VERSION = "kubernetes-version"
 _DATABASES = pytest.StashKey[Databases]()
+_ROOM = pytest.StashKey[Room]()
 
 
 @pytest.fixture(scope="session")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """The session's own control plane, without nodes. Not to be broken or wiped: for that, a test starts one of its own."""
+def control_plane(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """The process's own control plane, without nodes. Not to be broken or wiped: for that, a test starts one of its own."""
     if os.environ.get("KUBECONFIG"):
         pytest.skip("needs a control plane of the tests' own, and KUBECONFIG names another")
     if why := programs.missing():
         pytest.skip(why)
     with ControlPlane.start(tmp_path_factory.mktemp("controlplane")) as plane:
+        (databases.folder / f"{_PLANE}{os.getpid()}").symlink_to(plane.folder)
         yield plane
 
 
+@pytest.fixture
+def calls_of_the_site(databases: Databases) -> list[dict[str, Any]]:
+    """What the site's own account has asked of the control planes of all processes of the run so far."""
+    planes = list(databases.folder.glob(f"{_PLANE}*"))
+    calls = [call for plane in planes for call in audit_of(plane, site_account_of.USER)]
+    if not calls:
+        pytest.skip("the site did nothing in these tests")
+    return calls
+
+
 @pytest.fixture(scope="session")
-def real_kubeconfig(request: pytest.FixtureRequest) -> str:
+def real_kubeconfig(request: pytest.FixtureRequest, databases: Databases) -> str:
     """An administrator's kubeconfig of a real Kubernetes: that of KUBECONFIG, or the session's own control plane."""
     path = os.environ.get("KUBECONFIG") or str(request.getfixturevalue("control_plane").kubeconfig)
-    request.config.stash[_VERSION] = Client.from_kubeconfig(path).version()
+    (databases.folder / _VERSION).write_text(Client.from_kubeconfig(path).version())
     return path
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from k8s.instance_objects import SPARK_VERBS
 from tests.support.controlplane import ControlPlane
-from tests.support.site_account import USER, Right, granted, refused, rules, used
+from tests.support.site_account import USER, granted, rules
 
 
 def test_no_right_is_a_way_to_more_rights() -> None:
@@ -55,26 +54,3 @@ def _may(plane: ControlPlane, verb: str, resource: str, namespace: str) -> bool:
     }
     answer = plane.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body)
     return bool(answer["status"]["allowed"])
-
-
-@pytest.mark.k8s
-@pytest.mark.last
-def test_the_site_was_refused_nothing(control_plane: ControlPlane) -> None:
-    calls = control_plane.audit(USER)
-    if not calls:
-        pytest.skip("the site did nothing in these tests")
-    assert not refused(calls), "add what is missing to k8s/site/rbac.yaml"
-
-
-@pytest.mark.k8s
-@pytest.mark.last
-def test_the_site_has_used_every_right(control_plane: ControlPlane, request: pytest.FixtureRequest) -> None:
-    """Or has given it to Spark's drivers: Kubernetes lets nobody give what they do not have."""
-    config = request.config
-    if config.getoption("keyword") or (config.args != [str(config.rootpath / "tests")] and config.args != ["tests"]):
-        pytest.skip("only some of the tests ran: make test-k8s")
-    taken = used(control_plane.audit(USER))
-    if Right("rbac.authorization.k8s.io", "roles", "create") in taken:
-        taken |= {Right("", resource, verb) for resource in ("pods", "services", "configmaps") for verb in SPARK_VERBS}
-    never: set[Right] = granted() - taken
-    assert not never, "remove from k8s/site/rbac.yaml, or write the test that uses it"

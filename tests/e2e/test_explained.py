@@ -13,7 +13,7 @@ import requests
 from tests.support.databases import Databases
 from tests.support.stack import NO_IMAGES, Stack, until
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 PASSWORD = "open-the-labs"
 #: No student has to know these.
 JARGON = re.compile(r"forbidden|exceeded|kubelet|backoff|errimage|oomkill|namespace|unschedulable", re.I)

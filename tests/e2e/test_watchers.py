@@ -15,7 +15,7 @@ from tests.support.databases import fill
 from tests.support.postgres import Postgres, binaries
 from tests.support.stack import Stack, until
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 LAUNCH = """
 from django.utils import timezone

@@ -15,6 +15,7 @@ from k8s.client import Client, Conflict
 from k8s.lease import DURATION, RENEW_EVERY, Election
 from tests.support.devcluster import wait_for
 
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 #: Seconds; a tenth of the real ones, so that what takes the lease's time is soon seen.
 QUICK: dict[str, Any] = {"duration": 1.5, "renew_every": 0.5}
 

@@ -110,12 +110,7 @@ class ControlPlane(Cluster):
 
     def audit(self, user: str = "") -> list[dict[str, Any]]:
         """Every answered call since the first start, as audit.k8s.io Events; those of one user if named."""
-        path = self.folder / "log" / "audit.jsonl"
-        if not path.exists():
-            return []
-        complete = path.read_text().rpartition("\n")[0]
-        calls = [json.loads(line) for line in complete.splitlines()]
-        return [call for call in calls if not user or call["user"].get("username") == user]
+        return audit_of(self.folder, user)
 
     def attach_kubelet(
         self,
@@ -201,3 +196,13 @@ class ControlPlane(Cluster):
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def audit_of(folder: Path, user: str = "") -> list[dict[str, Any]]:
+    """The same by the folder of a control plane, which may have been started by another process, or be stopped."""
+    path = folder / "log" / "audit.jsonl"
+    if not path.exists():
+        return []
+    complete = path.read_text().rpartition("\n")[0]
+    calls = [json.loads(line) for line in complete.splitlines()]
+    return [call for call in calls if not user or call["user"].get("username") == user]

@@ -11,6 +11,7 @@ from accounts.models import MailKind, User
 from accounts.services import mailing
 from accounts.services.delivery import deliver_due
 from labs.models import Instance
+from labs.services import queue
 
 COUNT = 40
 
@@ -34,3 +35,8 @@ def world() -> Callable[[], None]:
 def deliver() -> Callable[[], int]:
     """Send what is due, as often as there could be something; how many were sent."""
     return lambda: sum(deliver_due() for _ in range(COUNT // 2))
+
+
+def ask() -> Callable[[], None]:
+    """Have a worker send what is due, without waiting for the schedule."""
+    return lambda: queue.send(mailing.TASK)
