@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
+import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def django_db_setup(databases: Databases, django_db_blocker: Any) -> Iterator[No
         connection.close()
         connection.settings_dict["NAME"] = creation._get_test_db_name()
         connection.ensure_connection()
-        with closing(sqlite3.connect(databases.sqlite_template())) as prepared:
+        with contextlib.closing(sqlite3.connect(databases.sqlite_template())) as prepared:
             prepared.backup(connection.connection)
     yield
     with django_db_blocker.unblock():
@@ -120,17 +121,42 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Asked to end (a time limit of CI), tests end as with Ctrl-C: what they have started is ended first."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
     if hasattr(config, "workerinput"):
         config.stash[_DATABASES] = databases = Databases(Path(config.workerinput["databases"]))
+        signal.signal(signal.SIGINT, _interrupt)
+        mark = databases.folder / f"{_WORKER}{os.getpid()}"
+        mark.touch()
+        config.add_cleanup(mark.unlink)
     else:
-        signal.signal(signal.SIGTERM, interrupt)
+        signal.signal(signal.SIGTERM, _interrupt)
         config.stash[_DATABASES] = databases = Databases.new()
         config.add_cleanup(databases.close)
+        config.pluginmanager.register(_Ending(databases.folder))
     config.stash[_ROOM] = Room(databases.folder)
+
+
+def _interrupt(number: int, _: object) -> None:
+    """Once: a second interrupt would keep the tests from ending what they have started."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+class _Ending:
+    """Gives the processes of pytest-xdist time to end what they have started; it kills them after ten seconds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def pytest_keyboard_interrupt(self) -> None:
+        for mark in self._left():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(mark.name.removeprefix(_WORKER)), signal.SIGINT)
+        deadline = time.monotonic() + 60
+        while self._left() and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def _left(self) -> list[Path]:
+        return list(self.folder.glob(f"{_WORKER}*"))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -174,7 +200,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"Kubernetes of these tests: {told.read_text()}")
 
 
-#: Names of links to the folders of control planes.
+#: Names of files that say which processes run tests, and of links to the folders of control planes.
+_WORKER = "worker-"
 _PLANE = "control-plane-"
 #: Name of the file that says of which version Kubernetes is.
 _VERSION = "kubernetes-version"

@@ -48,7 +48,11 @@ class DevCluster(Cluster):
             cluster._arguments.append("--hollow")
         if capacity:
             cluster._arguments += ["--capacity", ",".join(f"{name}={amount}" for name, amount in capacity.items())]
-        cluster._launch()
+        try:
+            cluster._launch()
+        except BaseException:
+            cluster.kill()
+            raise
         return cluster
 
     def _launch(self) -> None:
