@@ -1,6 +1,7 @@
 """A cluster looked at once, for the people who connect it: what answers and what is missing, in plain words."""
 
 import datetime
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ from k8s.client import Client
 from k8s.errors import Error, NotFound, Refused, Unavailable
 from k8s.exposure import controller_of, parent
 
+log = logging.getLogger(__name__)
 #: Seconds by which clocks may differ: times of starts and ends are compared across both.
 MOST_SKEW = 10
 #: Labels by which the makers' own tools name the model of a GPU.
@@ -81,6 +83,10 @@ def examine(client: Client, expected: Expected, *, now: datetime.datetime) -> li
             )
         except Error as problem:
             found.append(Finding("bad", f"Could not look at: {title}.", _why(problem)))
+        except Exception:
+            log.exception("test of a connection: %s", title)
+            text = "The cluster's answer has not the form that Kubernetes gives it. The site's log says more."
+            found.append(Finding("bad", f"Could not look at: {title}.", text))
     return found
 
 
