@@ -27,6 +27,8 @@ SITE_NAMESPACE = env.text("SITE_NAMESPACE", "mlsite")
 SITE_TITLE = env.text("SITE_TITLE", "Labs")
 #: Whether labs may run on the embedded cluster, as processes of this machine.
 EMBEDDED_CLUSTER = DEBUG
+#: The kubeconfig files by which the site may connect to clusters, by the names that the console offers.
+KUBECONFIG_FILES = env.files(env.text("KUBECONFIG_FILES", ""), "KUBECONFIG_FILES")
 #: Minutes after which a workload that never answered is given up.
 START_DEADLINE_MINUTES = env.number("START_DEADLINE_MINUTES", 15)
 #: Size of a lab's home folder and of /data, in GiB; both live as long as the lab.

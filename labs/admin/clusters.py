@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
@@ -15,7 +16,7 @@ from django.utils import timezone
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from k8s import kubeconfig, registry
 from labs.models import Cluster, State
@@ -177,6 +178,11 @@ class ClusterAdmin(AdministratorsOnly):
         if db_field.name in LISTS and field:
             lead = "Names, separated by commas. Empty: none." if db_field.name == "storage_classes" else field.help_text
             field = NamesField(required=False, widget=UnfoldAdminTextInputWidget(), help_text=lead)
+        if db_field.name == "kubeconfig_file" and field:
+            names = [("", "No file"), *((name, name) for name in settings.KUBECONFIG_FILES)]
+            field = forms.ChoiceField(
+                choices=names, required=False, widget=UnfoldAdminSelectWidget(), help_text=field.help_text
+            )
         if field:
             field.help_text = conditional_escape(field.help_text)
             field.label = LABELS.get(db_field.name, field.label)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 import functools
 import ipaddress
-import os
 import socket
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -40,11 +40,25 @@ def client(cluster: Cluster) -> Client:
         return _in_cluster()
     if cluster.connection == Connection.STORED:
         return _from_sealed(cluster.kubeconfig_sealed)
-    try:
-        changed = os.stat(cluster.kubeconfig_file).st_mtime_ns
-    except OSError:
-        changed = 0
-    return _from_file(cluster.kubeconfig_file, changed)
+    text = file_text(cluster)
+    file = settings.KUBECONFIG_FILES[cluster.kubeconfig_file]
+    return _from_file(text, file.path.parent if file.trusted else None)
+
+
+def file_text(cluster: Cluster) -> str:
+    """What stands in the kubeconfig file of this cluster; empty for one that has another connection.
+
+    Raises k8s.errors.Unavailable when it cannot be read, or is none that the operator has named.
+    """
+    if cluster.connection != Connection.FILE:
+        return ""
+    if cluster.kubeconfig_file not in settings.KUBECONFIG_FILES:
+        raise Unavailable(
+            f"The site's operator has named no kubeconfig file “{cluster.kubeconfig_file}”. Add it to KUBECONFIG_FILES and "
+            "restart the site, or choose another connection for this cluster.",
+            passing=False,
+        )
+    return kubeconfig.read_file(settings.KUBECONFIG_FILES[cluster.kubeconfig_file].path)
 
 
 def working_client(cluster: Cluster) -> Client:
@@ -72,8 +86,13 @@ def _in_cluster() -> Client:
 
 
 @functools.lru_cache(maxsize=32)
-def _from_file(path: str, changed: int) -> Client:
-    return _allowed(Client.from_kubeconfig(path, timeout=USER_TIMEOUT))
+def _from_file(text: str, folder: Path | None) -> Client:
+    """`folder`: of a file that may run programs and read further files."""
+    try:
+        content = kubeconfig.parse(text)
+    except ValueError as problem:
+        raise Unavailable(f"Its kubeconfig cannot be used. {problem}", passing=False) from None
+    return _allowed(Client.from_kubeconfig(content, folder=folder, timeout=USER_TIMEOUT))
 
 
 @functools.lru_cache(maxsize=32)

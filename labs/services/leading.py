@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import secrets
@@ -45,10 +46,10 @@ def connection(cluster: Cluster) -> Any:
         field.attname: getattr(cluster, field.attname) for field in cluster._meta.concrete_fields if field.editable
     }
     try:
-        changed = os.stat(cluster.kubeconfig_file).st_mtime_ns if cluster.kubeconfig_file else 0
-    except OSError:
-        changed = 0
-    return fields, changed
+        text = clusters.file_text(cluster)
+    except Error as problem:
+        text = problem.message
+    return fields, hashlib.sha256(text.encode()).digest()
 
 
 class LedWatch:

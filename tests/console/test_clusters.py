@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
+from django.utils import timezone
 from django_q.models import OrmQ
 
+from k8s.errors import Unavailable
 from labs.models import Cluster, Event, Verb
-from labs.services import clusters, vault
+from labs.services import clusters, sweep, vault
+from mlsite.env import NamedFile
 from tests.factories import ClusterFactory
+from tests.k8s.scripted import Answer, serving
+from tests.support.kubeconfigs import named
 
 from .conftest import World, form_data
 
@@ -166,7 +174,7 @@ def test_a_test_of_the_connection_asks_first_and_then_tells_what_is_missing(
     world: World, embedded_kubeconfig: str
 ) -> None:
     row = ClusterFactory(
-        connection="file", kubeconfig_file=embedded_kubeconfig, ingress_class="nginx", gpu_models=[{"name": "a100", "count": 2}],
+        connection="file", kubeconfig_file=named(embedded_kubeconfig), ingress_class="nginx", gpu_models=[{"name": "a100", "count": 2}],
         storage_classes=["fast"], lab_scheme="http",
     )  # fmt: skip
     client = world.client("administrator")
@@ -212,3 +220,82 @@ def test_a_kubeconfig_under_a_former_key_is_brought_under_the_current_one(db: No
     row.refresh_from_db()
     assert TOKEN in vault.open(row.kubeconfig_sealed)
     assert TOKEN in vault.open(row.registry_sealed)
+
+
+def test_a_file_is_chosen_by_the_name_that_the_operator_gave_it(
+    world: World, embedded_kubeconfig: str, settings: Any
+) -> None:
+    client, form = world.client("administrator"), BASE | {"connection": "file"}
+    settings.KUBECONFIG_FILES = {}
+    answer = client.post(ADD, form | {"kubeconfig_file": embedded_kubeconfig}).text
+    assert "has named no kubeconfig file yet" in answer
+    settings.KUBECONFIG_FILES = {"campus": NamedFile(Path(embedded_kubeconfig), False)}
+    answer = client.post(ADD, form | {"kubeconfig_file": embedded_kubeconfig}).text
+    assert "Choose one of the files that the site&#x27;s operator has named: campus." in answer
+    assert embedded_kubeconfig not in client.get(ADD).text
+    assert not Cluster.objects.filter(slug="cloud").exists()
+    assert client.post(ADD, form | {"kubeconfig_file": "campus"}).status_code == 302
+    assert clusters.client(Cluster.objects.get(slug="cloud")).version()
+
+
+def test_a_path_of_an_older_version_becomes_the_name_of_the_file(db: None, settings: Any) -> None:
+    settings.KUBECONFIG_FILES = {"campus": NamedFile(Path("/etc/mlsite/campus.yaml"), False)}
+    known = ClusterFactory(connection="file", kubeconfig_file="/etc/mlsite//campus.yaml")
+    unknown = ClusterFactory(connection="file", kubeconfig_file="/tmp/upload")
+    import_module("labs.migrations.0013_kubeconfig_files_by_name").name_files(apps, None)
+    assert [Cluster.objects.get(pk=row.pk).kubeconfig_file for row in (known, unknown)] == ["campus", "/tmp/upload"]
+    with pytest.raises(Unavailable, match="KUBECONFIG_FILES"):
+        clusters.client(unknown)
+
+
+def test_a_token_that_an_editor_has_wrapped_is_taken_without_its_line_breaks(
+    world: World, embedded_kubeconfig: str
+) -> None:
+    there = yaml.safe_load(Path(embedded_kubeconfig).read_text())
+    token = there["users"][0]["user"].pop("token")
+    there["users"][0]["user"]["token"] = f"{token[:9]}\r\n{token[9:]}\n"
+    client = world.client("administrator")
+    assert client.post(ADD, BASE | {"lab_scheme": "http", "kubeconfig": yaml.safe_dump(there)}).status_code == 302
+    row = Cluster.objects.get(slug="cloud")
+    assert "It answers: Kubernetes" in client.post(page(row, "test_connection")).text
+
+
+@pytest.mark.parametrize(
+    ("user", "sentence"),
+    [
+        ({"token": f"{TOKEN}\u200b"}, "The token holds the sign U+200B"),
+        ({"token": f"{TOKEN[:5]}…"}, "The token holds the sign U+2026"),
+        ({"client-certificate-data": "-----BEGIN CERTIFICATE-----", "client-key-data": "x"}, "client-certificate-data is not base64"),
+    ],
+)  # fmt: skip
+def test_what_no_header_can_hold_is_refused_in_the_form(world: World, user: dict[str, str], sentence: str) -> None:
+    shown = world.client("administrator").post(ADD, BASE | {"kubeconfig": pasted(**user)}).text
+    assert sentence in shown
+    assert TOKEN[:5] not in shown.replace("a-token-that-no", "")
+    assert not Cluster.objects.filter(slug="cloud").exists()
+
+
+def test_a_damaged_token_of_an_older_version_is_told_and_never_logged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = ClusterFactory(connection="stored", kubeconfig_sealed=vault.seal(pasted(token=f"{TOKEN}\u2060")))
+    shown = world.client("administrator").post(page(row, "test_connection")).text
+    assert "holds the sign U+2060" in shown
+    with pytest.raises(Unavailable):
+        sweep.visit(row, timezone.now())
+    row.refresh_from_db()
+    assert not [text for text in (shown, caplog.text, row.problem) if TOKEN in text]
+
+
+@pytest.mark.parametrize("body", ["[]", '{"items": [null], "gitVersion": "v1"}'])
+def test_a_test_of_the_connection_is_answered_whatever_the_cluster_says(
+    world: World, body: str, tmp_path: Path
+) -> None:
+    with serving(lambda request: Answer(body=body)) as server:
+        (tmp_path / "kubeconfig").write_text(pasted().replace("https://127.0.0.1:1", server.address))
+        row = ClusterFactory(
+            connection="file", kubeconfig_file=named(tmp_path / "kubeconfig"), lab_domain="a..b", ingress_class="nginx"
+        )
+        answer = world.client("administrator").post(page(row, "test_connection"))
+    assert answer.status_code == 200
+    assert TOKEN not in answer.text

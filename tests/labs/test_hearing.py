@@ -19,6 +19,7 @@ from labs.services import clusters, hearing, sweep
 from labs.services.instances import reconcile_instance
 from labs.services.reconcile import reconcile
 from tests.factories import ClusterFactory, LabFactory
+from tests.support.kubeconfigs import named
 
 pytestmark = pytest.mark.django_db
 DEAD = "/nowhere/kubeconfig"
@@ -27,7 +28,7 @@ DEAD = "/nowhere/kubeconfig"
 @pytest.fixture
 def cluster(world: SimpleNamespace, embedded_kubeconfig: str) -> Cluster:
     """The world's own, on an embedded API server."""
-    Cluster.objects.update(connection="file", kubeconfig_file=embedded_kubeconfig, lab_scheme="http")
+    Cluster.objects.update(connection="file", kubeconfig_file=named(embedded_kubeconfig), lab_scheme="http")
     found: Cluster = world.instance.clusters.get()
     return found
 
@@ -46,7 +47,7 @@ def test_the_sweep_notes_version_time_and_machines(cluster: Cluster) -> None:
 
 def test_a_cluster_that_fails_is_silent_since_it_was_last_heard_of(world: SimpleNamespace) -> None:
     seen = timezone.now() - datetime.timedelta(minutes=1)
-    row = ClusterFactory(connection="file", kubeconfig_file=DEAD, last_seen_at=seen)
+    row = ClusterFactory(connection="file", kubeconfig_file=named(DEAD), last_seen_at=seen)
     with pytest.raises(Unavailable):
         sweep.visit(row, timezone.now())
     row.refresh_from_db()
@@ -99,7 +100,7 @@ def test_a_heartbeat_writes_seldom(world: SimpleNamespace, django_assert_num_que
 
 
 def test_one_silent_cluster_does_not_keep_an_instance_from_the_other(world: SimpleNamespace, cluster: Cluster) -> None:
-    world.instance.places.create(cluster=ClusterFactory(connection="file", kubeconfig_file=DEAD), rank=0)
+    world.instance.places.create(cluster=ClusterFactory(connection="file", kubeconfig_file=named(DEAD)), rank=0)
     with pytest.raises(Unavailable):
         reconcile_instance(world.instance.pk)
     assert clusters.client(cluster).list("ResourceQuota", world.instance.namespace).items
