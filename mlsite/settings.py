@@ -293,9 +293,13 @@ SPECTACULAR_SETTINGS = {"TITLE": SITE_TITLE, "VERSION": "1", "SERVE_INCLUDE_SCHE
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {"line": {"()": "mlsite.logs.Line", "format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "filters": {"no links": {"()": "mlsite.logs.NoLinks"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["no links"]}},
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
-    "loggers": {"django-q": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING"), "propagate": False}},
+    "loggers": {
+        "django-q": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING"), "propagate": False},
+        # Django's own handler would write each line a second time, and not through the formatter.
+        "django": {"handlers": [], "propagate": True},
+    },
 }
