@@ -214,7 +214,12 @@ class Client:
         return True
 
     def delete_selected(self, kind: str, namespace: str, *, labels: str) -> None:
-        """Asks for the removal of all objects of a kind in one namespace that match a label selector, unseen."""
+        """Asks for the removal of all objects of a kind in one namespace that match a label selector, unseen.
+
+        Not of Secrets: the API server answers such a call with their content, so the site has no right to it.
+        """
+        if kind == "Secret":
+            raise ValueError("Secrets are deleted one by one: the answer to this call would hold their content.")
         if not labels or not namespace:
             raise ValueError("Which ones? Without a selector and a namespace it would be all.")
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}

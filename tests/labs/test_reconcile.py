@@ -436,7 +436,7 @@ def test_what_was_lost_is_sent_again_but_never_fills_the_queue(
     assert [task.func() for task in OrmQ.objects.all()] == ["labs.tasks.reconcile_workloads"] * 2
 
 
-@pytest.mark.parametrize(("named", "removals"), [(100, 4), (4, 8)])
+@pytest.mark.parametrize(("named", "removals"), [(100, 9), (4, 12)])
 def test_many_at_once_take_one_task_and_are_made_and_removed_together(
     running: SimpleNamespace,
     django_capture_on_commit_callbacks: Any,
