@@ -151,7 +151,10 @@ class Cluster(models.Model):
         default=list,
         blank=True,
         validators=[check_networks],
-        help_text="Public networks that labs do not reach. Private ones and the API server's address are left out anyway.",
+        help_text=(
+            "Public networks that labs do not reach. Private networks, the cluster's machines and its API server are left "
+            "out anyway."
+        ),
     )
     name_servers = models.JSONField(
         default=usual_name_servers,
@@ -246,6 +249,8 @@ class MachineSnapshot(models.Model):
     at = models.DateTimeField()
     #: As `k8s.capacity.machines` gives them; "ours" beside "requested" is the part of it that this site's workloads ask for.
     machines = models.JSONField(default=list)
+    #: Public addresses of the machines and ranges of their pods, as `k8s.networks` gives them.
+    networks = models.JSONField(default=list)
 
     def __str__(self) -> str:
         return f"{self.cluster}, {self.at}"

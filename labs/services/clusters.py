@@ -7,6 +7,7 @@ import functools
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
-from k8s import kubeconfig, registry
+from k8s import kubeconfig, networks, registry
 from k8s.client import EMBEDDED, Client
-from k8s.errors import Error, Unavailable
+from k8s.errors import Error, NotFound, Refused, Unavailable
 from labs.errors import Refusal
 from labs.models import Cluster, Verb
 from labs.models.cluster import Connection
@@ -123,6 +124,18 @@ def forbidden_networks(cluster: Cluster, server: str) -> list[str]:
         return found  # It answers by some proxy's name for it.
     addresses = [ipaddress.ip_address(address.partition("%")[0]) for address in answers]
     return found + [str(ipaddress.ip_network(address)) for address in addresses if address.is_global]
+
+
+def own_networks(found: Client) -> list[str]:
+    """The public addresses of its machines, of their pods and of its API servers, which no lab may reach. Raises k8s.errors.Error.
+
+    Pods of network plugins that take no ranges from the machines are not known: "Test the connection" tells of these.
+    """
+    known = networks.of_machines(found.list("Node").items)
+    with suppress(NotFound, Refused):  # an older k8s/site/rbac.yaml: "Test the connection" tells of that too
+        slices = found.list("EndpointSlice", "default", labels="kubernetes.io/service-name=kubernetes").items
+        known += networks.of_endpoints(slices)
+    return known
 
 
 def name_servers(cluster: Cluster, found: Client) -> list[str]:

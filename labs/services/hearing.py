@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from k8s import capacity, labels
+from k8s import capacity, labels, networks
 from k8s.client import Client
 from labs.models import Cluster, Instance, MachineSnapshot, State, Workload
 
@@ -52,7 +52,10 @@ def silent(cluster_pk: int, problem: str) -> None:
 
 
 def look(cluster: Cluster, client: Client) -> None:
-    """Keep what its machines have and what is asked of them: two lists. Raises k8s.errors.Error."""
+    """Keep what its machines have and what is asked of them: two lists. Raises k8s.errors.Error.
+
+    When a machine with a public address is new, the instances there are provisioned again, so that labs do not reach it.
+    """
     nodes = client.list("Node").items
     pods = []
     if len(nodes) <= MOST_MACHINES:
@@ -68,7 +71,13 @@ def look(cluster: Cluster, client: Client) -> None:
         }
         for machine in capacity.machines(nodes, pods)
     ]
-    MachineSnapshot.objects.update_or_create(cluster=cluster, defaults={"at": timezone.now(), "machines": machines})
+    before = MachineSnapshot.objects.filter(cluster=cluster).first()
+    public = networks.of_machines(nodes)
+    if networks.beyond(public, before.networks if before else []):
+        changed(cluster.pk)
+    MachineSnapshot.objects.update_or_create(
+        cluster=cluster, defaults={"at": timezone.now(), "machines": machines, "networks": public}
+    )
 
 
 def _is_ours(pod: dict[str, Any]) -> bool:
