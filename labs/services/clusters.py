@@ -19,7 +19,7 @@ from k8s import kubeconfig, networks, registry
 from k8s.client import EMBEDDED, Client
 from k8s.errors import Error, NotFound, Refused, Unavailable
 from labs.errors import Refusal
-from labs.models import Cluster, Verb
+from labs.models import Cluster, Instance, Verb
 from labs.models.cluster import Connection
 
 from . import vault
@@ -198,6 +198,35 @@ def save_cluster(
         )  # fmt: skip
         enqueue("cluster_changed", cluster.pk)
     return cluster
+
+
+def kept_because(cluster: Cluster) -> str:
+    """Why it cannot be deleted, with what to do about it; empty when nothing uses it."""
+    titles = Instance.objects.filter(places__cluster=cluster).order_by("title").values_list("title", flat=True)[:4]
+    if titles:
+        more = " and others" if len(titles) > 3 else ""
+        return f"Instances use this cluster: {', '.join(titles[:3])}{more}. Take it off the page of each instance before you delete it."
+    if cluster.workloads.exists():
+        return (
+            "Labs have run on this cluster, and their history names it, so it cannot be deleted. To keep new labs off it, "
+            "clear “Takes launches”."
+        )
+    return ""
+
+
+@transaction.atomic
+def delete_cluster(cluster: Cluster, *, actor: User, now: datetime.datetime) -> None:
+    """Forget a cluster that nothing uses, with its Event. Nothing on it is changed. Raises Refusal."""
+    if not actor.is_superuser:
+        raise Refusal("You may not delete this cluster.", code="forbidden")
+    locked = Cluster.objects.select_for_update().get(pk=cluster.pk)
+    if why := kept_because(locked):
+        raise Refusal(why, code="in-use")
+    record(
+        Verb.CLUSTER_CHANGED, locked, actor=actor, now=now,
+        before={name: getattr(locked, name) for name in FIELDS}, after={"cluster": "deleted"},
+    )  # fmt: skip
+    locked.delete()
 
 
 def _sealed_login(login: str) -> str:

@@ -33,7 +33,7 @@ def heard(cluster_pk: int, *, now: datetime.datetime, version: str = "") -> None
     was_silent = Cluster.objects.filter(pk=cluster_pk).exclude(problem="")
     with transaction.atomic():
         if was_silent.update(**news):
-            log.warning("cluster %s answers again", cluster_pk)
+            log.warning("cluster %s answers again", _slug(cluster_pk))
             waiting = Workload.objects.filter(cluster=cluster_pk, state__in=(State.REQUESTED, State.STARTING))
             waiting.update(start_deadline=start_deadline(now))
             enqueue("cluster_back", cluster_pk)
@@ -46,9 +46,13 @@ def silent(cluster_pk: int, problem: str) -> None:
     """It did not answer. `last_seen_at` stays: since when nothing can be said of what runs there."""
     text = problem or "The cluster does not answer."
     if Cluster.objects.filter(pk=cluster_pk, problem="").update(problem=text[:2000]):
-        log.warning("cluster %s is silent: %s", cluster_pk, text)
+        log.warning("cluster %s is silent: %s", _slug(cluster_pk), text)
     else:
         Cluster.objects.filter(pk=cluster_pk).exclude(problem=text[:2000]).update(problem=text[:2000])
+
+
+def _slug(cluster_pk: int) -> str:
+    return Cluster.objects.filter(pk=cluster_pk).values_list("slug", flat=True).first() or str(cluster_pk)
 
 
 def look(cluster: Cluster, client: Client) -> None:

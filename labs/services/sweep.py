@@ -58,7 +58,7 @@ def sweep(now: datetime.datetime) -> None:
         lambda: uploads.forget_old(now),
         lambda: outbox.forget_old(now),
         lambda: retention.remind(now),
-        *(partial(visit, cluster, now) for cluster in Cluster.objects.all()),
+        *(partial(_visit_or_tell, cluster, now) for cluster in Cluster.objects.all()),
     ]
     for part in parts:
         try:
@@ -67,6 +67,15 @@ def sweep(now: datetime.datetime) -> None:
             log.warning("sweep: %s", error)
         except Exception:
             log.exception("sweep: a part failed")
+
+
+def _visit_or_tell(cluster: Cluster, now: datetime.datetime) -> None:
+    known = cluster.problem
+    try:
+        visit(cluster, now)
+    except Error as error:
+        if error.message != known:  # The same each minute is no news.
+            log.warning("sweep: cluster %s: %s", cluster.slug, error)
 
 
 def visit(cluster: Cluster, now: datetime.datetime) -> None:

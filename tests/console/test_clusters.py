@@ -16,10 +16,11 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from k8s.errors import Unavailable
-from labs.models import Cluster, Event, Verb
+from labs.errors import Refusal
+from labs.models import Cluster, Event, State, Verb
 from labs.services import clusters, sweep, vault
 from mlsite.env import NamedFile
-from tests.factories import ClusterFactory
+from tests.factories import ClusterFactory, InstanceFactory, LabFactory
 from tests.k8s.scripted import Answer, serving
 from tests.support.kubeconfigs import named
 
@@ -299,3 +300,46 @@ def test_a_test_of_the_connection_is_answered_whatever_the_cluster_says(
         answer = world.client("administrator").post(page(row, "test_connection"))
     assert answer.status_code == 200
     assert TOKEN not in answer.text
+
+
+def test_a_cluster_that_nothing_uses_is_deleted_and_another_says_what_uses_it(world: World) -> None:
+    unused, ran, client = ClusterFactory(title="Unused"), ClusterFactory(), world.client("administrator")
+    LabFactory(instance=InstanceFactory(clusters=[]), cluster=ran, state=State.ENDED, ended_at=timezone.now())
+    used = world.mine.instance.clusters.get()
+    for row, why in ((used, "Instances use this cluster: Mine"), (ran, "Labs have run on this cluster")):
+        for answer in (
+            client.get(page(row, "delete"), follow=True),
+            client.post(page(row, "delete"), {"post": "yes"}, follow=True),
+        ):
+            assert why in answer.text
+        with pytest.raises(Refusal, match=why):
+            clusters.delete_cluster(row, actor=world.people["administrator"], now=timezone.now())
+    assert "This cannot be undone" in client.get(page(unused, "delete")).text
+    assert Cluster.objects.count() == 3 + (world.theirs.instance.clusters.get() != used)
+    assert client.post(page(unused, "delete"), {"post": "yes"}).status_code == 302
+    assert not Cluster.objects.filter(pk=unused.pk).exists()
+    event = Event.objects.get(verb=Verb.CLUSTER_CHANGED)
+    assert (event.subject, event.after) == ("Unused", {"cluster": "deleted"})
+    with pytest.raises(Refusal, match="may not"):
+        clusters.delete_cluster(used, actor=world.people["owner"], now=timezone.now())
+
+
+def test_the_overview_names_clusters_that_do_not_answer(world: World, django_assert_num_queries: Any) -> None:
+    index = reverse("admin:index")
+    assert "not answer" not in world.client("administrator").get(index).text
+    mine = world.mine.instance.clusters.get()
+    elsewhere = ClusterFactory(title="Elsewhere", problem="The cluster does not answer (connect timeout).")
+    Cluster.objects.filter(pk=mine.pk).update(
+        title="Campus", problem="The token is wrong.", last_seen_at="2026-01-01T14:05:00Z"
+    )
+    for role in ("staff", "owner"):
+        text = world.client(role).get(index).text
+        assert "A cluster does not answer" in text
+        assert "since 1 Jan, 14:05" in text
+        assert "1 lab there is shown as unknown" in " ".join(text.split())
+        assert "The token is wrong" not in text
+        assert elsewhere.title not in text
+    text = world.client("administrator").get(index).text
+    assert "Clusters do not answer" in text
+    for sentence in ("Campus", "Elsewhere", "The token is wrong.", "(connect timeout)", page(mine, "test_connection")):
+        assert sentence in text
