@@ -26,7 +26,7 @@ def look(host: str, port: int, *, now: datetime.datetime, timeout: float = 5.0) 
             f"Browsers will not trust {host}.",
             f"{problem.verify_message[:1].upper()}{problem.verify_message[1:]}.",
         )
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # the latter: a name that no name service takes
         return Finding(
             "bad", f"{host} leads nowhere.", "The domain of labs needs a wildcard entry in the name service."
         )

@@ -1,6 +1,7 @@
 """A cluster looked at once, for the people who connect it: what answers and what is missing, in plain words."""
 
 import datetime
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -8,11 +9,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
-from k8s import rights
+from k8s import networks, rights
 from k8s.client import Client
 from k8s.errors import Error, NotFound, Refused, Unavailable
 from k8s.exposure import controller_of, parent
 
+log = logging.getLogger(__name__)
 #: Seconds by which clocks may differ: times of starts and ends are compared across both.
 MOST_SKEW = 10
 #: Labels by which the makers' own tools name the model of a GPU.
@@ -50,6 +52,7 @@ class Expected:
     cluster_issuer: str = ""
     storage_classes: Sequence[str] = ()
     gpu_models: Sequence[Mapping[str, Any]] = ()
+    forbidden_networks: Sequence[str] = ()
 
 
 def examine(client: Client, expected: Expected, *, now: datetime.datetime) -> list[Finding]:
@@ -66,6 +69,7 @@ def examine(client: Client, expected: Expected, *, now: datetime.datetime) -> li
         ("ways to labs", lambda: iter([EMBEDDED]) if greeting.is_embedded else _sources(client, expected)),
         ("issuer", lambda: _issuer(client, expected.cluster_issuer)),
         ("storage classes", lambda: _storage(client, expected.storage_classes)),
+        ("public addresses", lambda: _public(client, expected.forbidden_networks)),
         ("machines", lambda: _machines(client, expected.gpu_models)),
     ]  # fmt: skip
     for title, part in parts:
@@ -81,6 +85,10 @@ def examine(client: Client, expected: Expected, *, now: datetime.datetime) -> li
             )
         except Error as problem:
             found.append(Finding("bad", f"Could not look at: {title}.", _why(problem)))
+        except Exception:
+            log.exception("test of a connection: %s", title)
+            text = "The cluster's answer has not the form that Kubernetes gives it. The site's log says more."
+            found.append(Finding("bad", f"Could not look at: {title}.", text))
     return found
 
 
@@ -219,6 +227,23 @@ def _networks_of_pods(client: Client) -> list[Network]:
         with suppress(ValueError):
             found.append(ip_network(text, strict=False))
     return found
+
+
+def _public(client: Client, forbidden: Sequence[str]) -> Iterator[Finding]:
+    """Labs reach public addresses. Those of machines, their pod ranges and API servers are left out; others have to be named."""
+    machines = networks.of_machines(client.list("Node").items)
+    pods = networks.of_pods(client.list("Pod", fields="status.phase=Running", limit=MOST_PODS).items)
+    if machines:
+        text = f"Labs do not reach them: {_some(machines)}."
+        yield Finding("ok", "Its machines, or their pods, have public addresses.", text)
+    if open_ones := networks.beyond(pods, [*machines, *forbidden]):
+        text = f"As {_some(open_ones)}. Name the network of pods under “Forbidden networks”."
+        yield Finding("wait", "Labs reach pods that have public addresses.", text)
+
+
+def _some(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
+    return f"{', '.join(texts[:3])}{more}"
 
 
 def _issuer(client: Client, name: str) -> Iterator[Finding]:

@@ -1,8 +1,4 @@
-"""The one way to a Kubernetes API server: plain dicts in and out, a time-out on every call, four errors of our own.
-
-Only the transport of the official client is used (connection, credentials, TLS); its model classes refuse fields that
-they do not know and cost half a second to import.
-"""
+"""The one way to a Kubernetes API server: plain dicts in and out, a time-out on every call, four errors of our own."""
 
 import copy
 import datetime
@@ -11,23 +7,20 @@ import random
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from os import PathLike
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
-import yaml
-from kubernetes.client.api_client import ApiClient
-from kubernetes.client.configuration import Configuration
-from kubernetes.client.exceptions import ApiException
-from kubernetes.config import ConfigException, load_incluster_config, load_kube_config, load_kube_config_from_dict
 
 from k8s.errors import Conflict, Error, Gone, NotFound, Refused, Unavailable, from_status
 from k8s.kinds import KINDS, path
-from k8s.kubeconfig import require_self_contained
-from k8s.stream import Watch, cause, read
+from k8s.stream import Watch, read
+from k8s.transport import Transport
 
 __all__ = ["KINDS", "Client", "Conflict", "Error", "Gone", "Listing", "NotFound", "Refused", "Unavailable", "Watch"]
 
@@ -66,15 +59,9 @@ class Greeting:
 class Client:
     """Speaks to one API server. Thread-safe; its connections are pooled and reused."""
 
-    def __init__(self, configuration: Configuration, *, timeout: float = 10.0, retries: int = 3) -> None:
+    def __init__(self, transport: Transport, *, timeout: float = 10.0, retries: int = 3) -> None:
         """`timeout`: seconds to connect, and again to wait for data. `retries`: further tries after a fault."""
-        configuration.retries = False  # ours alone: urllib3's would not see the status
-        configuration.keep_alive = True  # a watch notices a dead peer
-        configuration.connection_pool_maxsize = 16
-        if _is_loopback(configuration.host):
-            configuration.proxy = None
-        self._api = ApiClient(configuration)
-        self._api.user_agent = "mlsite"
+        self._transport = transport
         self._timeout = timeout
         self._retries = retries
         self._lock = threading.Lock()
@@ -83,46 +70,29 @@ class Client:
 
     @classmethod
     def from_kubeconfig(
-        cls, path_or_dict: str | PathLike[str] | dict[str, Any], *, timeout: float = 10.0, retries: int = 3
+        cls,
+        source: str | PathLike[str] | dict[str, Any],
+        *,
+        folder: Path | None = None,
+        timeout: float = 10.0,
+        retries: int = 3,
     ) -> Self:
-        """A client for the current context of a kubeconfig.
-
-        A file is the operator's and may use every way of signing in. A dict may come from a form, so it must be
-        complete in itself: it can neither name a program to run nor a file of this machine.
-        Raises Unavailable when it cannot be used.
-        """
-        configuration = Configuration()
-        try:
-            if isinstance(path_or_dict, dict):
-                require_self_contained(path_or_dict)
-                load_kube_config_from_dict(path_or_dict, client_configuration=configuration, persist_config=False)
-            else:
-                load_kube_config(str(path_or_dict), client_configuration=configuration, persist_config=False)
-        except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
-            # The text of the problem may quote the file, and with it a token.
-            raise Unavailable(
-                f"The connection settings of the cluster cannot be used ({type(problem).__name__})."
-            ) from None
-        return cls(configuration, timeout=timeout, retries=retries)
+        """A client for the current context of a kubeconfig, as `Transport.from_kubeconfig` takes it. Raises Unavailable."""
+        return cls(Transport.from_kubeconfig(source, folder=folder), timeout=timeout, retries=retries)
 
     @classmethod
     def from_in_cluster(cls, *, timeout: float = 10.0, retries: int = 3) -> Self:
         """A client with the service account of the pod that this runs in. Raises Unavailable outside a pod."""
-        configuration = Configuration()
-        try:
-            load_incluster_config(client_configuration=configuration)
-        except (ConfigException, OSError) as problem:
-            raise Unavailable(f"There is no service account of a cluster here: {problem}") from None
-        return cls(configuration, timeout=timeout, retries=retries)
+        return cls(Transport.from_in_cluster(), timeout=timeout, retries=retries)
 
     @property
     def server(self) -> str:
         """The name or address of the API server."""
-        return urlsplit(self._api.configuration.host).hostname or ""
+        return urlsplit(self._transport.host).hostname or ""
 
     def close(self) -> None:
         """Drops the pooled connections; the client can still be used."""
-        self._api.rest_client.close()
+        self._transport.close()
 
     def impatient(self, timeout: float) -> Self:
         """The same connections with another time-out (seconds) and no second try: for what soon loses its sense."""
@@ -244,7 +214,12 @@ class Client:
         return True
 
     def delete_selected(self, kind: str, namespace: str, *, labels: str) -> None:
-        """Asks for the removal of all objects of a kind in one namespace that match a label selector, unseen."""
+        """Asks for the removal of all objects of a kind in one namespace that match a label selector, unseen.
+
+        Not of Secrets: the API server answers such a call with their content, so the site has no right to it.
+        """
+        if kind == "Secret":
+            raise ValueError("Secrets are deleted one by one: the answer to this call would hold their content.")
         if not labels or not namespace:
             raise ValueError("Which ones? Without a selector and a namespace it would be all.")
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
@@ -308,14 +283,11 @@ class Client:
     def greet(self) -> Greeting:
         """Version and clock of the API server. One try: a clock that is asked again is late. Raises Unavailable."""
         response = self._send("version", "GET", "/version")
-        content, date = read(response), response.headers.get("Date", "")
-        try:
+        content = read(response)
+        with suppress(ValueError, AttributeError, RecursionError):
             version = str(json.loads(content).get("gitVersion", ""))
-        except (ValueError, AttributeError):
-            raise Unavailable(
-                "The cluster sent something else than its version; is this address an API server?"
-            ) from None
-        return Greeting(version, parsedate_to_datetime(date) if date else None)
+            return Greeting(version, _moment(response.headers.get("Date", "")))
+        raise Unavailable("The cluster sent something else than its version; is this address an API server?")
 
     def may(self, verb: str, group: str, resource: str, subresource: str = "", namespace: str = "") -> bool:
         """Whether this account may do that, in the namespace or, without one, in all of them."""
@@ -339,9 +311,12 @@ class Client:
     def _json(self, verb: str, method: str, url_path: str, **options: Any) -> Any:
         content = self._body(verb, method, url_path, **options)
         try:
-            return json.loads(content)
-        except ValueError:
-            raise Unavailable("The cluster sent something that is not JSON; is this address an API server?") from None
+            found = json.loads(content)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise Unavailable("The cluster sent something that is not a JSON object; is this address an API server?")
+        return found
 
     def _body(self, verb: str, method: str, url_path: str, **options: Any) -> bytes:
         """The content of a call that may safely be repeated, tried again after a fault that may pass."""
@@ -371,28 +346,23 @@ class Client:
         """One HTTP request; the answer's content is not yet read. Raises one of our errors."""
         with self._lock:
             self.calls[verb] += 1
-        sent = {"Accept": "application/json", **self._api.default_headers, **(headers or {})}
+        sent = {"Accept": "application/json", **(headers or {})}
         filled = {key: value for key, value in (query or {}).items() if value}
-        url = self._api.configuration.host + url_path + ("?" + urlencode(filled) if filled else "")
-        try:
-            self._api.update_params_for_auth(sent, [], ["BearerToken"], url_path, method, None)
-            answer = self._api.rest_client.request(
-                method, url, headers=sent, body=body, _request_timeout=(self._timeout, read_timeout or self._timeout)
-            )
-        except (urllib3.exceptions.HTTPError, ApiException, OSError) as problem:
-            raise Unavailable(f"The cluster does not answer ({_cause(problem)}).") from None
-        response: urllib3.BaseHTTPResponse = answer.response
+        response = self._transport.request(
+            method,
+            url_path + ("?" + urlencode(filled) if filled else ""),
+            headers=sent,
+            body=body,
+            timeout=(self._timeout, read_timeout or self._timeout),
+        )
         if 200 <= response.status <= 299:
             return response
         raise from_status(response.status, read(response), response.headers.get("Retry-After", ""), about=about)
 
 
-def _cause(problem: Exception) -> str:
-    """As `k8s.stream.cause`, also for what the official client makes of it."""
-    return "TLS error" if isinstance(problem, ApiException) else cause(problem)
-
-
-def _is_loopback(host: str) -> bool:
-    """A proxy is never asked for this machine itself, as with kubectl."""
-    name = urlsplit(host).hostname or ""
-    return name == "localhost" or name == "::1" or name.startswith("127.")
+def _moment(date: str) -> datetime.datetime | None:
+    """What a Date header says; None when it says nothing that can be read."""
+    with suppress(ValueError, TypeError):
+        found = parsedate_to_datetime(date)
+        return found if found.tzinfo else None
+    return None

@@ -76,12 +76,14 @@ def from_status(code: int, content: bytes, retry_after: str, *, about: str = "")
     status = _parse(content)
     message = str(status.get("message") or _plain(content) or f"HTTP {code}")
     reason = str(status.get("reason") or "")
-    details = status.get("details") or {}
+    details = status.get("details")
+    details = details if isinstance(details, dict) else {}
     malformed = code in (400, 422) or (
         code == 500 and _MALFORMED.search(message) is not None and not _WEBHOOK_AWAY.search(message)
     )
     if about == "Secret" and (malformed or code >= 500):
-        fields = sorted({str(cause.get("field")) for cause in details.get("causes") or [] if cause.get("field")})
+        causes = [cause for cause in details.get("causes") or [] if isinstance(cause, dict)]
+        fields = sorted({str(cause.get("field")) for cause in causes if cause.get("field")})
         fields += _POLICY_NAME.findall(message)
         message = f"The cluster did not take the Secret{': ' + ', '.join(fields) if fields else ''} (HTTP {code})."
     if malformed:
@@ -117,7 +119,7 @@ def _kind_of_refusal(code: int, message: str) -> str:
 def _parse(content: bytes) -> dict[str, Any]:
     try:
         status = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return status if isinstance(status, dict) else {}
 

@@ -24,7 +24,17 @@ PRIVATE_V4 = [
     "224.0.0.0/4",
     "240.0.0.0/4",
 ]
-PRIVATE_V6 = ["::1/128", "64:ff9b::/96", "64:ff9b:1::/48", "fc00::/7", "fe80::/10", "ff00::/8"]
+PRIVATE_V6 = [
+    "::/96",  # loopback, and addresses of IPv4 as they were written in IPv6 once
+    "64:ff9b::/96",
+    "64:ff9b:1::/48",
+    "2001::/32",  # Teredo, which carries IPv4 as the next does
+    "2002::/16",  # 6to4: 2002:0a00:0001:: is 10.0.0.1 to a router that still knows it
+    "fc00::/7",
+    "fe80::/10",
+    "fec0::/10",  # private before fc00::/7, and still routed on some sites
+    "ff00::/8",
+]
 LAB_ACCOUNT, SPARK_ACCOUNT = "lab", "spark"
 SPARK_VERBS = ("get", "watch", "list", "create", "delete")
 _RBAC = "rbac.authorization.k8s.io/v1"
@@ -110,6 +120,8 @@ def _of_version(version: int, networks: Iterable[str]) -> list[str]:
 def _namespace(name: str) -> dict[str, Any]:
     # https://kubernetes.io/docs/concepts/security/pod-security-standards/
     levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+    # Said, so that an older version that somebody has set is taken back: v1.0 of "restricted" restricts hardly anything.
+    levels["pod-security.kubernetes.io/enforce-version"] = "latest"
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": levels}}
 
 

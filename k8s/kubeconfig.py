@@ -1,69 +1,154 @@
-"""Pure: a kubeconfig that somebody pasted, read and held to what may be kept. No sentence here quotes it: it holds a key."""
+"""A kubeconfig: read from a text or a file, and held to what may be used. No sentence here quotes it, for it holds a key."""
 
+import base64
+import os
+import stat
+from pathlib import Path
 from typing import Any
 
 import yaml
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from k8s.errors import Unavailable
 
 #: Ways of signing in that run a program of the site's machine or read a file there.
 _PROGRAMS_AND_FILES = ("exec", "auth-provider", "tokenFile", "client-certificate", "client-key")
 _LONGEST = 100_000
+#: Bytes of a file: an operator's may describe many clusters.
+_LONGEST_FILE = 1_000_000
+_HOW = "“kubectl config view --raw --flatten --minify” writes one that is complete"
+
+
+class Unusable(ValueError):
+    """A sentence for the person who wrote the kubeconfig. It quotes nothing of it but names of keys."""
+
+
+def read_file(path: Path, *, what: str = "kubeconfig file") -> str:
+    """The text of a regular file. Raises Unavailable for anything else, such as a pipe, which would be waited for without end.
+
+    `what`: how a message names the file. The file is opened once, and what is checked is what is read.
+    """
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            os.close(number)
+            raise Unavailable(f"The {what} is not a regular file.", passing=False)
+        with open(number, "rb") as file:
+            content = file.read(_LONGEST_FILE + 1)
+    except OSError as problem:
+        raise Unavailable(f"The {what} cannot be read: {problem.strerror}.", passing=False) from None
+    if len(content) > _LONGEST_FILE:
+        raise Unavailable(f"The {what} is longer than {_LONGEST_FILE // 1000} kB.", passing=False)
+    return content.decode("utf-8-sig", errors="replace")
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Any kubeconfig, as it is. Raises Unusable."""
+    try:
+        config = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise Unusable("That is not YAML. Paste the whole file, from its first line to its last.") from None
+    if not isinstance(config, dict):
+        raise Unusable("That is no kubeconfig: it has no clusters, users and contexts.")
+    return config
 
 
 def read(text: str) -> dict[str, Any]:
-    """The kubeconfig. Raises ValueError with a sentence for the person who pasted it."""
+    """A kubeconfig that somebody pasted. Raises Unusable with a sentence for that person."""
     if len(text) > _LONGEST:
-        raise ValueError("That is too long for a kubeconfig.")
-    try:
-        config = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError):
-        raise ValueError("That is not YAML. Paste the whole file, first line to last.") from None
-    if not isinstance(config, dict):
-        raise ValueError("That is no kubeconfig: it has no clusters, users and contexts.")
+        raise Unusable("That is too long for a kubeconfig.")
+    config = parse(text.removeprefix("\ufeff"))
     require_self_contained(config)
-    user, cluster = _current(config)
+    require_sound(config)
+    user, cluster = current(config)
     if not str(cluster.get("server", "")).startswith("https://"):
-        raise ValueError("Its server must be an address that starts with https://.")
+        raise Unusable("Its server must be an address that starts with https://.")
     if cluster.get("insecure-skip-tls-verify"):
-        raise ValueError(
-            "It does not check who answers. Give the authority's certificate (certificate-authority-data)."
-        )
+        raise Unusable("It does not check who answers. Give the authority's certificate (certificate-authority-data).")
     if not (user.get("token") or (user.get("client-certificate-data") and user.get("client-key-data"))):
-        raise ValueError("Its user has neither a token nor a certificate with its key.")
+        raise Unusable("Its user has neither a token nor a certificate with its key.")
     return config
 
 
 def require_self_contained(config: dict[str, Any]) -> None:
-    """Raises ValueError when a kubeconfig is malformed, or names a program or a file."""
+    """Raises Unusable when a kubeconfig is malformed, or names a program or a file."""
     for user in _items(config, "users", "user"):
         refused = sorted(set(_PROGRAMS_AND_FILES) & set(user))
         if refused:
-            raise ValueError(
+            raise Unusable(
                 f"Not allowed here: {', '.join(refused)}. Make one that is complete in itself, such as with "
                 "“kubectl config view --raw --flatten --minify”, and with a token of a service account."
             )
     for cluster in _items(config, "clusters", "cluster"):
         if "certificate-authority" in cluster:
-            raise ValueError("Not allowed here: certificate-authority. Use certificate-authority-data.")
+            raise Unusable("Not allowed here: certificate-authority. Use certificate-authority-data.")
 
 
-def _items(config: dict[str, Any], plural: str, singular: str) -> list[dict[str, Any]]:
-    entries = config.get(plural) or []
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError(f"Its {plural} are malformed.")
-    found = [entry.get(singular) or {} for entry in entries]
-    if not all(isinstance(item, dict) for item in found):
-        raise ValueError(f"Its {plural} are malformed.")
-    return found
+def require_sound(config: dict[str, Any]) -> None:
+    """Raises Unusable when the current context's token, certificates, key or address cannot be what they should be."""
+    user, cluster = current(config)
+    if "token" in user:
+        clean_token(str(user["token"]))
+    server = str(cluster.get("server", ""))
+    if found := _unseen(server):
+        raise Unusable(f"Its server holds {found}, which no address may hold. {_HOW}.")
+    _pem(cluster, "certificate-authority-data", x509.load_pem_x509_certificates)
+    certificates = _pem(user, "client-certificate-data", x509.load_pem_x509_certificates)
+    key = _pem(user, "client-key-data", lambda pem: load_pem_private_key(pem, password=None))
+    if certificates and key and certificates[0].public_key() != key.public_key():
+        raise Unusable("Its client-certificate-data and client-key-data do not belong together.")
 
 
-def _current(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """User and cluster of the current context."""
+def clean_token(text: str) -> str:
+    """The token without the blanks and line breaks that editors add. Raises Unusable for what no token may hold."""
+    token = "".join(text.split())
+    if found := _unseen(token):
+        raise Unusable(f"The token holds {found}, which no token may hold. Copy it again. {_HOW}.")
+    return token
+
+
+def current(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """User and cluster of the current context. Raises Unusable when it leads nowhere."""
 
     def named(plural: str, singular: str, name: object) -> dict[str, Any]:
         for entry, item in zip(config.get(plural) or [], _items(config, plural, singular), strict=True):
             if entry.get("name") == name:
                 return item
-        raise ValueError(f"Its current context leads to nothing among its {plural}.")
+        raise Unusable(f"Its current context leads to nothing among its {plural}.")
 
     context = named("contexts", "context", config.get("current-context"))
-    return named("users", "user", context.get("user")), named("clusters", "cluster", context.get("cluster"))
+    cluster = named("clusters", "cluster", context.get("cluster"))
+    return named("users", "user", context.get("user")) if context.get("user") else {}, cluster
+
+
+def _unseen(text: str) -> str:
+    """The first sign that is not a visible one of ASCII, by its number; empty where there is none."""
+    return next((f"the sign U+{ord(sign):04X}" for sign in text if not "!" <= sign <= "~"), "")
+
+
+def _pem(item: dict[str, Any], field: str, load: Any) -> Any:
+    """What the field holds, as `load` makes it of PEM; None without the field."""
+    if not item.get(field):
+        return None
+    try:
+        pem = base64.b64decode("".join(str(item[field]).split()), validate=True)
+    except ValueError:
+        raise Unusable(f"Its {field} is not base64. {_HOW}.") from None
+    try:
+        return load(pem)
+    except TypeError:
+        raise Unusable(f"Its {field} is protected by a password. Use a key without one.") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise Unusable(f"Its {field} is damaged. Copy it again. {_HOW}.") from None
+
+
+def _items(config: dict[str, Any], plural: str, singular: str) -> list[dict[str, Any]]:
+    entries = config.get(plural) or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise Unusable(f"Its {plural} are malformed.")
+    found = [entry.get(singular) or {} for entry in entries]
+    if not all(isinstance(item, dict) for item in found):
+        raise Unusable(f"Its {plural} are malformed.")
+    return found

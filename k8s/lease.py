@@ -13,6 +13,7 @@ from typing import Any
 
 from k8s.client import Client, Conflict, Unavailable
 from k8s.errors import Error, NotFound
+from k8s.repeats import Repeats
 from k8s.watch import Watcher
 
 log = logging.getLogger(__name__)
@@ -43,11 +44,15 @@ class Election:
         is_alive: Callable[[], bool] = lambda: True,
         duration: float = DURATION,
         renew_every: float = RENEW_EVERY,
+        where: str = "",
     ) -> None:
-        """`identity`: a name that no other candidate has, nor this program in another life. `is_alive`: whether what it leads
+        """`where`: what logs call the cluster; without it the name of its API server.
+
+        `identity`: a name that no other candidate has, nor this program in another life. `is_alive`: whether what it leads
         makes progress; one that does not lets the lease go. `duration`, `renew_every`: seconds.
         """
         self._client = client.impatient(CALL_TIMEOUT)
+        self._where, self._trouble = where or client.server, Repeats(log)
         self._namespace, self._name, self._identity = namespace, name, identity
         self._is_alive, self._duration, self._renew_every = is_alive, duration, renew_every
         self._lock = threading.Lock()
@@ -61,7 +66,7 @@ class Election:
         while not stop.is_set():
             if not self._follow(stop):
                 return
-            log.info("%s leads by %s/%s", self._identity, self._namespace, self._name)
+            log.info("%s leads by %s/%s on %s", self._identity, self._namespace, self._name, self._where)
             self.leads = True
             try:
                 on_lead()
@@ -69,7 +74,7 @@ class Election:
             finally:
                 self.leads = False
                 on_lost()
-                log.info("%s leads no more by %s/%s", self._identity, self._namespace, self._name)
+                log.info("%s leads no more by %s/%s on %s", self._identity, self._namespace, self._name, self._where)
             if stop.is_set() or not self._is_alive():
                 self._release()
 
@@ -81,7 +86,7 @@ class Election:
             self._client, "Lease", namespace=self._namespace, fields=f"metadata.name={self._name}",
             on_sync=lambda items: self._note(items[0] if items else None),
             on_event=lambda kind, lease: self._note(None if kind == "DELETED" else lease),
-            longest_delay=5.0,
+            longest_delay=5.0, where=self._where,
         )  # fmt: skip
         thread = threading.Thread(target=watcher.run, args=(over,), name=f"lease-{self._identity}", daemon=True)
         thread.start()
@@ -111,7 +116,7 @@ class Election:
         try:
             return self._take()
         except Error as problem:
-            log.warning("lease %s/%s cannot be taken: %s", self._namespace, self._name, problem.message)
+            self._trouble.warn(f"lease on {self._where} cannot be taken: {problem.message}")
             stop.wait(random.uniform(PAUSE / 2, 3 * PAUSE / 2))  # noqa: S311
             return False
 
@@ -159,27 +164,29 @@ class Election:
         while not stop.wait(TICK):
             now = time.monotonic()
             if now - renewed > self._duration:
-                log.warning("lease %s/%s has run out before it could be renewed", self._namespace, self._name)
+                log.warning("lease on %s has run out before it could be renewed", self._where)
                 return
             if now < due:
                 continue
             if not self._is_alive():
-                log.error("lease %s/%s is let go: this program makes no progress", self._namespace, self._name)
+                log.error("lease on %s is let go: this program makes no progress", self._where)
                 return
             try:
                 self._renew()
                 renewed, due = now, now + self._renew_every
+                self._trouble.over()
             except Unavailable as problem:
-                log.warning("lease %s/%s not renewed yet: %s", self._namespace, self._name, problem.message)
+                self._trouble.warn(f"lease on {self._where} not renewed yet: {problem.message}")
                 due = now + random.uniform(PAUSE / 2, 3 * PAUSE / 2)  # noqa: S311
             except Error as problem:  # Another has it; or the cluster was set back to before it was ours.
-                log.warning("lease %s/%s is lost: %s", self._namespace, self._name, problem.message)
+                log.warning("lease on %s is lost: %s", self._where, problem.message)
                 return
 
     def _renew(self) -> None:
-        assert self._seen is not None  # noqa: S101  # for the types
-        assert self._seen[0] is not None  # noqa: S101
-        self._note(self._client.replace(_with(self._seen[0], renewTime=_now())))
+        lease = self._seen[0] if self._seen else None
+        if lease is None:
+            raise NotFound("It was removed.")
+        self._note(self._client.replace(_with(lease, renewTime=_now())))
 
     def _release(self) -> None:
         """The next one need not wait for it to run out."""
@@ -189,7 +196,7 @@ class Election:
         try:
             self._client.replace(_with(lease, holderIdentity=None, renewTime=_now()))
         except Error as problem:
-            log.info("lease %s/%s runs out by itself: %s", self._namespace, self._name, problem.message)
+            log.info("lease on %s runs out by itself: %s", self._where, problem.message)
 
 
 def _with(lease: Object, **changes: Any) -> Object:

@@ -23,12 +23,13 @@ class Watch(Iterator[tuple[str, dict[str, Any]]]):
         line = next(self._lines)
         try:
             change = json.loads(line)
-            kind, obj = change["type"], change["object"]
-        except (ValueError, KeyError, TypeError):
+            kind, obj = str(change["type"]), dict(change["object"])
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise Unavailable("The watch broke off in the middle of a change.") from None
         if kind == "ERROR":
             self.close()
-            raise from_status(int(obj.get("code") or 500), json.dumps(obj).encode(), "")
+            code = obj.get("code")
+            raise from_status(code if isinstance(code, int) else 500, json.dumps(obj).encode(), "")
         return kind, obj
 
     def close(self) -> None:
@@ -45,7 +46,7 @@ class Watch(Iterator[tuple[str, dict[str, Any]]]):
                 yield from (line for line in lines if line.strip())
             if rest.strip() and not self._closed:
                 yield rest
-        except (urllib3.exceptions.HTTPError, OSError) as problem:
+        except Exception as problem:
             if not self._closed:
                 raise Unavailable(f"The watch broke off ({cause(problem)}).") from None
         finally:
@@ -58,7 +59,7 @@ def read(response: urllib3.BaseHTTPResponse) -> bytes:
     """All of an answer. Raises Unavailable when it breaks off."""
     try:
         return response.data
-    except (urllib3.exceptions.HTTPError, OSError) as problem:
+    except Exception as problem:
         raise Unavailable(f"The cluster broke off its answer ({cause(problem)}).") from None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from k8s.client import PAGE_SIZE, Client, Gone, Unavailable, Watch
 from k8s.errors import Error
+from k8s.repeats import Repeats
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +49,19 @@ class Watcher:
         watch_seconds: int = 300,
         first_delay: float = 0.5,
         longest_delay: float = 30.0,
+        where: str = "",
     ) -> None:
-        """`keep`: what no selector can say; other objects are dropped as they come, also out of a long list, page by page.
+        """`where`: what logs call the cluster; without it the name of its API server.
+
+        `keep`: what no selector can say; other objects are dropped as they come, also out of a long list, page by page.
 
         `relist_seconds`: a list is asked for at least so often. `watch_seconds`: the server ends a watch after this,
         and it is taken up where it ended; a connection that is silently dead is noticed soon after.
         `first_delay`, `longest_delay`: seconds between tries after a fault, doubled each time, with jitter.
         """
         self._client, self._kind = client, kind
+        self._name = f"watch of {kind} on {where or client.server}"
+        self._trouble = Repeats(log)
         self._namespace, self._labels, self._fields, self._keep = namespace, labels, fields, keep
         self._on_sync, self._on_event = on_sync, on_event
         self._relist_seconds, self._watch_seconds = relist_seconds, watch_seconds
@@ -92,13 +98,13 @@ class Watcher:
                     self._require_not_set_back(self._version)
                 self._watch(stop)
             except Gone:
-                log.info("watch of %s: too old, listing again", self._kind)
+                log.info("%s: too old, listing again", self._name)
                 self._version = None
                 self._failed("", stop)
             except Error as problem:
                 self._failed(problem.message, stop)
             except Exception as problem:
-                log.exception("watch of %s", self._kind)
+                log.exception("%s", self._name)
                 self._failed(type(problem).__name__, stop)
 
     def _list(self) -> None:
@@ -125,7 +131,7 @@ class Watcher:
         """
         found = self._client.list(self._kind, self._namespace, metadata_only=True, limit=1).resource_version
         if found.isdigit() and version.isdigit() and int(found) < int(version):
-            log.warning("watch of %s: the cluster was set back, from version %s to %s", self._kind, version, found)
+            log.warning("%s: the cluster was set back, from version %s to %s", self._name, version, found)
             raise Gone("The cluster was set back.")
 
     def _watch(self, stop: threading.Event) -> None:
@@ -171,20 +177,21 @@ class Watcher:
         try:
             callback(*arguments)
         except Exception:
-            log.exception("telling of a change of %s", self._kind)
+            log.exception("%s: telling of a change", self._name)
             delay = min(FIRST_MISHAP * 2**self._mishaps, LONGEST_MISHAP, self._relist_seconds)
             self._missed, self._due = True, min(self._due, time.monotonic() + delay)
 
     def _well(self) -> None:
         self.last_contact = time.monotonic()
         self._failures, self.problem = 0, ""
+        self._trouble.over()
 
     def _failed(self, problem: str, stop: threading.Event) -> None:
         delay = min(self._first_delay * 2**self._failures, self._longest_delay)
         self._failures = min(self._failures + 1, 16)
         self.problem, self.last_failure = problem, time.monotonic()
         if problem:
-            log.warning("watch of %s, next try within %.0f s: %s", self._kind, delay, problem)
+            self._trouble.warn(f"{self._name}: {problem}")
         stop.wait(random.uniform(delay / 2, delay))  # noqa: S311
 
     def _close_when(self, stop: threading.Event) -> None:

@@ -44,11 +44,11 @@ def cluster_changed(pk: str) -> None:
 
 def cluster_back(pk: str) -> None:
     """Hold what is on a cluster that answers again against the rows, and send what waited for it."""
-    try:
-        for cluster in Cluster.objects.filter(pk=pk):
+    for cluster in Cluster.objects.filter(pk=pk):
+        try:
             sweep.visit(cluster, timezone.now())
-    except Error as error:
-        log.warning("cluster %s: %s", pk, error)
+        except Error as error:
+            log.warning("cluster %s: %s", cluster.slug, error)
     sweep.send_again(timezone.now())
 
 

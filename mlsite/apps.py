@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
+from django.db.models.signals import pre_save
 
 
 class SiteConfig(AppConfig):
@@ -9,9 +10,12 @@ class SiteConfig(AppConfig):
     verbose_name = "Site"
 
     def ready(self) -> None:
-        from . import checks
+        from django_q.models import Task
+
+        from . import checks, logs
 
         checks.register()
+        pre_save.connect(logs.scrub_result, sender=Task)
 
 
 class ConsoleConfig(AdminConfig):

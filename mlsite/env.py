@@ -3,12 +3,15 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import available_timezones
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
+#: Where the next file of a list begins; a comma inside a path is none.
+NEXT_FILE = re.compile(r",(?=\s*[^,:/]+:)")
+FILE = re.compile(r"\s*(?P<name>[a-z0-9][a-z0-9-]{0,39}):(?P<path>/.*?)(?P<trusted>:trusted)?\s*")
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
@@ -80,3 +83,26 @@ def database(value: str, name: str) -> Any:
 def words(name: str, default: str = "") -> list[str]:
     """A list, separated by commas."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+class NamedFile(NamedTuple):
+    """A file that the operator has given a name. `trusted`: it may run programs and read further files."""
+
+    path: Path
+    trusted: bool
+
+
+def files(value: str, name: str) -> dict[str, NamedFile]:
+    """The files that stand in the variable `name` as name:path or name:path:trusted, separated by commas."""
+    found: dict[str, NamedFile] = {}
+    for entry in NEXT_FILE.split(value) if value.strip() else ():
+        match = FILE.fullmatch(entry)
+        if not match:
+            raise ImproperlyConfigured(
+                f"{name} must be name:/path or name:/path:trusted, separated by commas, with names of small letters, digits "
+                f"and hyphens; not {entry.strip()!r}."
+            )
+        if match["name"] in found:
+            raise ImproperlyConfigured(f"{name} names two files {match['name']!r}.")
+        found[match["name"]] = NamedFile(Path(match["path"]), bool(match["trusted"]))
+    return found

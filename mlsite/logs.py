@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import Any
 
 #: The link of an invitation; a request that is refused is logged with its path.
 LINK = re.compile(r"(/join/)[^/\s]+")
@@ -17,3 +18,36 @@ class NoLinks(logging.Filter):
         if "/join/" in text:
             record.msg, record.args = LINK.sub(r"\1...", text), ()
         return True
+
+
+#: What opens something, by the form that it has wherever it is written; with what stands in its place.
+SECRETS = (
+    (re.compile(r"""(['"])(bearer|basic) (?:(?!\1).)+\1""", re.IGNORECASE | re.DOTALL), r"\1\2 ...\1"),
+    (re.compile(r"""(\bbearer |\bauthorization: *basic )[^\s'"<>,;]+""", re.IGNORECASE), r"\1..."),
+    (re.compile(r"\beyJ[\w-]{10,}\.[\w-]{10,}(\.[\w-]*)?"), "..."),
+    (re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END|\Z)", re.DOTALL), r"\1...\2"),
+    (
+        re.compile(r"""(['"](?:[a-z]+-)?(?:token|password|client-key-data)['"]: *)(['"]).*?\2""", re.DOTALL),
+        r"\1\2...\2",
+    ),
+)
+
+
+def scrub(text: str) -> str:
+    """The text without tokens and keys of clusters. The last of several walls: no message of ours quotes them."""
+    for secret, instead in SECRETS:
+        text = secret.sub(instead, text)
+    return text
+
+
+class Line(logging.Formatter):
+    """A line and its traceback, scrubbed."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return scrub(super().format(record))
+
+
+def scrub_result(instance: Any, **kwargs: Any) -> None:
+    """Before the queue keeps what came of a task: of one that failed it is the traceback."""
+    if isinstance(instance.result, str):
+        instance.result = scrub(instance.result)

@@ -27,6 +27,8 @@ SITE_NAMESPACE = env.text("SITE_NAMESPACE", "mlsite")
 SITE_TITLE = env.text("SITE_TITLE", "Labs")
 #: Whether labs may run on the embedded cluster, as processes of this machine.
 EMBEDDED_CLUSTER = DEBUG
+#: The kubeconfig files by which the site may connect to clusters, by the names that the console offers.
+KUBECONFIG_FILES = env.files(env.text("KUBECONFIG_FILES", ""), "KUBECONFIG_FILES")
 #: Minutes after which a workload that never answered is given up.
 START_DEADLINE_MINUTES = env.number("START_DEADLINE_MINUTES", 15)
 #: Size of a lab's home folder and of /data, in GiB; both live as long as the lab.
@@ -291,9 +293,13 @@ SPECTACULAR_SETTINGS = {"TITLE": SITE_TITLE, "VERSION": "1", "SERVE_INCLUDE_SCHE
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {"line": {"()": "mlsite.logs.Line", "format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "filters": {"no links": {"()": "mlsite.logs.NoLinks"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["no links"]}},
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
-    "loggers": {"django-q": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING"), "propagate": False}},
+    "loggers": {
+        "django-q": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING"), "propagate": False},
+        # Django's own handler would write each line a second time, and not through the formatter.
+        "django": {"handlers": [], "propagate": True},
+    },
 }

@@ -9,7 +9,7 @@ import django
 from django.core.exceptions import ImproperlyConfigured
 
 
-def main(kubeconfig: str, lab_port: str) -> None:
+def main(lab_port: str) -> None:
     django.setup()
     from django.core.management import call_command
 
@@ -17,7 +17,7 @@ def main(kubeconfig: str, lab_port: str) -> None:
 
     call_command("migrate", verbosity=0, interactive=False)
     call_command("createcachetable", verbosity=0)
-    call_command("demo", kubeconfig=kubeconfig, ingress_port=int(lab_port), verbosity=0)
+    call_command("demo", ingress_port=int(lab_port), verbosity=0)
     sys.stdout.write(f"{' '.join(PEOPLE)}\n{PASSWORD}\n")
 
 

@@ -50,6 +50,10 @@ class Site:
             "SITE_URL": self.url,
             "SECRET_KEY_FILE": str(self._secret_key()),
             "DATABASE_URL": f"sqlite:///{self.state / 'site.sqlite3'}",
+            # By this name the demo's cluster connects. It is the person's own file, and signs in as theirs does.
+            "KUBECONFIG_FILES": ",".join(
+                [f"laptop:{self.kubeconfig}:trusted", *filter(None, [os.environ.get("KUBECONFIG_FILES")])]
+            ),
         }
 
     def _secret_key(self) -> Path:
@@ -65,7 +69,7 @@ class Site:
 
     def prepare(self) -> list[str]:
         """The command that brings the data base up to date and prints the demo's accounts."""
-        return [sys.executable, "-m", "tools.prepare", str(self.kubeconfig), str(self.lab_port)]
+        return [sys.executable, "-m", "tools.prepare", str(self.lab_port)]
 
     def parts(self) -> dict[str, str]:
         """The shell command of each part. `exec`: a signal then reaches the program and not a shell."""

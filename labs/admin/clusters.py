@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.conf import settings
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -15,13 +16,13 @@ from django.utils import timezone
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from k8s import kubeconfig, registry
 from labs.models import Cluster, State
 from labs.models.cluster import Connection
 from labs.services.checkup import check
-from labs.services.clusters import save_cluster
+from labs.services.clusters import delete_cluster, kept_because, save_cluster
 
 from .access import Rows, person, reach
 from .confirm import Question, ask
@@ -177,6 +178,11 @@ class ClusterAdmin(AdministratorsOnly):
         if db_field.name in LISTS and field:
             lead = "Names, separated by commas. Empty: none." if db_field.name == "storage_classes" else field.help_text
             field = NamesField(required=False, widget=UnfoldAdminTextInputWidget(), help_text=lead)
+        if db_field.name == "kubeconfig_file" and field:
+            names = [("", "No file"), *((name, name) for name in settings.KUBECONFIG_FILES)]
+            field = forms.ChoiceField(
+                choices=names, required=False, widget=UnfoldAdminSelectWidget(), help_text=field.help_text
+            )
         if field:
             field.help_text = conditional_escape(field.help_text)
             field.label = LABELS.get(db_field.name, field.label)
@@ -188,6 +194,24 @@ class ClusterAdmin(AdministratorsOnly):
     def save_model(self, request: HttpRequest, obj: Cluster, form: Any, change: bool) -> None:
         pasted = form.cleaned_data.get("kubeconfig", "")
         save_cluster(obj, actor=person(request), now=timezone.now(), pasted=pasted, login=form.login_to_keep())
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return reach(request).is_administrator
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Nothing but the cluster itself goes; the service refuses one that something hangs on, which may be thousands of labs."""
+        return [str(obj) for obj in objs], {}, set(), []
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """What cannot be deleted says why before it asks."""
+        row = self.object_or_404(request, object_id)
+        if self.has_delete_permission(request, row) and (why := kept_because(row)):
+            messages.error(request, why)
+            return HttpResponseRedirect(reverse("admin:labs_cluster_change", args=[row.pk]))
+        return super().delete_view(request, object_id, extra_context)
+
+    def delete_model(self, request: HttpRequest, obj: Cluster) -> None:
+        delete_cluster(obj, actor=person(request), now=timezone.now())
 
     @action(description="Test the connection", url_path="test")
     def test_connection(self, request: HttpRequest, object_id: str) -> HttpResponse:

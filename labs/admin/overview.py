@@ -22,6 +22,7 @@ from labs.services.usage import cores_by_hour, hours_until
 from .access import Rows, person, reach, within_reach
 from .charts import Chart, cores_chart, growth_chart
 from .navigation import waiting_count
+from .silent import silent_clusters
 
 WAITING_SHOWN = 6
 EVENTS_SHOWN = 8
@@ -61,6 +62,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     waiting = Membership.objects.decidable_by(person(request)).select_related("user", "instance")
     return context | {
         "cards": cards,
+        "silent_clusters": silent_clusters(request, now),
+        "is_administrator": reach(request).is_administrator,
         "charts": _charts(cards, members, now),
         "totals": _totals(request, members),
         "more_instances": len(instances) > INSTANCES_SHOWN,

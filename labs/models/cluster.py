@@ -7,6 +7,7 @@ import ipaddress
 import re
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
@@ -17,7 +18,7 @@ from k8s.policy import ingress_annotation_problem
 
 class Connection(models.TextChoices):
     IN_CLUSTER = "in-cluster", "The cluster the site runs on"
-    FILE = "file", "A kubeconfig file on the site's machine"
+    FILE = "file", "A kubeconfig file that the operator has named"
     STORED = "stored", "A kubeconfig kept here, encrypted"
 
 
@@ -88,7 +89,9 @@ class Cluster(models.Model):
     )
     connection = models.CharField(max_length=16, choices=Connection, default=Connection.IN_CLUSTER)
     kubeconfig_file = models.CharField(
-        max_length=500, blank=True, help_text="Path of the kubeconfig, for the second kind of connection."
+        max_length=500,
+        blank=True,
+        help_text="For the second kind of connection: its name in KUBECONFIG_FILES, where the site's operator lists such files.",
     )
     #: Sealed by `labs.services.vault`; written by `labs.services.connections` alone, and never shown.
     kubeconfig_sealed = models.TextField(blank=True, editable=False)
@@ -148,7 +151,10 @@ class Cluster(models.Model):
         default=list,
         blank=True,
         validators=[check_networks],
-        help_text="Public networks that labs do not reach. Private ones and the API server's address are left out anyway.",
+        help_text=(
+            "Public networks that labs do not reach. Private networks, the cluster's machines and its API server are left "
+            "out anyway."
+        ),
     )
     name_servers = models.JSONField(
         default=usual_name_servers,
@@ -201,8 +207,8 @@ class Cluster(models.Model):
         super().clean()
         if problem := _annotations_problem(self):
             raise ValidationError({"ingress_annotations": problem})
-        if self.connection == Connection.FILE and not self.kubeconfig_file:
-            raise ValidationError({"kubeconfig_file": "The path of the file, please."})
+        if self.connection == Connection.FILE and self.kubeconfig_file not in settings.KUBECONFIG_FILES:
+            raise ValidationError({"kubeconfig_file": _file_problem()})
         if self.gateway and (self.tls_secret or self.cluster_issuer):
             raise ValidationError({"gateway": "A Gateway holds its certificate itself: leave Secret and issuer empty."})
         if self.tls_secret and self.cluster_issuer:
@@ -243,6 +249,8 @@ class MachineSnapshot(models.Model):
     at = models.DateTimeField()
     #: As `k8s.capacity.machines` gives them; "ours" beside "requested" is the part of it that this site's workloads ask for.
     machines = models.JSONField(default=list)
+    #: Public addresses of the machines and ranges of their pods, as `k8s.networks` gives them.
+    networks = models.JSONField(default=list)
 
     def __str__(self) -> str:
         return f"{self.cluster}, {self.at}"
@@ -265,6 +273,12 @@ def _gpu_problem(models: object) -> str | None:
     if len({item["name"] for item in models}) < len(models):
         return "Each name once."
     return None
+
+
+def _file_problem() -> str:
+    if not settings.KUBECONFIG_FILES:
+        return "The site's operator has named no kubeconfig file yet (KUBECONFIG_FILES). Choose another kind of connection."
+    return f"Choose one of the files that the site's operator has named: {', '.join(settings.KUBECONFIG_FILES)}."
 
 
 def _annotations_problem(cluster: Cluster) -> str | None:

@@ -59,4 +59,5 @@ def _expected(cluster: Cluster) -> Expected:
         cluster_issuer=cluster.cluster_issuer,
         storage_classes=cluster.storage_classes,
         gpu_models=cluster.gpu_models,
+        forbidden_networks=cluster.forbidden_networks,
     )

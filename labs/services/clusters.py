@@ -5,20 +5,21 @@ from __future__ import annotations
 import datetime
 import functools
 import ipaddress
-import os
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
-from k8s import kubeconfig, registry
+from k8s import kubeconfig, networks, registry
 from k8s.client import EMBEDDED, Client
-from k8s.errors import Error, Unavailable
+from k8s.errors import Error, NotFound, Refused, Unavailable
 from labs.errors import Refusal
-from labs.models import Cluster, Verb
+from labs.models import Cluster, Instance, Verb
 from labs.models.cluster import Connection
 
 from . import vault
@@ -40,11 +41,25 @@ def client(cluster: Cluster) -> Client:
         return _in_cluster()
     if cluster.connection == Connection.STORED:
         return _from_sealed(cluster.kubeconfig_sealed)
-    try:
-        changed = os.stat(cluster.kubeconfig_file).st_mtime_ns
-    except OSError:
-        changed = 0
-    return _from_file(cluster.kubeconfig_file, changed)
+    text = file_text(cluster)
+    file = settings.KUBECONFIG_FILES[cluster.kubeconfig_file]
+    return _from_file(text, file.path.parent if file.trusted else None)
+
+
+def file_text(cluster: Cluster) -> str:
+    """What stands in the kubeconfig file of this cluster; empty for one that has another connection.
+
+    Raises k8s.errors.Unavailable when it cannot be read, or is none that the operator has named.
+    """
+    if cluster.connection != Connection.FILE:
+        return ""
+    if cluster.kubeconfig_file not in settings.KUBECONFIG_FILES:
+        raise Unavailable(
+            f"The site's operator has named no kubeconfig file “{cluster.kubeconfig_file}”. Add it to KUBECONFIG_FILES and "
+            "restart the site, or choose another connection for this cluster.",
+            passing=False,
+        )
+    return kubeconfig.read_file(settings.KUBECONFIG_FILES[cluster.kubeconfig_file].path)
 
 
 def working_client(cluster: Cluster) -> Client:
@@ -72,8 +87,13 @@ def _in_cluster() -> Client:
 
 
 @functools.lru_cache(maxsize=32)
-def _from_file(path: str, changed: int) -> Client:
-    return _allowed(Client.from_kubeconfig(path, timeout=USER_TIMEOUT))
+def _from_file(text: str, folder: Path | None) -> Client:
+    """`folder`: of a file that may run programs and read further files."""
+    try:
+        content = kubeconfig.parse(text)
+    except ValueError as problem:
+        raise Unavailable(f"Its kubeconfig cannot be used. {problem}", passing=False) from None
+    return _allowed(Client.from_kubeconfig(content, folder=folder, timeout=USER_TIMEOUT))
 
 
 @functools.lru_cache(maxsize=32)
@@ -104,6 +124,18 @@ def forbidden_networks(cluster: Cluster, server: str) -> list[str]:
         return found  # It answers by some proxy's name for it.
     addresses = [ipaddress.ip_address(address.partition("%")[0]) for address in answers]
     return found + [str(ipaddress.ip_network(address)) for address in addresses if address.is_global]
+
+
+def own_networks(found: Client) -> list[str]:
+    """The public addresses of its machines, of their pods and of its API servers, which no lab may reach. Raises k8s.errors.Error.
+
+    Pods of network plugins that take no ranges from the machines are not known: "Test the connection" tells of these.
+    """
+    known = networks.of_machines(found.list("Node").items)
+    with suppress(NotFound, Refused):  # an older k8s/site/rbac.yaml: "Test the connection" tells of that too
+        slices = found.list("EndpointSlice", "default", labels="kubernetes.io/service-name=kubernetes").items
+        known += networks.of_endpoints(slices)
+    return known
 
 
 def name_servers(cluster: Cluster, found: Client) -> list[str]:
@@ -166,6 +198,35 @@ def save_cluster(
         )  # fmt: skip
         enqueue("cluster_changed", cluster.pk)
     return cluster
+
+
+def kept_because(cluster: Cluster) -> str:
+    """Why it cannot be deleted, with what to do about it; empty when nothing uses it."""
+    titles = Instance.objects.filter(places__cluster=cluster).order_by("title").values_list("title", flat=True)[:4]
+    if titles:
+        more = " and others" if len(titles) > 3 else ""
+        return f"Instances use this cluster: {', '.join(titles[:3])}{more}. Take it off the page of each instance before you delete it."
+    if cluster.workloads.exists():
+        return (
+            "Labs have run on this cluster, and their history names it, so it cannot be deleted. To keep new labs off it, "
+            "clear “Takes launches”."
+        )
+    return ""
+
+
+@transaction.atomic
+def delete_cluster(cluster: Cluster, *, actor: User, now: datetime.datetime) -> None:
+    """Forget a cluster that nothing uses, with its Event. Nothing on it is changed. Raises Refusal."""
+    if not actor.is_superuser:
+        raise Refusal("You may not delete this cluster.", code="forbidden")
+    locked = Cluster.objects.select_for_update().get(pk=cluster.pk)
+    if why := kept_because(locked):
+        raise Refusal(why, code="in-use")
+    record(
+        Verb.CLUSTER_CHANGED, locked, actor=actor, now=now,
+        before={name: getattr(locked, name) for name in FIELDS}, after={"cluster": "deleted"},
+    )  # fmt: skip
+    locked.delete()
 
 
 def _sealed_login(login: str) -> str:

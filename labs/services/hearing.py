@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from k8s import capacity, labels
+from k8s import capacity, labels, networks
 from k8s.client import Client
 from labs.models import Cluster, Instance, MachineSnapshot, State, Workload
 
@@ -33,7 +33,7 @@ def heard(cluster_pk: int, *, now: datetime.datetime, version: str = "") -> None
     was_silent = Cluster.objects.filter(pk=cluster_pk).exclude(problem="")
     with transaction.atomic():
         if was_silent.update(**news):
-            log.warning("cluster %s answers again", cluster_pk)
+            log.warning("cluster %s answers again", _slug(cluster_pk))
             waiting = Workload.objects.filter(cluster=cluster_pk, state__in=(State.REQUESTED, State.STARTING))
             waiting.update(start_deadline=start_deadline(now))
             enqueue("cluster_back", cluster_pk)
@@ -46,13 +46,20 @@ def silent(cluster_pk: int, problem: str) -> None:
     """It did not answer. `last_seen_at` stays: since when nothing can be said of what runs there."""
     text = problem or "The cluster does not answer."
     if Cluster.objects.filter(pk=cluster_pk, problem="").update(problem=text[:2000]):
-        log.warning("cluster %s is silent: %s", cluster_pk, text)
+        log.warning("cluster %s is silent: %s", _slug(cluster_pk), text)
     else:
         Cluster.objects.filter(pk=cluster_pk).exclude(problem=text[:2000]).update(problem=text[:2000])
 
 
+def _slug(cluster_pk: int) -> str:
+    return Cluster.objects.filter(pk=cluster_pk).values_list("slug", flat=True).first() or str(cluster_pk)
+
+
 def look(cluster: Cluster, client: Client) -> None:
-    """Keep what its machines have and what is asked of them: two lists. Raises k8s.errors.Error."""
+    """Keep what its machines have and what is asked of them: two lists. Raises k8s.errors.Error.
+
+    When a machine with a public address is new, the instances there are provisioned again, so that labs do not reach it.
+    """
     nodes = client.list("Node").items
     pods = []
     if len(nodes) <= MOST_MACHINES:
@@ -68,7 +75,13 @@ def look(cluster: Cluster, client: Client) -> None:
         }
         for machine in capacity.machines(nodes, pods)
     ]
-    MachineSnapshot.objects.update_or_create(cluster=cluster, defaults={"at": timezone.now(), "machines": machines})
+    before = MachineSnapshot.objects.filter(cluster=cluster).first()
+    public = networks.of_machines(nodes)
+    if networks.beyond(public, before.networks if before else []):
+        changed(cluster.pk)
+    MachineSnapshot.objects.update_or_create(
+        cluster=cluster, defaults={"at": timezone.now(), "machines": machines, "networks": public}
+    )
 
 
 def _is_ours(pod: dict[str, Any]) -> bool:

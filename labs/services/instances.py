@@ -74,7 +74,7 @@ def provision_on(instance: Instance, cluster: Cluster) -> None:
         ingress_namespace_labels={"kubernetes.io/metadata.name": cluster.ingress_namespace},
         has_spark=instance.services.filter(kind=ServiceKind.SPARK).exists(),
         registry_login=login,
-        forbidden_networks=clusters.forbidden_networks(cluster, client.server),
+        forbidden_networks=[*clusters.forbidden_networks(cluster, client.server), *clusters.own_networks(client)],
         ingress_networks=cluster.ingress_networks,
         name_servers=clusters.name_servers(cluster, client),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import secrets
@@ -17,6 +18,7 @@ from django.db import close_old_connections
 from k8s.errors import Error
 from k8s.lease import Election
 from k8s.names import object_name
+from k8s.repeats import Repeats
 from labs.models import Cluster
 
 from . import clusters
@@ -45,10 +47,10 @@ def connection(cluster: Cluster) -> Any:
         field.attname: getattr(cluster, field.attname) for field in cluster._meta.concrete_fields if field.editable
     }
     try:
-        changed = os.stat(cluster.kubeconfig_file).st_mtime_ns if cluster.kubeconfig_file else 0
-    except OSError:
-        changed = 0
-    return fields, changed
+        text = clusters.file_text(cluster)
+    except Error as problem:
+        text = problem.message
+    return fields, hashlib.sha256(text.encode()).digest()
 
 
 class LedWatch:
@@ -74,15 +76,16 @@ class LedWatch:
         self._thread.join(seconds)
 
     def _run(self) -> None:
+        trouble = Repeats(log)
         while not self._stop.is_set():
             try:
                 election = Election(
                     clusters.client(self.cluster), namespace=settings.SITE_NAMESPACE, name=lease_name(),
-                    identity=self._identity, is_alive=self._is_alive,
+                    identity=self._identity, is_alive=self._is_alive, where=self.cluster.slug,
                 )  # fmt: skip
                 election.run(self._stop, on_lead=self._watch, on_lost=self._let_go)
             except Error as problem:
-                log.warning("cluster %s: %s", self.cluster.slug, problem.message)
+                trouble.warn(f"cluster {self.cluster.slug}: {problem.message}")
             except Exception:
                 log.exception("cluster %s", self.cluster.slug)
             self._stop.wait(RETRY_SECONDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +18,8 @@ from .rendering import WORKLOAD_KINDS, kinds_of, name_of
 CREATED = ("Secret", "Pod", "Service")
 #: In the place of a digest: what is there is not known, and may be anything.
 FORGOTTEN = ""
-#: From so many workloads of one namespace on, four collections are deleted in the place of each one's Secret: the garbage
-#: collector, which removes what a Secret owns, deletes 20 objects a second by default.
+#: From so many workloads of one namespace on, pods and what leads to them are deleted as collections before each one's Secret:
+#: the garbage collector, which removes what a Secret owns, deletes 20 objects a second by default.
 MANY = len(WORKLOAD_KINDS)
 #: Workloads that one call names, in its address: 39 characters each, and some proxies take 8,000.
 NAMED = 100
@@ -104,17 +104,31 @@ def in_turn(cluster: Cluster) -> Sequence[Sequence[str]]:
 
 
 def remove_many(client: Client, workloads: Sequence[Workload], kinds: Sequence[str]) -> Sent:
-    """Delete what these workloads of one namespace have of these kinds, by their labels; at most NAMED of them."""
+    """Delete what these workloads of one namespace have of these kinds, by their labels; at most NAMED of them.
+
+    Secrets by their names: the answer to the deletion of a collection holds all that was in it.
+    """
     namespace = workloads[0].instance.namespace
     keys = ",".join(str(workload.pk) for workload in workloads)
     try:
         for kind in kinds:
+            if kind == "Secret":
+                remove_secrets(client, workloads)
+                continue
             client.delete_selected(
                 kind, namespace, labels=f"{labels.MANAGED_BY}={labels.MANAGER},{labels.WORKLOAD} in ({keys})"
             )
     except Error as problem:
         return Sent(error=problem)
     return Sent()
+
+
+def remove_secrets(client: Client, workloads: Iterable[Workload]) -> None:
+    """Delete the Secret of each, which owns the rest. Raises k8s.errors.Error."""
+    for workload in workloads:
+        with suppress(Conflict):  # Another Secret of this name: not the one we made.
+            uid = workload.owner_uid or None
+            client.delete("Secret", name_of(workload), workload.instance.namespace, uid=uid)
 
 
 def _has_pod(client: Client, workload: Workload) -> bool:

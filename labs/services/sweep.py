@@ -1,7 +1,7 @@
 """The minute sweep: ends what is over, sends again what was lost, and removes what has no row.
 
-Costs five lists a cluster, and one call for each namespace in which something has just ended. Secrets are not listed: the
-site has no right to read any. They are known by what they own.
+Costs five lists a cluster, and one call for each workload that has just ended. Secrets are not listed: the site has no right to
+read any. They are known by what they own.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from labs.models.workload import WANTED_STATES
 
 from . import classes, clusters, hearing, retention
 from .instances import end_what_is_over
+from .objects import remove_secrets
 from .queue import MOST_QUEUED, enqueue, remind, ring
 from .reconcile import finish, forget_applied
 from .rendering import kinds_of
@@ -40,8 +41,6 @@ log = logging.getLogger(__name__)
 SETTLED = Q(observed_generation__gte=F("generation"))
 #: A worker that hung may make the Secret of a workload after its end: longer than a claim with the last call's retries.
 LATE = datetime.timedelta(minutes=3)
-#: Workloads that one selector names: a longer address would be refused.
-MOST_NAMED = 50
 #: What one workload has on the cluster: kind → its metadata.
 Found = dict[str, dict[str, Any]]
 
@@ -59,7 +58,7 @@ def sweep(now: datetime.datetime) -> None:
         lambda: uploads.forget_old(now),
         lambda: outbox.forget_old(now),
         lambda: retention.remind(now),
-        *(partial(visit, cluster, now) for cluster in Cluster.objects.all()),
+        *(partial(_visit_or_tell, cluster, now) for cluster in Cluster.objects.all()),
     ]
     for part in parts:
         try:
@@ -68,6 +67,15 @@ def sweep(now: datetime.datetime) -> None:
             log.warning("sweep: %s", error)
         except Exception:
             log.exception("sweep: a part failed")
+
+
+def _visit_or_tell(cluster: Cluster, now: datetime.datetime) -> None:
+    known = cluster.problem
+    try:
+        visit(cluster, now)
+    except Error as error:
+        if error.message != known:  # The same each minute is no news.
+            log.warning("sweep: cluster %s: %s", cluster.slug, error)
 
 
 def visit(cluster: Cluster, now: datetime.datetime) -> None:
@@ -204,12 +212,4 @@ def remove(client: Client, objects: Found) -> None:
 def remove_late(cluster: Cluster, now: datetime.datetime) -> None:
     """Delete the Secrets of what has just ended, should a worker have made one since. Raises k8s.errors.Error."""
     ended = Workload.objects.ended().filter(cluster=cluster, ended_at__gt=now - LATE).select_related("instance")
-    by_namespace: dict[str, list[str]] = defaultdict(list)
-    for row in ended:
-        by_namespace[row.instance.namespace].append(str(row.pk))
-    client = clusters.client(cluster)
-    ours = labels.selector(settings.SITE_IDENTITY)
-    for namespace, keys in by_namespace.items():
-        for start in range(0, len(keys), MOST_NAMED):
-            named = ",".join(keys[start : start + MOST_NAMED])
-            client.delete_selected("Secret", namespace, labels=f"{ours},{labels.WORKLOAD} in ({named})")
+    remove_secrets(clusters.client(cluster), ended)

@@ -64,11 +64,11 @@ class ClusterWatch:
             raise
         pods = Watcher(
             client, "Pod", labels=labels.selector(settings.SITE_IDENTITY), on_sync=self._pods, on_event=self._pod,
-            relist_seconds=RELIST_SECONDS, longest_delay=LONGEST_DELAY,
+            relist_seconds=RELIST_SECONDS, longest_delay=LONGEST_DELAY, where=self.cluster.slug,
         )  # fmt: skip
         events = Watcher(
             client, "Event", fields="involvedObject.kind=Pod", keep=_of_an_instance, on_sync=self._events, on_event=self._event,
-            relist_seconds=RELIST_SECONDS, longest_delay=LONGEST_DELAY,
+            relist_seconds=RELIST_SECONDS, longest_delay=LONGEST_DELAY, where=self.cluster.slug,
         )  # fmt: skip
         self._thread("pods", lambda: pods.run(self.stop))
         self._thread("events", lambda: events.run(self.stop))

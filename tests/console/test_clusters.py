@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
+from django.utils import timezone
 from django_q.models import OrmQ
 
-from labs.models import Cluster, Event, Verb
-from labs.services import clusters, vault
-from tests.factories import ClusterFactory
+from k8s.errors import Unavailable
+from labs.errors import Refusal
+from labs.models import Cluster, Event, State, Verb
+from labs.services import clusters, sweep, vault
+from mlsite.env import NamedFile
+from tests.factories import ClusterFactory, InstanceFactory, LabFactory
+from tests.k8s.scripted import Answer, serving
+from tests.support.kubeconfigs import named
 
 from .conftest import World, form_data
 
@@ -166,7 +175,7 @@ def test_a_test_of_the_connection_asks_first_and_then_tells_what_is_missing(
     world: World, embedded_kubeconfig: str
 ) -> None:
     row = ClusterFactory(
-        connection="file", kubeconfig_file=embedded_kubeconfig, ingress_class="nginx", gpu_models=[{"name": "a100", "count": 2}],
+        connection="file", kubeconfig_file=named(embedded_kubeconfig), ingress_class="nginx", gpu_models=[{"name": "a100", "count": 2}],
         storage_classes=["fast"], lab_scheme="http",
     )  # fmt: skip
     client = world.client("administrator")
@@ -212,3 +221,125 @@ def test_a_kubeconfig_under_a_former_key_is_brought_under_the_current_one(db: No
     row.refresh_from_db()
     assert TOKEN in vault.open(row.kubeconfig_sealed)
     assert TOKEN in vault.open(row.registry_sealed)
+
+
+def test_a_file_is_chosen_by_the_name_that_the_operator_gave_it(
+    world: World, embedded_kubeconfig: str, settings: Any
+) -> None:
+    client, form = world.client("administrator"), BASE | {"connection": "file"}
+    settings.KUBECONFIG_FILES = {}
+    answer = client.post(ADD, form | {"kubeconfig_file": embedded_kubeconfig}).text
+    assert "has named no kubeconfig file yet" in answer
+    settings.KUBECONFIG_FILES = {"campus": NamedFile(Path(embedded_kubeconfig), False)}
+    answer = client.post(ADD, form | {"kubeconfig_file": embedded_kubeconfig}).text
+    assert "Choose one of the files that the site&#x27;s operator has named: campus." in answer
+    assert embedded_kubeconfig not in client.get(ADD).text
+    assert not Cluster.objects.filter(slug="cloud").exists()
+    assert client.post(ADD, form | {"kubeconfig_file": "campus"}).status_code == 302
+    assert clusters.client(Cluster.objects.get(slug="cloud")).version()
+
+
+def test_a_path_of_an_older_version_becomes_the_name_of_the_file(db: None, settings: Any) -> None:
+    settings.KUBECONFIG_FILES = {"campus": NamedFile(Path("/etc/mlsite/campus.yaml"), False)}
+    known = ClusterFactory(connection="file", kubeconfig_file="/etc/mlsite//campus.yaml")
+    unknown = ClusterFactory(connection="file", kubeconfig_file="/tmp/upload")
+    import_module("labs.migrations.0013_kubeconfig_files_by_name").name_files(apps, None)
+    assert [Cluster.objects.get(pk=row.pk).kubeconfig_file for row in (known, unknown)] == ["campus", "/tmp/upload"]
+    with pytest.raises(Unavailable, match="KUBECONFIG_FILES"):
+        clusters.client(unknown)
+
+
+def test_a_token_that_an_editor_has_wrapped_is_taken_without_its_line_breaks(
+    world: World, embedded_kubeconfig: str
+) -> None:
+    there = yaml.safe_load(Path(embedded_kubeconfig).read_text())
+    token = there["users"][0]["user"].pop("token")
+    there["users"][0]["user"]["token"] = f"{token[:9]}\r\n{token[9:]}\n"
+    client = world.client("administrator")
+    assert client.post(ADD, BASE | {"lab_scheme": "http", "kubeconfig": yaml.safe_dump(there)}).status_code == 302
+    row = Cluster.objects.get(slug="cloud")
+    assert "It answers: Kubernetes" in client.post(page(row, "test_connection")).text
+
+
+@pytest.mark.parametrize(
+    ("user", "sentence"),
+    [
+        ({"token": f"{TOKEN}\u200b"}, "The token holds the sign U+200B"),
+        ({"token": f"{TOKEN[:5]}…"}, "The token holds the sign U+2026"),
+        ({"client-certificate-data": "-----BEGIN CERTIFICATE-----", "client-key-data": "x"}, "client-certificate-data is not base64"),
+    ],
+)  # fmt: skip
+def test_what_no_header_can_hold_is_refused_in_the_form(world: World, user: dict[str, str], sentence: str) -> None:
+    shown = world.client("administrator").post(ADD, BASE | {"kubeconfig": pasted(**user)}).text
+    assert sentence in shown
+    assert TOKEN[:5] not in shown.replace("a-token-that-no", "")
+    assert not Cluster.objects.filter(slug="cloud").exists()
+
+
+def test_a_damaged_token_of_an_older_version_is_told_and_never_logged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = ClusterFactory(connection="stored", kubeconfig_sealed=vault.seal(pasted(token=f"{TOKEN}\u2060")))
+    shown = world.client("administrator").post(page(row, "test_connection")).text
+    assert "holds the sign U+2060" in shown
+    with pytest.raises(Unavailable):
+        sweep.visit(row, timezone.now())
+    row.refresh_from_db()
+    assert not [text for text in (shown, caplog.text, row.problem) if TOKEN in text]
+
+
+@pytest.mark.parametrize("body", ["[]", '{"items": [null], "gitVersion": "v1"}'])
+def test_a_test_of_the_connection_is_answered_whatever_the_cluster_says(
+    world: World, body: str, tmp_path: Path
+) -> None:
+    with serving(lambda request: Answer(body=body)) as server:
+        (tmp_path / "kubeconfig").write_text(pasted().replace("https://127.0.0.1:1", server.address))
+        row = ClusterFactory(
+            connection="file", kubeconfig_file=named(tmp_path / "kubeconfig"), lab_domain="a..b", ingress_class="nginx"
+        )
+        answer = world.client("administrator").post(page(row, "test_connection"))
+    assert answer.status_code == 200
+    assert TOKEN not in answer.text
+
+
+def test_a_cluster_that_nothing_uses_is_deleted_and_another_says_what_uses_it(world: World) -> None:
+    unused, ran, client = ClusterFactory(title="Unused"), ClusterFactory(), world.client("administrator")
+    LabFactory(instance=InstanceFactory(clusters=[]), cluster=ran, state=State.ENDED, ended_at=timezone.now())
+    used = world.mine.instance.clusters.get()
+    for row, why in ((used, "Instances use this cluster: Mine"), (ran, "Labs have run on this cluster")):
+        for answer in (
+            client.get(page(row, "delete"), follow=True),
+            client.post(page(row, "delete"), {"post": "yes"}, follow=True),
+        ):
+            assert why in answer.text
+        with pytest.raises(Refusal, match=why):
+            clusters.delete_cluster(row, actor=world.people["administrator"], now=timezone.now())
+    assert "This cannot be undone" in client.get(page(unused, "delete")).text
+    assert Cluster.objects.count() == 3 + (world.theirs.instance.clusters.get() != used)
+    assert client.post(page(unused, "delete"), {"post": "yes"}).status_code == 302
+    assert not Cluster.objects.filter(pk=unused.pk).exists()
+    event = Event.objects.get(verb=Verb.CLUSTER_CHANGED)
+    assert (event.subject, event.after) == ("Unused", {"cluster": "deleted"})
+    with pytest.raises(Refusal, match="may not"):
+        clusters.delete_cluster(used, actor=world.people["owner"], now=timezone.now())
+
+
+def test_the_overview_names_clusters_that_do_not_answer(world: World, django_assert_num_queries: Any) -> None:
+    index = reverse("admin:index")
+    assert "not answer" not in world.client("administrator").get(index).text
+    mine = world.mine.instance.clusters.get()
+    elsewhere = ClusterFactory(title="Elsewhere", problem="The cluster does not answer (connect timeout).")
+    Cluster.objects.filter(pk=mine.pk).update(
+        title="Campus", problem="The token is wrong.", last_seen_at="2026-01-01T14:05:00Z"
+    )
+    for role in ("staff", "owner"):
+        text = world.client(role).get(index).text
+        assert "A cluster does not answer" in text
+        assert "since 1 Jan, 14:05" in text
+        assert "1 lab there is shown as unknown" in " ".join(text.split())
+        assert "The token is wrong" not in text
+        assert elsewhere.title not in text
+    text = world.client("administrator").get(index).text
+    assert "Clusters do not answer" in text
+    for sentence in ("Campus", "Elsewhere", "The token is wrong.", "(connect timeout)", page(mine, "test_connection")):
+        assert sentence in text

@@ -33,9 +33,9 @@ RUNNING = "[('running', True)]"
 ELSEWHERE = """
 from labs.models import Cluster
 cluster = Cluster.objects.get()
-cluster.kubeconfig_file = "{path}"
+cluster.kubeconfig_file = "elsewhere"
 cluster.save()
-Cluster.objects.create(slug="silent", title="Silent", connection="file", kubeconfig_file="{silent}", lab_domain="silent.test")
+Cluster.objects.create(slug="silent", title="Silent", connection="file", kubeconfig_file="silent", lab_domain="silent.test")
 """
 
 
@@ -66,6 +66,7 @@ def site(postgres_of_its_own: Postgres, tmp_path: Path) -> Iterator[Stack]:
         hollow=True,
         capacity={"cpu": "400", "memory": "800Gi", "pods": "1000"},
     )
+    stack.env["KUBECONFIG_FILES"] = f"elsewhere:{tmp_path / 'elsewhere'},silent:{tmp_path / 'nothing'}"
     try:
         stack.start()
         stack.start_one("watcher-2")
@@ -130,7 +131,7 @@ def test_watchers_outlive_the_data_base_and_follow_a_cluster_to_another_connecti
 
     before = holder(site)
     copy = shutil.copy(site.kubeconfig, tmp_path / "elsewhere")
-    site.shell(ELSEWHERE.format(path=copy, silent=tmp_path / "nothing"))
+    site.shell(ELSEWHERE)
     until(
         lambda: site.log(leader(site) or "watcher").count(" leads by ") >= 2 or holder(site) != before,
         20,
@@ -140,7 +141,7 @@ def test_watchers_outlive_the_data_base_and_follow_a_cluster_to_another_connecti
     until(lambda: site.shell(STATES) == RUNNING, 30, "all run", every=1.0)
     copy.unlink()
     site.shell(
-        f"from labs.models import Cluster; Cluster.objects.exclude(slug='silent').update(kubeconfig_file='{site.kubeconfig}')"
+        "from labs.models import Cluster; Cluster.objects.exclude(slug='silent').update(kubeconfig_file='laptop')"
     )
     site.shell("from labs.models import Cluster; Cluster.objects.get(slug='silent').delete()")
     site.shell(LAUNCH.format(names="five"))

@@ -230,3 +230,28 @@ def test_rights_that_are_missing_are_named(real_kubeconfig: str, site_account: P
     found = examine(Client.from_kubeconfig(bare), Expected(gateway="gateways/labs"), now=now)
     missing = next(item for item in found if item.title == "The site may not do all that it has to.")
     assert missing.text.startswith("Missing: httproutes: create, patch, delete, deletecollection, list.")
+
+
+def test_pods_with_public_addresses_that_labs_reach_are_told(embedded_kubeconfig: str) -> None:
+    client = Client.from_kubeconfig(embedded_kubeconfig)
+    header = {"Content-Type": "application/merge-patch+json"}
+    limits = {"cpu": "1", "memory": "1Gi"}
+    pod = {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "open", "namespace": "default"},
+        "spec": {"containers": [{"name": "c", "image": "x", "resources": {"requests": limits, "limits": limits}}]},
+    }  # fmt: skip
+    client.apply(
+        {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "public-2"}, "spec": {"podCIDRs": ["9.9.9.0/24"]}}
+    )
+    client.apply(pod)
+    body = {"status": {"phase": "Running", "podIPs": [{"ip": "9.9.8.7"}]}}
+    client._json("patch", "PATCH", "/api/v1/namespaces/default/pods/open/status", body=body, headers=header)
+    try:
+        found = examined(embedded_kubeconfig)
+        assert found["Its machines, or their pods, have public addresses."] == "ok"
+        assert found["Labs reach pods that have public addresses."] == "wait"
+        named = examined(embedded_kubeconfig, forbidden_networks=["9.9.8.0/24"])
+        assert "Labs reach pods that have public addresses." not in named
+    finally:
+        client.delete("Pod", "open", "default", grace_seconds=0)
+        client.delete("Node", "public-2")

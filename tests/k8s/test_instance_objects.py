@@ -104,7 +104,8 @@ def test_internet_leaves_out_private_networks_and_the_metadata_address() -> None
     private = ("10.1.2.3", "172.20.0.1", "192.168.1.1", "100.64.1.1", "127.0.0.1")
     for address in (*private, "169.254.169.254", "100.100.100.200", "192.0.0.192", "168.63.129.16"):
         assert any(ipaddress.ip_address(address) in ipaddress.ip_network(net) for net in v4["except"])
-    for address in ("fd00:ec2::254", "fe80::1", "::1", "64:ff9b::a00:1", "64:ff9b:1::a00:1"):
+    old = ("2002:a00:1::1", "fec0::1", "::10.0.0.1", "2001:0:a00:1::1")
+    for address in ("fd00:ec2::254", "fe80::1", "::1", "64:ff9b::a00:1", "64:ff9b:1::a00:1", *old):
         assert any(ipaddress.ip_address(address) in ipaddress.ip_network(net) for net in v6["except"])
     assert (v4["except"], v6["except"]) == (PRIVATE_V4, PRIVATE_V6)
 

@@ -2,16 +2,18 @@
 
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
 
 from k8s import client as client_module
 from k8s import watch as watch_module
+from k8s.repeats import Repeats
 from k8s.watch import Watcher
 from tests.k8s.scripted import Answer, Request, Server, serving, status
 
@@ -288,3 +290,29 @@ def test_stop_ends_a_waiting_watcher_at_once(quiet: Answer) -> None:
             wait_for(lambda: bool(script.watched))
             began = time.monotonic()
         assert time.monotonic() - began < 1
+
+
+def test_a_cluster_that_stays_silent_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    client, stop = Server(address, [], set()).client(retries=0), threading.Event()
+    watcher = Watcher(
+        client, "Pod", on_sync=print, on_event=print, first_delay=0.01, longest_delay=0.01, where="campus"
+    )
+    thread = threading.Thread(target=watcher.run, args=(stop,))
+    thread.start()
+    wait_for(lambda: watcher._failures > 8)
+    stop.set()
+    thread.join(5)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["watch of Pod on campus: The cluster does not answer (new connection)."]
+
+
+def test_trouble_is_told_again_when_it_is_another_one_or_was_over(caplog: pytest.LogCaptureFixture) -> None:
+    trouble = Repeats(logging.getLogger("trouble"))
+    for text in ("a", "a", "b", "b"):
+        trouble.warn(text)
+    trouble.over()
+    trouble.warn("b")
+    Repeats(logging.getLogger("trouble"), again=0).warn("b")
+    assert [record.getMessage() for record in caplog.records] == ["a", "b", "b", "b"]

@@ -27,6 +27,7 @@ from labs.services.reconcile import load, reconcile, reconcile_due
 from labs.services.rendering import kinds_of, name_of, render
 from labs.services.stopping import stop_all
 from tests.support import gateway_api
+from tests.support.kubeconfigs import named
 from tests.support.stack import until
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +45,9 @@ def operator(kubeconfig: str) -> Iterator[Client]:
 @pytest.fixture
 def routed(world: SimpleNamespace, operator: Client, site_kubeconfig: str) -> Iterator[SimpleNamespace]:
     """The world on a cluster with a Gateway. `client` is what the site has."""
-    Cluster.objects.update(connection="file", kubeconfig_file=site_kubeconfig, gateway=GATEWAY, lab_scheme="http")
+    Cluster.objects.update(
+        connection="file", kubeconfig_file=named(site_kubeconfig), gateway=GATEWAY, lab_scheme="http"
+    )
     world.operator, world.cluster = operator, world.instance.clusters.get()
     world.instance.slug = f"routed-{uuid4().hex[:8]}"
     world.instance.save()

@@ -19,6 +19,7 @@ from labs.services import clusters, hearing, sweep
 from labs.services.instances import reconcile_instance
 from labs.services.reconcile import reconcile
 from tests.factories import ClusterFactory, LabFactory
+from tests.support.kubeconfigs import named
 
 pytestmark = pytest.mark.django_db
 DEAD = "/nowhere/kubeconfig"
@@ -27,7 +28,7 @@ DEAD = "/nowhere/kubeconfig"
 @pytest.fixture
 def cluster(world: SimpleNamespace, embedded_kubeconfig: str) -> Cluster:
     """The world's own, on an embedded API server."""
-    Cluster.objects.update(connection="file", kubeconfig_file=embedded_kubeconfig, lab_scheme="http")
+    Cluster.objects.update(connection="file", kubeconfig_file=named(embedded_kubeconfig), lab_scheme="http")
     found: Cluster = world.instance.clusters.get()
     return found
 
@@ -46,7 +47,7 @@ def test_the_sweep_notes_version_time_and_machines(cluster: Cluster) -> None:
 
 def test_a_cluster_that_fails_is_silent_since_it_was_last_heard_of(world: SimpleNamespace) -> None:
     seen = timezone.now() - datetime.timedelta(minutes=1)
-    row = ClusterFactory(connection="file", kubeconfig_file=DEAD, last_seen_at=seen)
+    row = ClusterFactory(connection="file", kubeconfig_file=named(DEAD), last_seen_at=seen)
     with pytest.raises(Unavailable):
         sweep.visit(row, timezone.now())
     row.refresh_from_db()
@@ -99,7 +100,7 @@ def test_a_heartbeat_writes_seldom(world: SimpleNamespace, django_assert_num_que
 
 
 def test_one_silent_cluster_does_not_keep_an_instance_from_the_other(world: SimpleNamespace, cluster: Cluster) -> None:
-    world.instance.places.create(cluster=ClusterFactory(connection="file", kubeconfig_file=DEAD), rank=0)
+    world.instance.places.create(cluster=ClusterFactory(connection="file", kubeconfig_file=named(DEAD)), rank=0)
     with pytest.raises(Unavailable):
         reconcile_instance(world.instance.pk)
     assert clusters.client(cluster).list("ResourceQuota", world.instance.namespace).items
@@ -164,3 +165,37 @@ def test_a_lab_on_a_silent_cluster_is_unknown_on_its_page(world: SimpleNamespace
         assert "14:05" in page
         assert sentence in page
         assert "connect timeout" not in page, "for the staff"
+
+
+def test_labs_do_not_reach_machines_pods_and_api_servers_with_public_addresses(
+    world: SimpleNamespace, cluster: Cluster, django_capture_on_commit_callbacks: Any
+) -> None:
+    client = clusters.client(cluster)
+    meta = {"name": "public-1", "labels": {}}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": {"podCIDRs": ["2600:1f18:0:1::/64"]}}
+    api = {
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "endpoints": [{"addresses": ["8.8.4.4"]}], "ports": [],
+    }  # fmt: skip
+    client.apply(node)
+    client.apply(api)
+    status = {"status": {"addresses": [{"type": "ExternalIP", "address": "8.8.8.8"}]}}
+    client._json("patch", "PATCH", "/api/v1/nodes/public-1/status", body=status,
+                 headers={"Content-Type": "application/merge-patch+json"})  # fmt: skip
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            hearing.look(cluster, client)
+        assert ("reconcile_instance", (str(world.instance.pk),)) in queued(), "a machine is new"
+        OrmQ.objects.all().delete()
+        with django_capture_on_commit_callbacks(execute=True):
+            hearing.look(cluster, client)
+        assert not queued(), "it is known"
+        reconcile_instance(world.instance.pk)
+        found = client.get("NetworkPolicy", "allow-internet", world.instance.namespace)
+        v4, v6 = (to["ipBlock"]["except"] for to in found["spec"]["egress"][0]["to"])
+        assert {"8.8.8.8/32", "8.8.4.4/32"} <= set(v4)
+        assert "2600:1f18:0:1::/64" in v6
+    finally:
+        client.delete("Node", "public-1")
+        client.delete("EndpointSlice", "kubernetes", "default")

@@ -29,6 +29,7 @@ from labs.services.observe import Told, observe
 from labs.services.reconcile import forget_applied, load, reconcile, reconcile_due
 from labs.services.rendering import WORKLOAD_KINDS, name_of
 from labs.services.stopping import stop, stop_all
+from tests.support.kubeconfigs import named
 from tests.support.stack import until
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.django_db
 def running(world: SimpleNamespace, kubeconfig: str, site_kubeconfig: str) -> Iterator[SimpleNamespace]:
     """The world on a cluster, in a namespace of its own. `client` is the site's, `operator` may do everything."""
     cluster = world.instance.clusters.get()
-    cluster.connection, cluster.kubeconfig_file = "file", site_kubeconfig
+    cluster.connection, cluster.kubeconfig_file = "file", named(site_kubeconfig)
     cluster.save()
     world.instance.slug = f"test-{uuid4().hex[:8]}"
     world.instance.save()
@@ -198,7 +199,7 @@ def test_a_worker_killed_half_way_is_made_good(running: SimpleNamespace, monkeyp
 
 def test_a_silent_cluster_leaves_the_row_to_be_tried_again(world: SimpleNamespace) -> None:
     cluster = world.instance.clusters.get()
-    cluster.connection, cluster.kubeconfig_file = "file", "/nowhere/kubeconfig"
+    cluster.connection, cluster.kubeconfig_file = "file", named("/nowhere/kubeconfig")
     cluster.save()
     lab = launched(world)
     with pytest.raises(Unavailable):
@@ -435,7 +436,7 @@ def test_what_was_lost_is_sent_again_but_never_fills_the_queue(
     assert [task.func() for task in OrmQ.objects.all()] == ["labs.tasks.reconcile_workloads"] * 2
 
 
-@pytest.mark.parametrize(("named", "removals"), [(100, 4), (4, 8)])
+@pytest.mark.parametrize(("named", "removals"), [(100, 9), (4, 12)])
 def test_many_at_once_take_one_task_and_are_made_and_removed_together(
     running: SimpleNamespace,
     django_capture_on_commit_callbacks: Any,

@@ -16,12 +16,13 @@ from labs.services import clusters
 from labs.services.instances import provision
 from tests.console.conftest import world as world
 from tests.factories import ClusterFactory, InstanceFactory, MembershipFactory, QuotaFactory
+from tests.support.kubeconfigs import named
 
 
 @pytest.fixture
 def held(db: None, real_kubeconfig: str, site_account: Path) -> Iterator[SimpleNamespace]:
     """An instance on a real cluster. `site` is a client of the site's own account, `operator` may do everything."""
-    cluster = ClusterFactory(connection="file", kubeconfig_file=str(site_account))
+    cluster = ClusterFactory(connection="file", kubeconfig_file=named(site_account))
     found = instance_on(cluster)
     operator = Client.from_kubeconfig(real_kubeconfig)
     yield SimpleNamespace(**vars(found), site=clusters.client(cluster), operator=operator)

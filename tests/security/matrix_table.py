@@ -107,11 +107,13 @@ ROWS: list[tuple[str, str, str]] = [
     """,
     ),
     ("sxxxxxmxm", "sxxxxxmxm", "admin:labs_cluster_history"),
+    # That of the matrix is in use, and its page says so.
+    ("sxxxxxmxr", "sxxxxxmxr", "admin:labs_cluster_delete"),
     (
         "sxxxxxmxx",
         "sxxxxxmxx",
         """
-        admin:labs_{cluster,event,instance,lab}_delete admin:accounts_{membership,user}_delete
+        admin:labs_{event,instance,lab}_delete admin:accounts_{membership,user}_delete
     """,
     ),
     (

@@ -16,13 +16,17 @@ from django.utils import timezone
 
 from k8s import labels, manifests, policy
 from k8s.errors import NotFound, Refused
+from k8s.instance_objects import PRIVATE_V4, PRIVATE_V6
+from k8s.kinds import path
 from labs.models import EndReason, Lab
 from labs.services.launch import launch
 from labs.services.reconcile import load, reconcile
 from labs.services.rendering import name_of, render
+from tests.support.cluster import wait_for
 from tests.support.site_account import POLICY
 
 SECRET, POD, SERVICE, INGRESS = range(4)
+ENFORCE = "pod-security.kubernetes.io/enforce"
 Objects = list[dict[str, Any]]
 Change = Callable[[Objects], None]
 
@@ -192,6 +196,7 @@ def _send(held: SimpleNamespace, obj: dict[str, Any]) -> str:
         ("ml-taken", {labels.SITE: "mlsite", "pod-security.kubernetes.io/enforce": "restricted"}, "of its own only"),
         ("ml-new", {labels.SITE: "mlsite"}, "Pod Security"),
         ("ml-new", {labels.SITE: "mlsite", "pod-security.kubernetes.io/enforce": "privileged"}, "Pod Security"),
+        ("ml-new", {labels.SITE: "mlsite", ENFORCE: "restricted", f"{ENFORCE}-version": "v1.0"}, "latest Pod Security"),
     ],
 )
 def test_the_site_takes_over_no_namespace_and_lowers_the_guard_of_none(
@@ -237,6 +242,109 @@ def test_more_than_the_limits_is_refused_by_the_quota(held: SimpleNamespace, mon
     lab.cpu_millis = 5_000
     pod = next(obj for obj in render(lab) if obj["kind"] == "Pod")
     assert "exceeded quota" in _send(held, pod)
+
+
+@pytest.mark.k8s
+def test_no_secret_is_read_by_removing_it_or_by_trying_to(held: SimpleNamespace) -> None:
+    secrets = path("Secret", held.instance.namespace)
+    lab = launched(held)
+    reconcile(lab.pk)
+    with pytest.raises(Refused, match="deletecollection"):
+        held.site._json("delete", "DELETE", secrets, query={"dryRun": "All"})
+    with pytest.raises(ValueError, match="one by one"):
+        held.site.delete_selected("Secret", held.instance.namespace, labels="a=b")
+    one = f"{secrets}/{name_of(lab)}"
+    patch = {"headers": {"Content-Type": "application/merge-patch+json"}, "body": {}}
+    for verb, method, more in (("delete", "DELETE", {}), ("merge", "PATCH", patch)):
+        with pytest.raises(Refused, match="no dry runs"):
+            held.site._json(verb, method, one, query={"dryRun": "All"}, **more)
+    assert held.operator.get("Secret", name_of(lab), held.instance.namespace)
+
+
+def changed_policy(name: str, **spec: Any) -> dict[str, Any]:
+    base = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": base | spec,
+    }
+
+
+ANYWHERE = {"ipBlock": {"cidr": "0.0.0.0/0"}}
+OTHER_LABS = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ml-other"}}}
+PORT = [{"protocol": "TCP", "port": 8888}]
+#: What the site's account, in other hands, would loosen.
+LOOSENED: dict[str, tuple[dict[str, Any], str]] = {
+    "every way in": (changed_policy("deny-all", ingress=[{}]), "denies every way"),
+    "one way only": (changed_policy("deny-all", policyTypes=["Ingress"]), "denies every way"),
+    "some pods only": (changed_policy("deny-all", podSelector={"matchLabels": {"a": "b"}}), "denies every way"),
+    "another policy": (changed_policy("allow-all", egress=[{}]), "no other network policies"),
+    "anything as DNS": (changed_policy("allow-dns", egress=[{"to": [ANYWHERE]}]), "port 53"),
+    "every port as DNS": (changed_policy("allow-dns", egress=[{"to": [ANYWHERE], "ports": PORT}]), "port 53"),
+    "everybody as ingress": (changed_policy("allow-ingress", ingress=[{"from": [ANYWHERE], "ports": PORT}]), "named networks"),
+    "other labs as ingress": (changed_policy("allow-ingress", ingress=[{"from": [OTHER_LABS], "ports": PORT}]), "named networks"),
+    "every namespace as ingress": (
+        changed_policy("allow-ingress", ingress=[{"from": [{"namespaceSelector": {}}], "ports": PORT}]), "named networks"
+    ),
+    "all networks as the internet": (changed_policy("allow-internet", egress=[{"to": [ANYWHERE]}]), "not public"),
+    "all networks without a word": (changed_policy("allow-internet", egress=[{}]), "not public"),
+    "ports on machines": (
+        {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "instance"}, "spec": {"hard": {
+            "services.nodeports": "9", "services.loadbalancers": "0"}}}, "reached from outside",
+    ),
+    "a token for every pod": (
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "lab"}, "automountServiceAccountToken": True},
+        "without tokens",
+    ),
+    "another account": (
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}, "automountServiceAccountToken": False},
+        "lab and spark only",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.k8s
+@pytest.mark.parametrize("what", LOOSENED)
+def test_what_holds_an_instance_together_is_not_loosened_by_the_sites_account(held: SimpleNamespace, what: str) -> None:
+    obj, why = LOOSENED[what]
+    obj = {**obj, "metadata": {**obj["metadata"], "namespace": held.instance.namespace}}
+    # A policy is active a moment after it was applied.
+    answer = wait_for(f"the cluster refuses {what}", lambda: _send(held, obj))
+    assert why in answer
+
+
+@pytest.mark.k8s
+def test_the_quota_is_not_raised_above_what_the_operator_allows(held: SimpleNamespace) -> None:
+    def allow(cpu: str | None) -> None:
+        held.operator.merge(
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mlsite-policy", "namespace": "mlsite"},
+             "data": {"quota.requests.cpu": cpu}}
+        )  # fmt: skip
+
+    def quota(**hard: str) -> str:
+        closed = {"services.nodeports": "0", "services.loadbalancers": "0"}
+        meta = {"name": "instance", "namespace": held.instance.namespace}
+        return _send(
+            held, {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": {"hard": closed | hard}}
+        )
+
+    allow("4")
+    try:
+        wait_for("the maximum is known", lambda: "above what" in quota(**{"requests.cpu": "4001m"}))
+        assert quota(**{"requests.cpu": "4000m"}) == ""
+        assert "above what" in quota(), "no limit is more than any"
+    finally:
+        allow(None)
+    wait_for("there is no maximum", lambda: quota(**{"requests.cpu": "400"}) == "")
+
+
+def test_the_clusters_list_of_networks_is_that_of_the_site() -> None:
+    documents = list(yaml.safe_load_all(POLICY.read_text()))
+    networks = next(one for one in documents if one["metadata"]["name"] == "mlsite-networks")
+    listed = {one["name"]: one["expression"] for one in networks["spec"]["variables"]}
+    assert yaml.safe_load(listed["private4"]) == PRIVATE_V4
+    assert yaml.safe_load(listed["private6"]) == PRIVATE_V6
 
 
 def test_the_clusters_list_of_annotations_is_that_of_the_site() -> None:

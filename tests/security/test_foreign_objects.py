@@ -23,6 +23,7 @@ from labs.services.observe import Told, observe
 from labs.services.reconcile import load, reconcile
 from labs.services.rendering import name_of
 from tests.factories import ClusterFactory, InstanceFactory, MembershipFactory, TemplateFactory
+from tests.support.kubeconfigs import named
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def there(db: None, kubeconfig: str, site_kubeconfig: str) -> Iterator[SimpleNamespace]:
     """A lab of ours on a cluster, and a namespace of somebody else's beside it."""
-    cluster = ClusterFactory(connection="file", kubeconfig_file=site_kubeconfig)
+    cluster = ClusterFactory(connection="file", kubeconfig_file=named(site_kubeconfig))
     instance = InstanceFactory(slug=f"ours-{uuid4().hex[:8]}", clusters=[cluster], services=[TemplateFactory()])
     member: User = MembershipFactory(instance=instance).user
     provision(instance)

@@ -24,8 +24,8 @@ import psycopg2
 from tests.support.postgres import Postgres, Reached
 from tests.support.site import environment, manage, prepare
 
-#: Where the labs of a prepared demo are: nowhere, until `lead_demo_to` is called.
-NOWHERE = ("/nonexistent/kubeconfig", 9)
+#: Where the labs of a prepared demo are reached: nowhere, until `lead_demo_to` is called.
+NOWHERE = 9
 
 
 class Databases:
@@ -113,17 +113,17 @@ def fill(url: str, *, demo: bool) -> None:
     """Make the site's tables in an empty database, or load the demo into one that has them."""
     env = environment(url)
     if demo:
-        kubeconfig, port = NOWHERE
-        manage("demo", "--kubeconfig", kubeconfig, "--ingress-port", str(port), env=env)
+        manage("demo", "--ingress-port", str(NOWHERE), env=env)
     else:
         prepare(env)
 
 
-def lead_demo_to(url: str, kubeconfig: Path, ingress_port: int) -> None:
-    """Let the demo's labs run on this cluster, as `manage.py demo` does."""
-    mark = "?" if url.startswith("sqlite") else "%s"
-    statement = f"UPDATE labs_cluster SET kubeconfig_file = {mark}, lab_port = {mark} WHERE slug = 'laptop'"
-    execute(url, statement, str(kubeconfig), ingress_port)
+def lead_demo_to(env: dict[str, str], kubeconfig: Path, ingress_port: int) -> None:
+    """Let the demo's labs run on this cluster: programs that are started with `env` find it."""
+    others = [entry for entry in (env.get("KUBECONFIG_FILES"),) if entry]
+    env["KUBECONFIG_FILES"] = ",".join([f"laptop:{kubeconfig}", *others])
+    mark = "?" if env["DATABASE_URL"].startswith("sqlite") else "%s"
+    execute(env["DATABASE_URL"], f"UPDATE labs_cluster SET lab_port = {mark} WHERE slug = 'laptop'", ingress_port)
 
 
 def execute(url: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:

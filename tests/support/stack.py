@@ -101,7 +101,7 @@ class Stack:
             self.cluster = DevCluster.start(
                 self.folder / "cluster", ("up",), self.hollow, self.capacity, ["--ingress-port", "0"]
             )
-        lead_demo_to(self.env["DATABASE_URL"], self.account or self.kubeconfig, self.ingress_port)
+        lead_demo_to(self.env, self.account or self.kubeconfig, self.ingress_port)
         if not self.is_debug:
             self.env["DEBUG"] = ""
             manage("collectstatic", "--noinput", "-v0", env=self.env)

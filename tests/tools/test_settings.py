@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mlsite import env
+
 ROOT = Path(__file__).resolve().parents[2]
 WHOLE = {"SECRET_KEY": "x" * 50, "SITE_URL": "https://labs.example.org", "DATABASE_URL": "sqlite:///:memory:"}
 
@@ -34,6 +36,8 @@ def started(program: list[str], **settings: str) -> subprocess.CompletedProcess[
         ({"DATABASE_URL": "postgres://site:se[cret@host/name"}, "DATABASE_URL cannot be read"),
         ({"TIME_ZONE": "Mars/Olympus"}, "TIME_ZONE must be"),
         ({"DEBUG": "perhaps"}, "DEBUG must be on or off"),
+        ({"KUBECONFIG_FILES": "campus:etc/campus.yaml"}, "KUBECONFIG_FILES must be name:/path"),
+        ({"KUBECONFIG_FILES": "a:/x:trusted,a:/y"}, "KUBECONFIG_FILES names two files 'a'"),
         ({"WORKERS": "many"}, "WORKERS must be a whole number"),
     ],
 )
@@ -53,3 +57,11 @@ def test_the_web_server_says_it_too_and_does_not_try_for_ever() -> None:
     assert done.stderr.count("mlsite: ") == 1
     assert "SECRET_KEY" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_files_are_named_with_their_paths_whatever_these_are_called() -> None:
+    told = "campus:/etc/a,b/c:d.yaml, cloud:/etc/cloud.yaml:trusted ,x:/y"
+    assert env.files(told, "KUBECONFIG_FILES") == {
+        "campus": (Path("/etc/a,b/c:d.yaml"), False), "cloud": (Path("/etc/cloud.yaml"), True), "x": (Path("/y"), False),
+    }  # fmt: skip
+    assert env.files(" ", "KUBECONFIG_FILES") == {}

@@ -15,6 +15,8 @@ from labs.models.cluster import Connection
 from labs.models.instance import Kind
 
 PASSWORD = "open-the-labs"  # noqa: S105  # printed by `make run`; the command refuses to run outside DEBUG
+#: The demo's cluster, and the name of its kubeconfig file in KUBECONFIG_FILES.
+CLUSTER = "laptop"
 PEOPLE = {
     "admin@example.org": "Ada Administrator",
     "owner@example.org": "Olga Owner",
@@ -33,7 +35,6 @@ class Command(BaseCommand):
     help = "Load the demo, or bring it up to date. For a laptop: refused unless DEBUG is on."
 
     def add_arguments(self, parser: Any) -> None:
-        parser.add_argument("--kubeconfig", required=True, help="of the cluster on which the demo's labs run")
         parser.add_argument(
             "--ingress-port", type=int, required=True, help="where labs answer: http://<name>.localhost:<port>"
         )
@@ -43,11 +44,11 @@ class Command(BaseCommand):
         if not settings.DEBUG:
             raise CommandError("The demo has well-known passwords; it is only for DEBUG.")
         cluster, _ = Cluster.objects.update_or_create(
-            slug="laptop",
+            slug=CLUSTER,
             defaults={
                 "title": "This laptop",
                 "connection": Connection.FILE,
-                "kubeconfig_file": options["kubeconfig"],
+                "kubeconfig_file": CLUSTER,
                 "lab_domain": "localhost",
                 "lab_scheme": "http",
                 "lab_port": options["ingress_port"],
