@@ -181,7 +181,7 @@ def _launch(run: ClassRun, seat: ClassSeat, template: ServiceTemplate | None, no
         raise Refusal(f"{run.instance} does not offer this service any more.", code="not-offered")
     if run.started_by is None:
         raise Refusal("Who started this has no account any more.", code="forbidden")
-    name = free_name(clusters_of(run.instance), f"{seat.user.email.split('@')[0][:22]}-{run.saved.title}")
+    name = free_name(clusters_of(run.instance), f"{seat.user.email.split('@')[0][:22]}-{run.saved.title}", seat.user)
     return launch(
         actor=run.started_by, owner=seat.user, instance=run.instance, template=template,
         values={**run.saved.values, "name": name}, now=now, wait=run.wait,
@@ -233,6 +233,7 @@ def about_them(refusal: Refusal) -> str:
     text = " ".join([refusal.message, *refusal.errors.values()]) if refusal.errors else refusal.message
     for mine, theirs in (
         ("You have", "They have"),
+        ("You already have", "They already have"),
         (" your ", " their "),
         ("Your ", "This "),
         ("you asked for", "it asks for"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -14,7 +14,7 @@ from accounts.models import User
 from accounts.services import authority
 from k8s.jupyter import hash_password
 from labs.errors import Refusal
-from labs.models import Cluster, Instance, InstanceCluster, Lab, ServiceTemplate, State, Verb, Workload
+from labs.models import Cluster, Host, Instance, InstanceCluster, Lab, ServiceTemplate, State, Verb, Workload
 from labs.models.template import ServiceKind
 
 from .admission import Ask, Limits, limits_of
@@ -58,7 +58,7 @@ def launch(
     owner = owner or actor
     if answers.password and owner != actor:
         raise Refusal("Nobody sets the password of somebody else's lab.", code="invalid")
-    _check_name(clusters, answers.name)
+    own_hosts = _check_name(clusters, answers.name, owner)
     _let_pass(instance, now)
     if answers.password:
         # Looked at again under the lock; here, so that hashing a password is no work that a stranger can ask for.
@@ -72,9 +72,11 @@ def launch(
             lifetime = _check_lifetime(limits, answers.lifetime_minutes)
             state, cluster = _check_room(limits, found, answers, wait, now)
             lab = _create(actor, owner, locked, cluster, template, answers, password_hash, lifetime, state, now)
+            if lab.host not in own_hosts:
+                Host.objects.create(name=lab.host, owner=owner, created_at=now)
     except IntegrityError:
         # Somebody took the name between our look and our write.
-        _check_name(clusters, answers.name)
+        _check_name(clusters, answers.name, owner)
         raise
     return lab
 
@@ -98,10 +100,12 @@ def _check_open(
         raise Refusal(f"{instance} does not offer this service.", code="not-offered")
 
 
-def _check_name(clusters: list[Cluster], name: str) -> None:
-    answer = check_name(clusters, name)
+def _check_name(clusters: list[Cluster], name: str, owner: User) -> Collection[str]:
+    """The hosts of this name that are the owner's already. Raises Refusal when they may not have it."""
+    answer = check_name(clusters, name, owner)
     if not answer.ok:
         raise Refusal(answer.message, code="name", errors={"name": answer.message}, suggestion=answer.suggestion)
+    return answer.own_hosts
 
 
 def _check_lifetime(limits: Limits, minutes: int) -> int:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from labs.errors import Refusal
-from labs.models import Instance, State, Workload
+from labs.models import Host, Instance, InstanceCluster, State, Workload
 from labs.models.bulk import lock_in_order
 from labs.models.quota import COUNTED
 
 from .admission import Ask, limits_of
+from .names import take
 from .placement import place, places
 from .transition import move
 
@@ -43,12 +45,14 @@ def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
             taken: set[int] = set()
             try:
                 limits_of(row.instance, row.owner).check_room(ask)
-                taken = _taken(row)
+                taken = _taken(row, found)
                 cluster = place(found, ask, now=now, gpu_model=row.gpu_model, without=taken)
             except Refusal as refusal:
                 if not taken:  # Else it says nothing of others, who have other names.
                     refused.add(row, ask, is_personal=refusal.code == "over-own-limit")
                 continue
+            if not take(cluster.host(row.name), row.owner, now=now):
+                continue  # Somebody of another instance was faster. Next time another cluster is looked for.
             deadline = start_deadline(now)
             promoted += move(row, State.REQUESTED, now=now, reconcile=True, cluster=cluster, start_deadline=deadline)
     return promoted
@@ -75,10 +79,15 @@ def _is_as_large(ask: Ask, small: Ask) -> bool:
     return all(getattr(ask, key) >= getattr(small, key) for key in COUNTED)
 
 
-def _taken(row: Workload) -> set[int]:
-    """Keys of the clusters on which another has its name."""
+def _taken(row: Workload, found: Sequence[InstanceCluster]) -> set[int]:
+    """Keys of the clusters on which another lab has its name, or its host belongs to somebody else."""
     others = Workload.objects.live().filter(name=row.name).exclude(pk=row.pk)
-    return set(others.values_list("cluster", flat=True))
+    hosts = {item.cluster.host(row.name): item.cluster_id for item in found}
+    foreign = Host.objects.filter(name__in=hosts).exclude(owner=row.owner_id)
+    return {
+        *others.values_list("cluster", flat=True),
+        *(hosts[host] for host in foreign.values_list("name", flat=True)),
+    }
 
 
 def position(workload: Workload) -> int:

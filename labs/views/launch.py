@@ -70,7 +70,7 @@ def launch(request: HttpRequest, instance: Instance, template: ServiceTemplate) 
 @require_safe
 def check_name(request: HttpRequest, instance: Instance, template: ServiceTemplate) -> HttpResponse:
     """Whether a name is free, while it is typed."""
-    answer = names.check_name(clusters_of(instance), request.GET.get("name", "").strip())
+    answer = names.check_name(clusters_of(instance), request.GET.get("name", "").strip(), cast(User, request.user))
     return render(request, "labs/fields/name_answer.html", {"answer": answer})
 
 
@@ -83,7 +83,7 @@ def meters(request: HttpRequest, instance: Instance, template: ServiceTemplate) 
 
 
 def _page(request: HttpRequest, form: LaunchForm, refusal: Refusal | None = None) -> HttpResponse:
-    answer = names.check_name(form.clusters, form.typed.get("name", ""))
+    answer = names.check_name(form.clusters, form.typed.get("name", ""), form.user)
     if refusal and not answer.ok:
         form.errors.setdefault("name", answer.message)
     can_wait = bool(refusal and refusal.code in CAN_WAIT and not refusal.errors)
@@ -125,6 +125,6 @@ def _like(request: HttpRequest, form: LaunchForm) -> dict[str, str]:
     lab = Lab.objects.visible_to(form.user).filter(pk=pk, owner=form.user, instance=form.instance).first()
     if lab is None:
         return {}
-    answer = names.check_name(form.clusters, lab.name)
+    answer = names.check_name(form.clusters, lab.name, form.user)
     name = lab.name if answer.ok else answer.suggestion
     return answers_of(lab, more_memory=request.GET.get("more") == "memory") | {"name": name}
