@@ -96,7 +96,16 @@ def _page(request: HttpRequest, form: LaunchForm, refusal: Refusal | None = None
         "can_wait": can_wait and form.room.fits_at_all(form.ask()),
         "answer": answer,
     }
-    return render(request, "labs/launch.html", context | _aside(form), status=400 if refusal else 200)
+    return answered(render(request, "labs/launch.html", context | _aside(form)), refusal)
+
+
+def answered(page: HttpResponse, refusal: Refusal | None) -> HttpResponse:
+    """The page with the status that belongs to what was refused."""
+    if refusal:
+        page.status_code = 429 if refusal.retry_after else 400
+        if refusal.retry_after:
+            page["Retry-After"] = str(refusal.retry_after)
+    return page
 
 
 def _aside(form: LaunchForm) -> dict[str, object]:
