@@ -80,6 +80,21 @@ def database(value: str, name: str) -> Any:
         raise ImproperlyConfigured(f"{name} cannot be read: signs with a meaning in addresses stand as %XX.") from None
 
 
+def numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
+    """Whole numbers by their names, such as "launch=60,stop=120"; what is not named keeps its default."""
+    found = dict(defaults)
+    for word in words(name):
+        key, _, value = (part.strip() for part in word.partition("="))
+        if key not in defaults or not value.isdecimal():
+            raise ImproperlyConfigured(f"{name} is a list such as {_listed(defaults)}, not {word!r}.")
+        found[key] = int(value)
+    return found
+
+
+def _listed(values: dict[str, int]) -> str:
+    return ",".join(f"{key}={value}" for key, value in values.items())
+
+
 def words(name: str, default: str = "") -> list[str]:
     """A list, separated by commas."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]

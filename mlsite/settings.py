@@ -31,6 +31,13 @@ EMBEDDED_CLUSTER = DEBUG
 KUBECONFIG_FILES = env.files(env.text("KUBECONFIG_FILES", ""), "KUBECONFIG_FILES")
 #: Minutes after which a workload that never answered is given up.
 START_DEADLINE_MINUTES = env.number("START_DEADLINE_MINUTES", 15)
+#: The most labs that wait for room at the same time in one instance: of one person, and of all.
+QUEUE_PER_PERSON = env.number("QUEUE_PER_PERSON", 10)
+QUEUE_PER_INSTANCE = env.number("QUEUE_PER_INSTANCE", 500)
+#: How often in an hour a person may do what leaves lines in the history, or takes work; 0: as often as they like.
+RATE_LIMITS = env.numbers(
+    "RATE_LIMITS", {"launch": 60, "extend": 60, "stop": 120, "key": 60, "ask": 20, "leave": 20, "upload": 60}
+)
 #: Size of a lab's home folder and of /data, in GiB; both live as long as the lab.
 HOME_GIB = env.number("HOME_GIB", 5)
 SCRATCH_GIB = env.number("SCRATCH_GIB", 10)

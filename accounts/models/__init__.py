@@ -1,5 +1,6 @@
 from .mail import Letter, Mail, MailKind, MailNotice, MailState, MailTemplate
 from .membership import Membership, Role, Status
+from .rate import Rate
 from .roster import RosterEntry, RosterUpload
 from .user import User
 
@@ -11,6 +12,7 @@ __all__ = [
     "MailState",
     "MailTemplate",
     "Membership",
+    "Rate",
     "Role",
     "RosterEntry",
     "RosterUpload",

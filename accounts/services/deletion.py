@@ -16,7 +16,7 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.db import transaction
 
-from accounts.models import Mail, Membership, Role, Status, User
+from accounts.models import Mail, Membership, Rate, Role, Status, User
 from accounts.services import identity, outbox
 from accounts.services.roster.leaving import set_free
 from labs.errors import Refusal
@@ -27,7 +27,7 @@ from labs.services.stopping import end_many
 
 WHY = "account deleted"
 #: What is a person's own, and goes with them.
-OWN: tuple[type[Any], ...] = (SocialAccount, EmailAddress, Authenticator, Membership, Quota, Mail)
+OWN: tuple[type[Any], ...] = (SocialAccount, EmailAddress, Authenticator, Membership, Quota, Mail, Rate)
 
 
 def owned_alone(user: User) -> list[Instance]:

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import Mail, MailKind, Membership, Role, RosterEntry, Status, User
-from accounts.services import authority, mailing
+from accounts.services import authority, mailing, rates
 from accounts.services.digest import forget_requests, tell_of_request
 from accounts.services.entrance import Entrance, Way, entrance
 from accounts.services.roster.admitting import admit
@@ -43,6 +43,7 @@ def request_access(*, user: User, instance: Instance, reason: str, now: datetime
     if row is None:
         if way.is_closed:
             raise Refusal(way.words, code="closed")
+        rates.spend(user, "ask", now=now)
         row = _ask(user, locked, reason, now, way)
     if way.at_once:
         _let_in(row, way, now)
@@ -119,6 +120,7 @@ def leave(*, user: User, instance: Instance, now: datetime.datetime) -> Status |
     if row.status not in MAY_LEAVE:
         raise Refusal("Your access was decided by the owners. Please write to them.", code="decided")
     _keep_one_owner(row)
+    rates.spend(user, "leave", now=now)
     _end(row, Verb.ACCESS_LEFT, user, now)
     return Status(row.status)
 

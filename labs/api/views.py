@@ -109,4 +109,6 @@ def refused(refusal: Refusal) -> Response:
         "errors": refusal.errors,
         "suggestion": refusal.suggestion,
     }
+    if refusal.retry_after:
+        return Response(body, status=429, headers={"Retry-After": str(refusal.retry_after)})
     return Response(body, status=400)

@@ -1,6 +1,7 @@
 from .class_run import ClassRun, ClassSeat, SavedLaunch, SeatState
 from .cluster import Cluster, MachineSnapshot
 from .event import Event, Verb
+from .host import Host
 from .instance import Instance, InstanceCluster, Policy
 from .quota import Quota, Scope
 from .template import ServiceTemplate
@@ -12,6 +13,7 @@ __all__ = [
     "Cluster",
     "EndReason",
     "Event",
+    "Host",
     "Instance",
     "InstanceCluster",
     "Lab",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -72,6 +73,11 @@ def number(value: Decimal) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
+def plural(count: int, noun: str) -> str:
+    """The count with its noun: "1 lab", "3 labs"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 @dataclass(frozen=True)
 class Limits:
     """The limits that count for a person: those of the whole instance, and their own (or else the members' default)."""
@@ -107,22 +113,31 @@ class Limits:
         )
         if not own and not whole:
             return
-        used = Workload.objects.counted().filter(instance=self.instance).usage_of(self.user, own, whole)
-        for limits, taken, is_personal in ((own, used[0], True), (whole, used[1], False)):
-            for key, limit in limits.items():
-                asked = getattr(ask, key)
-                if taken[key] + asked > limit:
+        self.check_beside(
+            ask, *Workload.objects.counted().filter(instance=self.instance).usage_of(self.user, own, whole)
+        )
+
+    def check_beside(self, ask: Ask, own: Mapping[str, int], whole: Mapping[str, int]) -> None:
+        """Raise Refusal when the request does not fit beside what the person uses (`own`) and what all use. No query."""
+        for quota, taken, is_personal in ((self.personal, own, True), (self.whole, whole, False)):
+            for key in COUNTED:
+                limit, asked = getattr(quota, key, None), getattr(ask, key)
+                if limit is not None and asked and taken[key] + asked > limit:
                     code = "over-own-limit" if is_personal else "over-limit"
                     raise Refusal(_sentence(self.instance, key, taken[key], limit, asked, is_personal), code=code)
 
 
 def limits_of(instance: Instance, user: User) -> Limits:
     """The limits of the instance and of the person in it. One query."""
-    rows = {
-        (row.scope, row.user_id): row for row in Quota.objects.filter(Q(user=user) | Q(user=None), instance=instance)
-    }
-    personal = rows.get((Scope.PERSON, user.pk)) or rows.get((Scope.MEMBER, None))
-    return Limits(instance, user, rows.get((Scope.INSTANCE, None)), personal)
+    return limits_of_each(instance, [user])[user.pk]
+
+
+def limits_of_each(instance: Instance, users: Collection[User]) -> dict[int, Limits]:
+    """The same for several people, by their keys. One query."""
+    found = Quota.objects.filter(Q(user__in=users) | Q(user=None), instance=instance)
+    rows = {(row.scope, row.user_id): row for row in found}
+    whole, default = rows.get((Scope.INSTANCE, None)), rows.get((Scope.MEMBER, None))
+    return {user.pk: Limits(instance, user, whole, rows.get((Scope.PERSON, user.pk)) or default) for user in users}
 
 
 def longest_lifetime(instance: Instance, user: User) -> int | None:

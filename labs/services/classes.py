@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import Membership, Role, RosterEntry, Status, User
-from accounts.services import authority
+from accounts.services import authority, rates
 from labs.errors import Refusal
 from labs.models import (
     ClassRun,
@@ -40,6 +40,7 @@ from .parameters import clean
 from .placement import clusters_of, gpu_counts
 from .queue import enqueue
 from .stopping import end_many
+from .waiting import promote_queued
 
 TASK = "work_off_class"
 #: Seconds after which a task ends and lets another go on: well below the queue's time-out.
@@ -117,6 +118,7 @@ def start(
     if not users:
         where = f"in the section “{section}”" if section else "here"
         raise Refusal(f"There are no members {where} yet: nobody who was invited has joined.", code="nobody")
+    rates.spend(actor, "launch", now=now)
     run = ClassRun.objects.create(
         instance=instance, saved=saved, section=section, wait=wait, started_by=actor, created_at=now, due_at=now + LOST
     )
@@ -137,6 +139,7 @@ def work_off(pk: Any) -> int:
     if run is None:
         return 0
     end, done = time.monotonic() + LONGEST, 0
+    promote_queued(run.instance_id, now=timezone.now())  # Room that has come free is theirs who wait for it.
     template = run.instance.services.filter(slug=run.saved.template.slug, is_current=True).first()
     with_one = set(_live_seats(run.saved).values_list("user", flat=True))
     for seat in ClassSeat.objects.filter(run=run, state=SeatState.PENDING).select_related("user").order_by("pk"):
@@ -181,7 +184,7 @@ def _launch(run: ClassRun, seat: ClassSeat, template: ServiceTemplate | None, no
         raise Refusal(f"{run.instance} does not offer this service any more.", code="not-offered")
     if run.started_by is None:
         raise Refusal("Who started this has no account any more.", code="forbidden")
-    name = free_name(clusters_of(run.instance), f"{seat.user.email.split('@')[0][:22]}-{run.saved.title}")
+    name = free_name(clusters_of(run.instance), f"{seat.user.email.split('@')[0][:22]}-{run.saved.title}", seat.user)
     return launch(
         actor=run.started_by, owner=seat.user, instance=run.instance, template=template,
         values={**run.saved.values, "name": name}, now=now, wait=run.wait,
@@ -205,6 +208,7 @@ def stop(saved: SavedLaunch, *, section: str = "", actor: User, now: datetime.da
     """
     instance = Instance.objects.select_for_update(no_key=True).get(pk=saved.instance_id)
     _check(actor, instance)
+    rates.spend(actor, "stop", now=now)
     seats = ClassSeat.objects.filter(run__saved=saved)
     if section:
         people = RosterEntry.objects.filter(instance=instance, section=section, user__isnull=False).values("user")
@@ -233,6 +237,7 @@ def about_them(refusal: Refusal) -> str:
     text = " ".join([refusal.message, *refusal.errors.values()]) if refusal.errors else refusal.message
     for mine, theirs in (
         ("You have", "They have"),
+        ("You already have", "They already have"),
         (" your ", " their "),
         ("Your ", "This "),
         ("you asked for", "it asks for"),

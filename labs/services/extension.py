@@ -7,7 +7,7 @@ import datetime
 from django.db import transaction
 
 from accounts.models import User
-from accounts.services import authority
+from accounts.services import authority, rates
 from labs.errors import Refusal
 from labs.models import Instance, State, Verb, Workload
 from labs.models.reconciled import changed
@@ -46,6 +46,7 @@ def extend(workload: Workload, *, actor: User, minutes: int, now: datetime.datet
             raise Refusal(
                 _too_long(row, room, minutes), code="over-limit", errors={"minutes": _too_long(row, room, minutes)}
             )
+        rates.spend(actor, "extend", now=now)
         until = row.expires_at + datetime.timedelta(minutes=minutes)
         extended = Workload.objects.filter(pk=row.pk, state=State.RUNNING, expires_at=row.expires_at).update(
             expires_at=until, lifetime_minutes=row.lifetime_minutes + minutes, **changed()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -11,10 +11,10 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.services import authority
+from accounts.services import authority, rates
 from k8s.jupyter import hash_password
 from labs.errors import Refusal
-from labs.models import Cluster, Instance, InstanceCluster, Lab, ServiceTemplate, State, Verb, Workload
+from labs.models import Cluster, Host, Instance, InstanceCluster, Lab, ServiceTemplate, State, Verb
 from labs.models.template import ServiceKind
 
 from .admission import Ask, Limits, limits_of
@@ -22,10 +22,10 @@ from .history import record
 from .names import check_name
 from .parameters import Answers, clean
 from .placement import gpu_counts, place, places
-from .waiting import promote_queued, start_deadline
+from .waiting import check_queue, check_turn, start_deadline
 
 #: Refusals that may pass: the launch can stand in the queue.
-CAN_WAIT = ("over-limit", "over-own-limit", "no-room", "cluster-silent")
+CAN_WAIT = ("over-limit", "over-own-limit", "no-room", "cluster-silent", "queue-first")
 
 
 def launchable(instance: Instance, user: User) -> QuerySet[ServiceTemplate]:
@@ -58,8 +58,7 @@ def launch(
     owner = owner or actor
     if answers.password and owner != actor:
         raise Refusal("Nobody sets the password of somebody else's lab.", code="invalid")
-    _check_name(clusters, answers.name)
-    _let_pass(instance, now)
+    own_hosts = _check_name(clusters, answers.name, owner)
     if answers.password:
         # Looked at again under the lock; here, so that hashing a password is no work that a stranger can ask for.
         _check_open(actor, owner, instance, template, now)
@@ -71,18 +70,16 @@ def launch(
             limits = limits_of(locked, owner)
             lifetime = _check_lifetime(limits, answers.lifetime_minutes)
             state, cluster = _check_room(limits, found, answers, wait, now)
+            if owner == actor:
+                rates.spend(actor, "launch", now=now)
             lab = _create(actor, owner, locked, cluster, template, answers, password_hash, lifetime, state, now)
+            if lab.host not in own_hosts:
+                Host.objects.create(name=lab.host, owner=owner, created_at=now)
     except IntegrityError:
         # Somebody took the name between our look and our write.
-        _check_name(clusters, answers.name)
+        _check_name(clusters, answers.name, owner)
         raise
     return lab
-
-
-def _let_pass(instance: Instance, now: datetime.datetime) -> None:
-    """Room that has just come free is theirs who wait for it."""
-    if Workload.objects.filter(instance=instance, state=State.QUEUED).exists():
-        promote_queued(instance.pk, now=now)
 
 
 def _check_open(
@@ -98,10 +95,12 @@ def _check_open(
         raise Refusal(f"{instance} does not offer this service.", code="not-offered")
 
 
-def _check_name(clusters: list[Cluster], name: str) -> None:
-    answer = check_name(clusters, name)
+def _check_name(clusters: list[Cluster], name: str, owner: User) -> Collection[str]:
+    """The hosts of this name that are the owner's already. Raises Refusal when they may not have it."""
+    answer = check_name(clusters, name, owner)
     if not answer.ok:
         raise Refusal(answer.message, code="name", errors={"name": answer.message}, suggestion=answer.suggestion)
+    return answer.own_hosts
 
 
 def _check_lifetime(limits: Limits, minutes: int) -> int:
@@ -122,9 +121,12 @@ def _check_room(
     ask = Ask(answers.cpu_millis, answers.memory_mib, answers.gpus)
     try:
         limits.check_room(ask)
-        return State.REQUESTED, place(found, ask, now=now, gpu_model=answers.gpu_model)
+        cluster = place(found, ask, now=now, gpu_model=answers.gpu_model)
+        check_turn(limits.instance, now=now)
+        return State.REQUESTED, cluster
     except Refusal as refusal:
         if wait and refusal.code in CAN_WAIT and limits.fits_at_all(ask):
+            check_queue(limits.instance, limits.user)
             return State.QUEUED, place(found, ask, now=now, gpu_model=answers.gpu_model, for_later=True)
         raise
 

@@ -52,7 +52,7 @@ def meters_of_person(user: User, instances: Iterable[Instance]) -> list[tuple[In
     """What the person uses in each of these instances, against their limits there. Two queries."""
     wanted = list(instances)
     quotas = {(row.instance_id, row.scope, row.user_id): row for row in Quota.objects.filter(instance__in=wanted)}
-    used = usage_by_instance(Workload.objects.counted().filter(owner=user, instance__in=wanted))
+    used = usage_by("instance_id", Workload.objects.counted().filter(owner=user, instance__in=wanted))
     answer = []
     for instance in wanted:
         own = quotas.get((instance.pk, Scope.PERSON, user.pk)) or quotas.get((instance.pk, Scope.MEMBER, None))
@@ -71,15 +71,15 @@ def launchable_in(instances: Iterable[Instance], today: datetime.date) -> list[t
     ]
 
 
-def usage_by_instance(rows: QuerySet[Workload]) -> dict[int, dict[str, int]]:
-    """Sums of what these take, as `WorkloadQuerySet.usage()`, for each instance by its key."""
+def usage_by(field: str, rows: QuerySet[Workload]) -> dict[int, dict[str, int]]:
+    """Sums of what these take, as `WorkloadQuerySet.usage()`, for each instance ("instance_id") or person ("owner_id") by its key."""
     sums = (
         rows.order_by()
-        .values("instance_id")
+        .values(field)
         .annotate(cpu_total=Sum("cpu_millis"), memory_total=Sum("memory_mib"), gpu_total=Sum("gpus"), count=Count("pk"))
     )
     return {
-        row["instance_id"]: dict(
+        row[field]: dict(
             zip(COUNTED, (row["cpu_total"], row["memory_total"], row["gpu_total"], row["count"]), strict=True)
         )
         for row in sums

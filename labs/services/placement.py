@@ -27,6 +27,10 @@ _RESOURCES = {"cpu_millis": "cpu", "memory_mib": "memory", "gpus": GPU, "running
 _WORDS = {"cpu_millis": "CPUs", "memory_mib": "GiB of memory", "gpus": "GPUs", "running": "services"}
 
 
+#: What rows take, by the model of GPU that is asked for ("" for none), then by the cluster's key.
+Known = dict[str, dict[int, dict[str, int]]]
+
+
 @dataclass(frozen=True)
 class Short:
     """What a cluster has too little of."""
@@ -66,11 +70,13 @@ def place(
     gpu_model: str = "",
     without: Collection[int] = (),
     for_later: bool = False,
+    known: Known | None = None,
 ) -> Cluster:
     """Where it goes. One query. Raises Refusal: cluster-closed, cluster-silent, no-room, or too-large for all of them.
 
     `found`: all `places` of its instance. `without`: keys of clusters that will not do. `for_later`: it will wait; a cluster that
-    could take it when others have ended will do.
+    could take it when others have ended will do. `known`: for many asks in a row, what rows take by the model of GPU; begin with an
+    empty one, and `count` what is placed.
     """
     open_ones = [item for item in found if item.cluster.is_open]
     if not open_ones:
@@ -78,7 +84,11 @@ def place(
     answering = open_ones if for_later else [item for item in open_ones if not item.cluster.is_silent(now)]
     if not answering:
         raise Refusal(_silent(open_ones), code="cluster-silent")
-    used = _used(answering, gpu_model if ask.gpus else "")
+    model = gpu_model if ask.gpus else ""
+    known = {} if known is None else known
+    if model not in known:
+        known[model] = _used(answering, model)
+    used = known[model]
     shortages: list[Short] = []
     for item in answering:
         if item.cluster_id in without:
@@ -90,7 +100,20 @@ def place(
     raise _refusal(shortages, ask)
 
 
-def _used(found: Sequence[InstanceCluster], gpu_model: str) -> Mapping[int, dict[str, int]]:
+def count(known: Known, cluster: Cluster, ask: Ask, *, gpu_model: str = "") -> None:
+    """Add to `known` what has just been placed on the cluster."""
+    for model, used in known.items():
+        row = used.setdefault(cluster.pk, {})
+        added = {"running": 1, **{f"own_{key}": getattr(ask, key) for key in _RESOURCES}}
+        if model:
+            added["gpus_of_model"] = ask.gpus if model == gpu_model else 0
+        for key in ("cpu_millis", "memory_mib"):
+            added |= {f"sum_{key}": getattr(ask, key), f"plain_{key}": 0 if ask.gpus else getattr(ask, key)}
+        for key, value in added.items():
+            row[key] = row.get(key, 0) + value
+
+
+def _used(found: Sequence[InstanceCluster], gpu_model: str) -> dict[int, dict[str, int]]:
     """What rows take on each cluster: all of them, GPUs of the one model, and those of the instance ("own_...") where it has
     limits of its own there. No sum that nothing is held against: this is a good part of a launch.
     """

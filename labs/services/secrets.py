@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils.crypto import salted_hmac
 
 from accounts.models import User
-from accounts.services import authority
+from accounts.services import authority, rates
 from labs.errors import Refusal
 from labs.models import Lab, Verb
 
@@ -30,5 +30,6 @@ def reveal_token(lab: Lab, *, actor: User, now: datetime.datetime) -> str:
     """The token, for the lab's owner alone; the look is written to the history. Raises Refusal."""
     if not authority.can_open_workload(actor, lab) or not has_token(lab):
         raise Refusal("There is no such token.", code="not-found")
+    rates.spend(actor, "key", now=now)
     record(Verb.SECRET_SHOWN, lab.name, actor=actor, now=now, instance=lab.instance, user=lab.owner, workload=lab)
     return token_of(lab)

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import User
-from accounts.services import authority
+from accounts.services import authority, rates
 from labs.errors import Refusal
 from labs.models import EndReason, Instance, State, Workload
 from labs.models.workload import STOPPABLE_STATES
@@ -22,7 +22,10 @@ def stop(workload: Workload, *, actor: User, now: datetime.datetime, reason: str
     if not authority.can_stop_workload(actor, workload):
         raise Refusal("There is no such lab.", code="not-found")
     end_reason = EndReason.USER if workload.owner_id == actor.pk else EndReason.STAFF
-    return end(workload, end_reason, now=now, actor=actor, reason=reason)
+    with transaction.atomic():
+        if workload.can_stop:
+            rates.spend(actor, "stop", now=now)
+        return end(workload, end_reason, now=now, actor=actor, reason=reason)
 
 
 def stop_many(workloads: Iterable[Workload], *, actor: User, now: datetime.datetime, reason: str = "") -> set[Any]:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import datetime
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Count, Q, QuerySet
 
+from accounts.models import User
 from labs.errors import Refusal
-from labs.models import Instance, State, Workload
+from labs.models import Cluster, Host, Instance, InstanceCluster, State, Workload
 from labs.models.bulk import lock_in_order
 from labs.models.quota import COUNTED
 
-from .admission import Ask, limits_of
-from .placement import place, places
-from .transition import move
+from .admission import Ask, limits_of_each, plural
+from .names import take
+from .overview import usage_by
+from .placement import Known, count, place, places
+from .queue import enqueue
+from .transition import move_many
+
+#: As many are accepted in one transaction.
+AT_ONCE = 100
 
 
 def start_deadline(now: datetime.datetime) -> datetime.datetime:
@@ -26,32 +37,113 @@ def start_deadline(now: datetime.datetime) -> datetime.datetime:
 def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
     """Accept what waits, each in its turn, as far as there is room; returns how many.
 
-    Who does not fit into what is free holds nobody up who does: it may be a GPU that they wait for, or all that there is.
+    Who does not fit into what is free holds nobody up who does: it may be a GPU that they wait for, or all that there is. The number
+    of queries does not grow with the queue, and after AT_ONCE another task goes on, so that no launch waits long for the lock.
     """
-    promoted = 0
     with transaction.atomic():
         instance = Instance.objects.select_for_update(no_key=True).filter(pk=instance_pk).first()
         if not instance:
             return 0
-        waiting = Workload.objects.filter(instance=instance, state=State.QUEUED)
-        lock_in_order(waiting)
-        found, refused = places(instance), Refused()
-        for row in waiting.select_related("instance", "owner").order_by("created_at"):
+        lock_in_order(_waiting(instance))
+        turns = Turns(instance, now)
+        chosen: dict[Cluster, list[Workload]] = defaultdict(list)
+        for row, cluster in islice(turns, AT_ONCE):
+            chosen[cluster].append(row)
+        if sum(map(len, chosen.values())) == AT_ONCE:
+            enqueue("promote_queued", instance.pk)
+        deadline = start_deadline(now)
+        return sum(
+            len(move_many(rows, State.REQUESTED, now=now, reconcile=True, cluster=cluster, start_deadline=deadline))
+            for cluster, rows in chosen.items()
+        )
+
+
+def check_turn(instance: Instance, *, now: datetime.datetime) -> None:
+    """Raise Refusal while somebody waits who fits into what is free: they come before a new launch. The instance's row is locked.
+
+    One query when nobody waits.
+    """
+    if next(iter(Turns(instance, now, take_hosts=False)), None):
+        raise Refusal(
+            "There is room again, and it goes to the people in the queue first. Try again in a minute, or wait in the queue.",
+            code="queue-first",
+        )
+
+
+def check_queue(instance: Instance, owner: User) -> None:
+    """Raise Refusal when no more may wait: of the person, or in the instance. The instance's row is locked."""
+    waiting = Workload.objects.filter(instance=instance, state=State.QUEUED)
+    counts = waiting.aggregate(all=Count("pk"), own=Count("pk", filter=Q(owner=owner)))
+    if counts["own"] >= settings.QUEUE_PER_PERSON:
+        labs = plural(settings.QUEUE_PER_PERSON, "lab")
+        raise Refusal(f"You already have {labs} waiting in {instance}, and no more can wait.", code="queue-full")
+    if counts["all"] >= settings.QUEUE_PER_INSTANCE:
+        raise Refusal(f"The queue of {instance} is full. Please try again later.", code="queue-full")
+
+
+def _waiting(instance: Instance) -> QuerySet[Any]:
+    return Workload.objects.filter(instance=instance, state=State.QUEUED)
+
+
+class Turns:
+    """Those who wait in an instance and fit into what is free, one after the other, each with the cluster that it goes to.
+
+    All is read at the beginning, in a fixed number of queries, and counted along from there.
+    """
+
+    def __init__(self, instance: Instance, now: datetime.datetime, *, take_hosts: bool = True) -> None:
+        self._instance, self._now, self._takes_hosts = instance, now, take_hosts
+        rows = _waiting(instance).select_related("instance", "owner").order_by("created_at", "pk")
+        self._rows: list[Workload] = list(rows[: settings.QUEUE_PER_INSTANCE])
+        if not self._rows:
+            return
+        self._found, self._known = places(instance), Known()
+        self._limits = limits_of_each(instance, {row.owner for row in self._rows})
+        self._used = usage_by("owner_id", Workload.objects.counted().filter(instance=instance))
+        self._whole = {key: sum(used[key] for used in self._used.values()) for key in COUNTED}
+        hosts = {item.cluster.host(row.name) for item in self._found for row in self._rows}
+        self._owners = dict(Host.objects.filter(name__in=hosts).values_list("name", "owner"))
+        self._names = _names(self._rows, self._found)
+
+    def __iter__(self) -> Iterator[tuple[Workload, Cluster]]:
+        refused = Refused()
+        for row in self._rows:
             ask = Ask(row.cpu_millis, row.memory_mib, row.gpus)
             if refused.covers(row, ask):
                 continue
-            taken: set[int] = set()
+            without = self._taken(row)
             try:
-                limits_of(row.instance, row.owner).check_room(ask)
-                taken = _taken(row)
-                cluster = place(found, ask, now=now, gpu_model=row.gpu_model, without=taken)
+                cluster = self._room(row, ask, without)
             except Refusal as refusal:
-                if not taken:  # Else it says nothing of others, who have other names.
+                if not without:  # Else it says nothing of others, who have other names.
                     refused.add(row, ask, is_personal=refusal.code == "over-own-limit")
                 continue
-            deadline = start_deadline(now)
-            promoted += move(row, State.REQUESTED, now=now, reconcile=True, cluster=cluster, start_deadline=deadline)
-    return promoted
+            if not self._take(row, cluster):
+                continue  # Somebody of another instance was faster. Next time another cluster is looked for.
+            for used in (self._used_by(row), self._whole):
+                used |= {key: used[key] + getattr(ask, key) for key in COUNTED}
+            count(self._known, cluster, ask, gpu_model=row.gpu_model)
+            yield row, cluster
+
+    def _used_by(self, row: Workload) -> dict[str, int]:
+        return self._used.setdefault(row.owner_id, dict.fromkeys(COUNTED, 0))
+
+    def _room(self, row: Workload, ask: Ask, without: Collection[int]) -> Cluster:
+        self._limits[row.owner_id].check_beside(ask, self._used_by(row), self._whole)
+        return place(self._found, ask, now=self._now, gpu_model=row.gpu_model, without=without, known=self._known)
+
+    def _taken(self, row: Workload) -> set[int]:
+        """Keys of the clusters on which another lab has its name, or its host belongs to somebody else."""
+        return {
+            item.cluster_id
+            for item in self._found
+            if self._names[row.name, item.cluster_id] - {row.pk}
+            or self._owners.get(item.cluster.host(row.name), row.owner_id) != row.owner_id
+        }
+
+    def _take(self, row: Workload, cluster: Cluster) -> bool:
+        host = cluster.host(row.name)
+        return not self._takes_hosts or host in self._owners or take(host, row.owner, now=self._now)
 
 
 class Refused:
@@ -75,15 +167,12 @@ def _is_as_large(ask: Ask, small: Ask) -> bool:
     return all(getattr(ask, key) >= getattr(small, key) for key in COUNTED)
 
 
-def _taken(row: Workload) -> set[int]:
-    """Keys of the clusters on which another has its name."""
-    others = Workload.objects.live().filter(name=row.name).exclude(pk=row.pk)
-    return set(others.values_list("cluster", flat=True))
-
-
-def position(workload: Workload) -> int:
-    """Its place in the queue of its instance, from 1."""
-    ahead = Workload.objects.filter(
-        instance=workload.instance_id, state=State.QUEUED, created_at__lt=workload.created_at
+def _names(rows: Sequence[Workload], found: Sequence[InstanceCluster]) -> dict[tuple[str, int], set[Any]]:
+    """The labs that have one of these rows' names, by name and cluster. One query."""
+    live = Workload.objects.live().filter(
+        cluster__in=[item.cluster_id for item in found], name__in={row.name for row in rows}
     )
-    return ahead.count() + 1
+    labs: dict[tuple[str, int], set[Any]] = defaultdict(set)
+    for pk, name, cluster in live.values_list("pk", "name", "cluster"):
+        labs[name, cluster].add(pk)
+    return labs

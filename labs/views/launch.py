@@ -70,7 +70,7 @@ def launch(request: HttpRequest, instance: Instance, template: ServiceTemplate) 
 @require_safe
 def check_name(request: HttpRequest, instance: Instance, template: ServiceTemplate) -> HttpResponse:
     """Whether a name is free, while it is typed."""
-    answer = names.check_name(clusters_of(instance), request.GET.get("name", "").strip())
+    answer = names.check_name(clusters_of(instance), request.GET.get("name", "").strip(), cast(User, request.user))
     return render(request, "labs/fields/name_answer.html", {"answer": answer})
 
 
@@ -83,7 +83,7 @@ def meters(request: HttpRequest, instance: Instance, template: ServiceTemplate) 
 
 
 def _page(request: HttpRequest, form: LaunchForm, refusal: Refusal | None = None) -> HttpResponse:
-    answer = names.check_name(form.clusters, form.typed.get("name", ""))
+    answer = names.check_name(form.clusters, form.typed.get("name", ""), form.user)
     if refusal and not answer.ok:
         form.errors.setdefault("name", answer.message)
     can_wait = bool(refusal and refusal.code in CAN_WAIT and not refusal.errors)
@@ -96,7 +96,16 @@ def _page(request: HttpRequest, form: LaunchForm, refusal: Refusal | None = None
         "can_wait": can_wait and form.room.fits_at_all(form.ask()),
         "answer": answer,
     }
-    return render(request, "labs/launch.html", context | _aside(form), status=400 if refusal else 200)
+    return answered(render(request, "labs/launch.html", context | _aside(form)), refusal)
+
+
+def answered(page: HttpResponse, refusal: Refusal | None) -> HttpResponse:
+    """The page with the status that belongs to what was refused."""
+    if refusal:
+        page.status_code = 429 if refusal.retry_after else 400
+        if refusal.retry_after:
+            page["Retry-After"] = str(refusal.retry_after)
+    return page
 
 
 def _aside(form: LaunchForm) -> dict[str, object]:
@@ -125,6 +134,6 @@ def _like(request: HttpRequest, form: LaunchForm) -> dict[str, str]:
     lab = Lab.objects.visible_to(form.user).filter(pk=pk, owner=form.user, instance=form.instance).first()
     if lab is None:
         return {}
-    answer = names.check_name(form.clusters, lab.name)
+    answer = names.check_name(form.clusters, lab.name, form.user)
     name = lab.name if answer.ok else answer.suggestion
     return answers_of(lab, more_memory=request.GET.get("more") == "memory") | {"name": name}

@@ -41,7 +41,12 @@ def changes(world: SimpleNamespace) -> dict[str, Any]:
     member = Membership.objects.get(user=world.member)
     return {
         "launch": lambda: launch.launch(
-            actor=world.member, instance=world.instance, template=world.template, values=values, now=now
+            actor=world.member,
+            instance=world.instance,
+            template=world.template,
+            values=values,
+            now=now,
+            wait=True,
         ),
         "extend": lambda: extension.extend(lab, actor=world.member, minutes=5, now=now),
         "stop": lambda: stopping.stop(lab, actor=world.staff, now=now),

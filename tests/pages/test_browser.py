@@ -48,7 +48,7 @@ def test_the_launch_form_answers_while_it_is_filled_in(page: Page, world: Simple
     page.on("request", lambda request: addresses.append(request.url))
     page.goto(world.launch)
     page.fill("#id_name", "taken")
-    expect(page.locator("#name-answer")).to_contain_text("taken by another lab")
+    expect(page.locator("#name-answer")).to_contain_text("You already have a lab called")
     page.get_by_role("button", name="Take it").click()
     expect(page.locator("#id_name")).to_have_value("taken-2")
     expect(page.locator("#name-answer")).to_contain_text("Free.")

@@ -124,7 +124,7 @@ def test_a_name_is_checked_while_it_is_typed(world: SimpleNamespace, browser: Cl
     LabFactory(instance=world.instance, name="taken")
     assert "Free." in browser.get(world.launch + "name/", {"name": "other"}).text
     answer = browser.get(world.launch + "name/", {"name": "taken"}).text
-    assert "taken by another lab" in answer
+    assert "belongs to somebody else" in answer
     assert 'data-take="taken-2"' in answer
 
 

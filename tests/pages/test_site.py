@@ -129,9 +129,9 @@ def test_a_refusal_is_the_services_own_words(world: SimpleNamespace, signed_in: 
     answer = api(signed_in, world.member)("labs/", {"instance": "physics", "values": VALUES})
     assert answer.status_code == 400
     assert answer.json() == {
-        "message": "“from-afar” is taken by another lab.",
+        "message": "“from-afar” belongs to somebody else. Please choose another name.",
         "code": "name",
-        "errors": {"name": "“from-afar” is taken by another lab."},
+        "errors": {"name": "“from-afar” belongs to somebody else. Please choose another name."},
         "suggestion": "from-afar-2",
     }
 

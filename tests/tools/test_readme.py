@@ -12,7 +12,7 @@ README = (ROOT / "README.md").read_text()
 def test_every_setting_stands_in_the_table() -> None:
     read = set()
     for path in (ROOT / "mlsite").glob("*.py"):
-        called = r"env\.(?:text|flag|number|words|choice)\(\s*f?\"({prefix})?([A-Z_]+)\""
+        called = r"env\.(?:text|flag|numbers?|words|choice)\(\s*f?\"({prefix})?([A-Z_]+)\""
         # Those of a provider begin with its name, for which the README writes NAME.
         read |= {("SIGN_IN_NAME" if prefix else "") + name for prefix, name in re.findall(called, path.read_text())}
     cells = re.findall(r"^\| (`[A-Z_`, ]+`) \|", README, re.MULTILINE)

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import RosterUpload, User
+from accounts.services import rates
 from labs.errors import Refusal
 from labs.models import Instance, Verb
 from labs.services.history import record
@@ -40,6 +41,7 @@ def keep(
     most = settings.ROSTER_MAX_MB * 2**20
     if len(content or b"") > most or len(text) > most:
         raise too_large()
+    rates.spend(actor, "upload", now=now)
     rows = rows_of_upload(content, file_name) if content is not None else rows_of_text(text)
     packed, columns = _pack(rows)
     forget_old(now)

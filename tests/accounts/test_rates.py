@@ -1,0 +1,184 @@
+"""How often a person may act within an hour."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Membership, Rate
+from accounts.services import membership, rates
+from accounts.services.roster import uploads
+from labs.errors import Refusal
+from labs.models import Event, Lab, State
+from labs.services import classes, extension, secrets, stopping
+from mlsite import env
+from tests.factories import PASSWORD, InstanceFactory, LabFactory, UserFactory
+from tests.labs.conftest import world as world
+from tests.labs.test_launch import VALUES, launched
+
+pytestmark = pytest.mark.django_db
+NOW = datetime.datetime(2026, 11, 30, 12, 0, tzinfo=datetime.UTC)
+
+
+@pytest.fixture(autouse=True)
+def two_of_each(settings: Any) -> None:
+    settings.RATE_LIMITS = dict.fromkeys(settings.RATE_LIMITS, 2)
+
+
+def test_the_refusal_says_when_it_can_be_done_again() -> None:
+    user = UserFactory()
+    for minute in (0, 30):
+        rates.spend(user, "launch", now=NOW + datetime.timedelta(minutes=minute))
+    with pytest.raises(Refusal) as caught:
+        rates.spend(user, "launch", now=NOW + datetime.timedelta(minutes=45))
+    assert caught.value.message == (
+        "You have launched labs 2 times within an hour, and that is the limit. You can do it again at 13:00, in 15 minutes."
+    )
+    assert (caught.value.code, caught.value.retry_after) == ("too-often", 15 * 60)
+    rates.spend(user, "launch", now=NOW + datetime.timedelta(minutes=60))
+    rates.spend(user, "stop", now=NOW + datetime.timedelta(minutes=45))
+    rates.spend(UserFactory(), "launch", now=NOW + datetime.timedelta(minutes=45))
+
+
+def test_it_is_one_statement_as_a_rule(settings: Any, django_assert_num_queries: Any) -> None:
+    settings.RATE_LIMITS = {"launch": 2}
+    user = UserFactory()
+    rates.spend(user, "launch", now=NOW)
+    with django_assert_num_queries(1):
+        rates.spend(user, "launch", now=NOW)
+
+
+def test_no_limit_where_none_is_wanted(settings: Any, django_assert_num_queries: Any) -> None:
+    settings.RATE_LIMITS = {"launch": 0}
+    user = UserFactory()
+    with django_assert_num_queries(0):
+        rates.spend(user, "launch", now=NOW)
+
+
+def acts(world: SimpleNamespace) -> dict[str, Callable[[], Any]]:
+    """Each as one person does it again and again."""
+    now, stranger, lab = (
+        world.now,
+        UserFactory(),
+        LabFactory(
+            instance=world.instance,
+            owner=world.member,
+            template=world.template,
+            state=State.RUNNING,
+            lifetime_minutes=60,
+        ),
+    )
+    open_one = InstanceFactory(policy="open")
+
+    def ask() -> None:
+        membership.request_access(user=stranger, instance=open_one, reason="", now=now)
+        Membership.objects.filter(user=stranger).delete()
+
+    def leave() -> None:
+        membership.add(user=stranger, instance=open_one, role="member", actor=None, now=now)  # type: ignore[arg-type]
+        membership.leave(user=stranger, instance=open_one, now=now)
+
+    def launch_and_end() -> None:
+        Lab.objects.filter(pk=launched(world).pk).update(state=State.ENDED, end_reason="user", ended_at=now)
+
+    def start_class() -> None:
+        run = classes.start(saved, section="", wait=False, actor=world.owner, now=now)
+        type(run).objects.filter(pk=run.pk).update(finished_at=now)
+
+    saved = classes.save_launch(
+        instance=world.instance,
+        template=world.template,
+        title="Week 3",
+        values={"cpu": "1"},
+        actor=world.owner,
+        now=now,
+    )
+    return {
+        "launch": launch_and_end,
+        "extend": lambda: extension.extend(lab, actor=world.member, minutes=1, now=now),
+        "stop": lambda: stopping.stop(
+            LabFactory(instance=world.instance, owner=world.member), actor=world.member, now=now
+        ),
+        "key": lambda: secrets.reveal_token(lab, actor=world.member, now=now),
+        "ask": ask,
+        "leave": leave,
+        "upload": lambda: uploads.keep(instance=world.instance, actor=world.owner, now=now, text="ann@example.org"),
+        "start a class": start_class,
+        "stop a class": lambda: classes.stop(saved, actor=world.owner, now=now),
+    }
+
+
+ACTS = ["launch", "extend", "stop", "key", "ask", "leave", "upload", "start a class", "stop a class"]
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_each_is_held_and_leaves_no_more_history(world: SimpleNamespace, act: str) -> None:
+    again = acts(world)[act]
+    again()
+    again()
+    before = Event.objects.exclude(verb="access-approved").count()
+    with pytest.raises(Refusal) as caught:
+        again()
+    assert caught.value.code == "too-often"
+    assert Event.objects.exclude(verb="access-approved").count() == before
+
+
+def test_what_is_refused_is_not_counted(world: SimpleNamespace) -> None:
+    for _ in range(3):
+        with pytest.raises(Refusal, match="marked fields"):
+            launched(world, cpu="many")
+        with pytest.raises(Refusal, match="CPUs"):
+            launched(world, cpu="8")
+    assert launched(world).pk
+
+
+def test_labs_for_a_class_are_not_counted_for_who_starts_them(world: SimpleNamespace) -> None:
+    for _ in range(2):
+        rates.spend(world.owner, "launch", now=world.now)
+    assert launched(world, actor=world.member).pk
+    from labs.services.launch import launch
+
+    values = VALUES | {"name": "for-another"}
+    lab = launch(
+        actor=world.owner,
+        owner=world.staff,
+        instance=world.instance,
+        template=world.template,
+        values=values,
+        now=world.now,
+    )
+    assert lab.owner == world.staff
+
+
+def test_the_interface_and_the_page_answer_429_with_the_time(world: SimpleNamespace) -> None:
+    browser = Client()
+    assert browser.login(email=world.member.email, password=PASSWORD)
+    for _ in range(2):
+        rates.spend(world.member, "launch", now=timezone.now())
+    body = {"instance": world.instance.slug, "values": VALUES}
+    answer = browser.post("/api/labs/", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (429, "too-often")
+    assert 3500 < int(answer["Retry-After"]) <= 3600
+    page = browser.post(f"/i/{world.instance.slug}/launch/jupyterlab/", VALUES | {"memory": "1"})
+    assert page.status_code == 429
+    assert "You have launched labs 2 times within an hour" in page.text
+    assert Rate.objects.get().count == 2
+
+
+@pytest.mark.parametrize("text", ["launch", "launch=many", "walk=3", "launch=-1"])
+def test_a_wrong_setting_is_told(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE_LIMITS", text)
+    with pytest.raises(ImproperlyConfigured, match="RATE_LIMITS is a list such as launch=60"):
+        env.numbers("RATE_LIMITS", {"launch": 60})
+
+
+def test_a_setting_names_only_what_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE_LIMITS", "launch=5, stop=0")
+    assert env.numbers("RATE_LIMITS", {"launch": 60, "stop": 1, "ask": 2}) == {"launch": 5, "stop": 0, "ask": 2}
