@@ -46,7 +46,7 @@ class Card:
         """Changes with whatever the card shows, except for what the page counts on by itself."""
         lab = self.lab
         shown = (
-            lab.state, lab.is_ready, lab.end_reason, lab.diagnosis, lab.steps, lab.expires_at, lab.cluster_events,
+            lab.state, lab.is_ready, lab.end_reason, lab.diagnosis, lab.steps, lab.expires_at, lab.cluster_events, lab.lost_at,
             self.place, self.is_over, self.is_unknown,
         )  # fmt: skip
         return hashlib.blake2s(repr(shown).encode(), digest_size=4).hexdigest()
@@ -86,9 +86,9 @@ class Card:
         return self.lab.end_reason == EndReason.FAILED
 
     @property
-    def tells_why(self) -> bool:
-        """Whether its diagnosis matters: not of one that is stopped by somebody, but of one that failed, from that moment."""
-        return self.lab.state != State.STOPPING or self.has_failed
+    def tells_loss(self) -> bool:
+        """Whether it is to be said that its files are gone: for as long as it lives. Of one that failed, its diagnosis says it."""
+        return bool(self.lab.lost_at) and self.lab.state == State.RUNNING
 
     @property
     def rate(self) -> int:
@@ -127,7 +127,7 @@ class Card:
 
     @property
     def needs_memory(self) -> bool:
-        return bool(self.lab.diagnosis and self.lab.diagnosis.get("cause") in MEMORY_CAUSES)
+        return bool(self.lab.trouble and self.lab.trouble.get("cause") in MEMORY_CAUSES)
 
     @property
     def again_url(self) -> str:
