@@ -28,7 +28,7 @@ from labs.models import Cluster, EndReason, Instance, State, Workload
 from labs.models.reconciled import due
 from labs.models.workload import WANTED_STATES
 
-from . import classes, clusters, hearing, loss, retention
+from . import classes, clusters, ending, hearing, loss, retention
 from .instances import end_what_is_over
 from .queue import MOST_QUEUED, enqueue, remind, ring
 from .reconcile import finish, forget_applied
@@ -51,6 +51,7 @@ def sweep(now: datetime.datetime) -> None:
     parts: list[Callable[[], Any]] = [
         lambda: end_due(now),
         lambda: end_what_is_over(now),
+        lambda: ending.tell(now),
         lambda: promote_all(now),
         lambda: send_again(now),
         lambda: deletion.finish_all(now),
