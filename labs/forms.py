@@ -255,9 +255,9 @@ def in_words(sentence: str, name: str) -> str:
 
 
 def _length(name: str, minutes: int) -> dict[str, str]:
-    words = duration(minutes).split()
-    unit = next(unit for unit in UNITS if unit.startswith(words[1].rstrip("s")))
-    return {name: words[0], f"{name}_unit": unit}
+    """As a number of the largest unit of which it is a whole number."""
+    unit = next(unit for unit in reversed(UNITS) if minutes % UNITS[unit] == 0)
+    return {name: str(minutes // UNITS[unit]), f"{name}_unit": unit}
 
 
 def _decimal(text: str) -> Decimal | None:

@@ -27,7 +27,7 @@ AGAIN = "It is sent as if it were new. Where mail came back, it is tried again."
 
 @admin.register(Mail)
 class MailAdmin(OwnersOnly):
-    list_display = ("recipient", "kind", "state_pill", "written", "problem_shown", "instance")
+    list_display = ("recipient", "kind", "state_pill", "send_time", "problem_shown", "instance")
     list_select_related = ("instance",)
     plural = "Mails"
     list_filter = (("state", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter), ("instance", ReachableFilter))
@@ -41,7 +41,7 @@ class MailAdmin(OwnersOnly):
         "kind",
         "state_pill",
         "instance",
-        "written",
+        "send_time",
         "left",
         "back",
         "tries",
@@ -61,8 +61,8 @@ class MailAdmin(OwnersOnly):
     def member(self, row: Mail) -> str:
         return str(row.user or "")
 
-    @admin.display(description="Written", ordering="created_at")
-    def written(self, row: Mail) -> SafeString:
+    @admin.display(description="Send time", ordering="created_at")
+    def send_time(self, row: Mail) -> SafeString:
         return when(row.created_at)
 
     @admin.display(description="Sent", ordering="sent_at")

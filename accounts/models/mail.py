@@ -26,6 +26,10 @@ class MailKind(models.TextChoices):
     ROLE_CHANGED = "role-changed", "Another role"
     INVITATION = "invitation", "Invitation"
     LETTER = "letter", "Letter of the owners"
+    LAB_ENDING = "lab-ending", "A lab ends soon"
+    LAB_LOST = "lab-lost", "A lab lost its files"
+    LAB_FAILED = "lab-failed", "A lab failed"
+    LABS_LOST = "labs-lost", "Labs lost their files"
 
 
 #: Sent to many at once. An address from which a mail came back gets no more of these.
@@ -91,7 +95,8 @@ class Mail(models.Model):
     context = models.JSONField(default=dict, blank=True)
     state = models.CharField(max_length=16, choices=MailState, default=MailState.WAITING)
     attempts = models.PositiveSmallIntegerField(default=0)
-    created_at = models.DateTimeField("written", default=timezone.now, editable=False)
+    #: When it is to be sent at first; `due_at` moves with each try.
+    created_at = models.DateTimeField("send time", default=timezone.now, editable=False)
     due_at = models.DateTimeField(default=timezone.now)
     sent_at = models.DateTimeField("sent", null=True, blank=True)
     #: Somebody has asked for it to be sent, whatever became of other mails to this address.

@@ -27,7 +27,7 @@ PLACEHOLDER = re.compile(r"\{([^{}\n]*)\}")
 #: Characters that turn the direction of a line, and could make an address look like another.
 TURNING = set("\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 #: Values of several lines; all others are one line, whatever a person has put into a name.
-LONG = {"note", "people", "text"}
+LONG = {"note", "people", "text", "labs", "what"}
 #: Longest line that a value may be, in characters.
 LONGEST = 200
 #: Requests that a mail names; of more it tells the number.
@@ -53,6 +53,8 @@ class Kind:
 ANY = {"name": "the person's name", "instance": "the title of the instance", "site": "the name of this site"}
 PLACE = {**ANY, "link": "the page of the instance, as a button when it stands alone"}
 DECISION = {**PLACE, "note": "the word that was given with the decision"}
+LAB = {**ANY, "lab": "the name of the lab", "link": "the page of the lab, as a button when it stands alone"}
+LABS_PAGE = "Open the page of {lab}"
 KINDS: dict[MailKind, Kind] = {
     MailKind.REQUESTS_WAITING: Kind(
         {**ANY, "waiting": "how many wait", "people": "who they are", "link": "the list of requests, in the console"},
@@ -68,12 +70,27 @@ KINDS: dict[MailKind, Kind] = {
         {**ANY, "link": "the invitation itself", "inviter": "who invites", "until": "until when the invitation is good"},
         button="Accept the invitation", needs=("link",),
     ),
+    MailKind.LAB_ENDING: Kind(
+        {**LAB, "left": "how long it still has", "until": "when it ends", "more": "how much more time it can get"}, button=LABS_PAGE
+    ),
+    MailKind.LAB_LOST: Kind({**LAB, "why": "why its files are gone"}, button=LABS_PAGE),
+    MailKind.LAB_FAILED: Kind({**LAB, "what": "what happened", "next": "what helps"}, button=LABS_PAGE),
+    MailKind.LABS_LOST: Kind(
+        {**ANY, "count": "how many labs", "labs": "which, and why", "link": "the list of these labs, in the console"},
+        button="See these labs",
+    ),
     MailKind.LETTER: Kind({**ANY, "subject": "its subject", "text": "its text", "sender": "who writes"}),
 }  # fmt: skip
 
 #: Whose function knows what is known only when a mail is sent, such as a signed link: `function(mail)` gives placeholders, or
 #: raises NotNeeded. A link that it gives is an address of this site, and is kept nowhere.
-HOOKS: dict[MailKind, str] = {MailKind.INVITATION: "accounts.services.invitations.facts"}
+HOOKS: dict[MailKind, str] = {
+    MailKind.INVITATION: "accounts.services.invitations.facts",
+    MailKind.LAB_ENDING: "labs.services.telling.ending_facts",
+    MailKind.LAB_LOST: "labs.services.telling.facts",
+    MailKind.LAB_FAILED: "labs.services.telling.facts",
+    MailKind.LABS_LOST: "labs.services.telling.lost_facts",
+}
 
 
 @dataclass(frozen=True)

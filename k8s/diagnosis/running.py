@@ -4,6 +4,7 @@ The kubelet's words: k8s.io/kubernetes/pkg/kubelet (kuberuntime, eviction, lifec
 """
 
 import re
+from typing import Any
 
 from k8s.diagnosis.facts import SLOW_ANSWER, Container, Facts, parse_time
 from k8s.diagnosis.says import AGAIN, OTHER_SOFTWARE, TELL, WAIT, Diagnosis, Rule, amount_of_memory, unknown
@@ -14,6 +15,17 @@ RESTART_TOLD = 1800
 TOO_MANY_RESTARTS = 5
 #: What a kubelet says of a container on its way; anything else is trouble.
 _ON_ITS_WAY = {"", "ContainerCreating", "PodInitializing"}
+
+#: Causes by which the cluster takes a lab, with the files in it, away from people who have done nothing wrong.
+TAKEN_AWAY = ("machine-gone", "preempted", "evicted")
+#: Who takes it, as the condition DisruptionTarget says (k8s.io/api/core/v1), in plain words.
+_TAKEN = {
+    "EvictionByEvictionAPI": "Its machine was taken out of service.",
+    "DeletionByTaintManager": "Its machine was taken out of service.",
+    "DeletionByPodGC": "Its machine is no longer there.",
+    "PreemptionByScheduler": "Something more urgent needed its place.",
+    "TerminationByKubelet": "Its machine was shut down or ran short of room.",
+}
 
 SHUT_DOWN = Diagnosis(
     "shut-down",
@@ -102,6 +114,13 @@ def _disruption(known: Facts) -> dict[str, str]:
     """Who takes it away, and why (k8s.io/api/core/v1: DisruptionTarget)."""
     condition = known.condition("DisruptionTarget")
     return condition if condition.get("status", "True") == "True" else {}
+
+
+def loss(pod: dict[str, Any] | None) -> str:
+    """Why a lab's place on its machine is gone, in one sentence. `pod`: as it was last seen; None where nobody saw it go."""
+    conditions = ((pod or {}).get("status") or {}).get("conditions") or []
+    reason = next((item.get("reason") for item in conditions if item.get("type") == "DisruptionTarget"), None)
+    return _TAKEN.get(str(reason), "The cluster removed it and does not say why.")
 
 
 def evicted(message: str) -> Diagnosis:

@@ -93,7 +93,7 @@ LABS: dict[str, Callable[[Any], Any]] = {
     "First answered": lambda row: row.started_at,
     "Ended": lambda row: row.ended_at,
     "How it ended": lambda row: row.get_end_reason_display() if row.end_reason else "",
-    "Why": lambda row: (row.diagnosis or {}).get("title", ""),
+    "Why": lambda row: (row.trouble or {}).get("title", ""),
     "Ran (hours)": _hours_run,
     "Core hours": _core_hours,
 }

@@ -39,6 +39,7 @@ WHICH = {
     "running": ("Running", Q(state=State.RUNNING)),
     "starting": ("Starting or waiting", Q(state__in=(State.REQUESTED, State.QUEUED, State.STARTING))),
     "failed": ("Failed", Q(end_reason=EndReason.FAILED)),
+    "lost": ("Lost their files", Q(lost_at__isnull=False)),
     "ended": ("Ended", Q(state=State.ENDED)),
     "all": ("All", Q()),
 }
@@ -99,7 +100,7 @@ class LabAdmin(ScopedAdmin):
 
     @admin.display(description="State", ordering="state")
     def state_shown(self, row: Lab) -> SafeString:
-        why = row.diagnosis["title"] if row.diagnosis else ""
+        why = row.trouble["title"] if row.trouble else ""
         return format_html('{} <span class="c-why">{}</span>', state_pill(row), why) if why else state_pill(row)
 
     @admin.display(description="Owner", ordering="owner__name")
@@ -149,6 +150,10 @@ class LabAdmin(ScopedAdmin):
             ("Address", lab.host),
             ("Launched", when(lab.created_at)),
             ("First answered", when(lab.started_at) if lab.started_at else ""),
+            (
+                "Lost its files",
+                f"{timezone.localtime(lab.lost_at):%-d %b %Y, %H:%M}: {lab.lost_why}" if lab.lost_at else "",
+            ),
             ("Lifetime", SCALES["lifetime_minutes"].text(lab.lifetime_minutes)),
             ("Ends", when(lab.expires_at) if lab.state == State.RUNNING else ""),
             ("Time left", self.time_left(lab)),

@@ -28,7 +28,7 @@ WAITING_SHOWN = 6
 EVENTS_SHOWN = 8
 INSTANCES_SHOWN = 24
 RECENT = datetime.timedelta(hours=24)
-NONE = {"running": 0, "starting": 0, "failed": 0}
+NONE = {"running": 0, "starting": 0, "failed": 0, "lost": 0}
 STARTING = (State.REQUESTED, State.QUEUED, State.STARTING)
 
 
@@ -43,6 +43,7 @@ class Card:
     running: int
     starting: int
     failed: int
+    lost: int
     cores: Chart
     meters: list[Meter] = field(default_factory=list)
 
@@ -128,6 +129,7 @@ def _counts() -> dict[str, Count]:
         "running": Count("pk", filter=Q(state=State.RUNNING)),
         "starting": Count("pk", filter=Q(state__in=STARTING)),
         "failed": Count("pk", filter=Q(end_reason=EndReason.FAILED, created_at__gte=since)),
+        "lost": Count("pk", filter=Q(lost_at__gte=since)),
     }
 
 

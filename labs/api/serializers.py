@@ -35,13 +35,13 @@ class LabSerializer(serializers.ModelSerializer[Lab]):
         fields = (
             "id", "name", "instance", "service", "owner", "state", "end_reason", "is_ready", "address", "image",
             "cpu_millis", "memory_mib", "gpus", "gpu_model", "lifetime_minutes", "created_at", "started_at", "expires_at",
-            "ended_at", "diagnosis", "steps",
+            "ended_at", "lost_at", "lost_why", "diagnosis", "steps",
         )  # fmt: skip
         read_only_fields = fields
 
     def get_diagnosis(self, lab: Lab) -> dict[str, Any] | None:
         """Without the cluster's own line, which is for the staff, in the console."""
-        found = lab.diagnosis
+        found = lab.trouble
         return {key: value for key, value in found.items() if key != "technical"} if found else None
 
     def get_address(self, lab: Lab) -> str | None:

@@ -47,6 +47,7 @@ class Verb(models.TextChoices):
     STARTING = "starting", "is starting"
     RUNNING = "running", "is running"
     EXTENDED = "extended", "extended"
+    LOST = "lost", "lost its files"
     STOPPING = "stopping", "is stopping"
     ENDED = "ended", "ended"
     SECRET_SHOWN = "secret-shown", "looked at the token"
@@ -63,13 +64,13 @@ ABOUT_ACCESS = (
 )  # fmt: skip
 ABOUT_LIMITS = (Verb.LIMITS_CHANGED,)
 ABOUT_WORKLOADS = (
-    Verb.LAUNCHED, Verb.QUEUED, Verb.STARTING, Verb.RUNNING, Verb.EXTENDED, Verb.STOPPING, Verb.ENDED, Verb.SECRET_SHOWN,
+    Verb.LAUNCHED, Verb.QUEUED, Verb.STARTING, Verb.RUNNING, Verb.EXTENDED, Verb.LOST, Verb.STOPPING, Verb.ENDED, Verb.SECRET_SHOWN,
     Verb.CLASS_STARTED, Verb.CLASS_STOPPED,
 )  # fmt: skip
 ABOUT_INSTANCES = (Verb.INSTANCE_CHANGED, Verb.INSTANCE_ARCHIVED, Verb.CLUSTER_CHANGED)
 ABOUT_MAIL = (Verb.MAIL_WRITTEN, Verb.MAIL_BOUNCED)
 #: Of these the thing itself is the subject of the sentence; who caused it stands behind.
-_ITSELF = (Verb.QUEUED, Verb.STARTING, Verb.RUNNING, Verb.STOPPING, Verb.ENDED, Verb.MAIL_BOUNCED)
+_ITSELF = (Verb.QUEUED, Verb.STARTING, Verb.RUNNING, Verb.LOST, Verb.STOPPING, Verb.ENDED, Verb.MAIL_BOUNCED)
 #: How the subject follows these; after a colon behind all others.
 _TO = {
     **dict.fromkeys((Verb.ROLE_CHANGED, Verb.LIMITS_CHANGED, Verb.SECRET_SHOWN), " of "),

@@ -144,6 +144,15 @@ class Workload(Reconciled):
     applied = models.JSONField(default=dict, blank=True)
     #: uid of the Secret that owns the others.
     owner_uid = models.CharField(max_length=64, blank=True)
+    #: uid of its pod, as last seen; empty when it has none. Files live as long as the pod: another uid means that they are gone.
+    pod_uid = models.CharField(max_length=64, blank=True)
+    #: When the cluster last took its pod away, and with it its files, and why in one sentence.
+    lost_at = models.DateTimeField("lost its files", null=True, blank=True)
+    lost_why = models.CharField(max_length=200, blank=True)
+    #: What keeps it on the cluster although it is being removed, as `k8s.diagnosis.Diagnosis` in JSON; null when nothing does.
+    removal = models.JSONField(null=True, blank=True)
+    #: When its owner was last told by mail that it ends soon.
+    warned_at = models.DateTimeField(null=True, blank=True)
 
     objects: ClassVar[models.Manager[Any]] = WorkloadQuerySet.as_manager()
 
@@ -197,6 +206,13 @@ class Workload(Reconciled):
     @property
     def can_stop(self) -> bool:
         return self.state in STOPPABLE_STATES
+
+    @property
+    def trouble(self) -> dict[str, Any] | None:
+        """Its diagnosis where it matters: while the lab lives, and of one that failed. What once went wrong with a lab that
+        somebody stopped explains nothing."""
+        over = self.state in (State.STOPPING, State.ENDED) and self.end_reason != EndReason.FAILED
+        return None if over else self.diagnosis
 
     def is_unknown(self, now: datetime.datetime) -> bool:
         """Whether nothing can be said of it, because its cluster is silent. What it was last known to be stands in the row."""

@@ -176,9 +176,15 @@ def _create(
 
 
 def duration(minutes: int) -> str:
-    """In words: 90 → "90 minutes", 240 → "4 hours", 2880 → "2 days"."""
-    for size, unit in ((1440, "day"), (60, "hour"), (1, "minute")):
+    """In words: 2880 → "2 days", 240 → "4 hours", 45 → "45 minutes"; what is no whole number of hours in all units: 1435 → "23 hours
+    55 minutes"."""
+    for size, unit in ((1440, "day"), (60, "hour")):
         if minutes % size == 0:
-            count = minutes // size
-            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
-    raise AssertionError(minutes)
+            return _count(minutes // size, unit)
+    days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
+    parts = ((days, "day"), (hours, "hour"), (rest, "minute"))
+    return " ".join(_count(count, unit) for count, unit in parts if count)
+
+
+def _count(count: int, unit: str) -> str:
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"

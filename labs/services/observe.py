@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,22 +15,19 @@ from labs.models.bulk import update_each
 from labs.models.reconciled import changed_later
 from labs.models.workload import WANTED_STATES
 
+from . import loss
 from .logs import fetch_quietly
-from .queue import ring
-from .reconcile import finish, forget_applied
+from .reconcile import finish
 from .rendering import is_of
 from .stopping import end, fail
 from .transition import move_many
 
-log = logging.getLogger(__name__)
 KEPT_EVENTS = 30
 #: Causes, as `k8s.diagnosis` names them, that are no failures.
 ORDERLY_ENDS = {"shut-down": EndReason.USER, "deadline": EndReason.EXPIRED}
 #: The pod learns of the end of its time so long after its first answer, or a few seconds later: until then its label has the latest
 #: end that there can be, and while a class starts the cluster has better things to do.
 AFTER_A_RUSH = datetime.timedelta(seconds=30)
-#: Causes after which nobody is left who could give the log.
-WITHOUT_LOG = ("machine-gone", "preempted", "evicted")
 
 
 @dataclass
@@ -59,6 +55,7 @@ def observe(told: Iterable[Told], *, now: datetime.datetime) -> None:
         if lab and _is_about(lab, one) and not (one.gone and lab.pk in news):
             news[lab.pk] = one
     gone: list[Lab] = []
+    lost: dict[Workload, str] = {}
     running: dict[UUID, dict[str, Any]] = {}
     seen: dict[UUID, dict[str, Any]] = {}
     for pk, one in news.items():
@@ -66,7 +63,8 @@ def observe(told: Iterable[Told], *, now: datetime.datetime) -> None:
         if lab.state == State.STOPPING and one.gone:
             gone.append(lab)
         elif lab.state in WANTED_STATES and one.gone:
-            _lost(lab)
+            if lab.pod_uid in ("", _uid(one.pod)):  # Another pod has been seen since: that one is there.
+                lost[lab] = diagnosis.loss(one.pod)
         elif lab.state in WANTED_STATES:
             fields = _look(lab, one, now)
             if fields.get("is_ready") and lab.state != State.RUNNING:
@@ -76,6 +74,8 @@ def observe(told: Iterable[Told], *, now: datetime.datetime) -> None:
     update_each(Workload, seen, only={"state": WANTED_STATES})
     if gone:
         finish(gone)
+    if lost:
+        loss.note(lost, now=now)
     if running:
         _answers([labs[pk] for pk in running], running, now)
 
@@ -95,10 +95,8 @@ def _answers(labs: Sequence[Lab], fields: dict[UUID, dict[str, Any]], now: datet
     move_many(labs, State.RUNNING, now=now, started_at=now, each=fields, **changed_later(AFTER_A_RUSH))
 
 
-def _lost(lab: Lab) -> None:
-    log.warning("the pod of %s went without our doing", lab.pk)
-    forget_applied(lab)
-    ring([lab.pk])
+def _uid(pod: dict[str, Any] | None) -> str:
+    return str(pod["metadata"].get("uid") or "") if pod else ""
 
 
 def _look(lab: Lab, news: Told, now: datetime.datetime) -> dict[str, Any]:
@@ -115,10 +113,15 @@ def _look(lab: Lab, news: Told, now: datetime.datetime) -> dict[str, Any]:
         end(lab, ORDERLY_ENDS[found.cause], now=now, reason=found.title, **fields)
         return {}
     if found and found.fatal:
-        log_tail = "" if found.cause in WITHOUT_LOG else fetch_quietly(lab)
+        # Of what was taken away, nobody is left who could give the log.
+        log_tail = "" if found.cause in diagnosis.TAKEN_AWAY else fetch_quietly(lab)
         fail(lab, dataclasses.asdict(found), now=now, log_tail=log_tail, **fields)
         return {}
-    seen: dict[str, Any] = {"is_ready": is_ready(pod), "diagnosis": dataclasses.asdict(found) if found else None}
+    seen: dict[str, Any] = {
+        "is_ready": is_ready(pod),
+        "pod_uid": _uid(pod),
+        "diagnosis": dataclasses.asdict(found) if found else None,
+    }
     if lab.state != State.RUNNING:
         steps = diagnosis.steps(pod, lines, accepted_at=lab.created_at, now=now)
         seen["steps"] = [{**dataclasses.asdict(step), "at": step.at.isoformat() if step.at else None} for step in steps]

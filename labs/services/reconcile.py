@@ -269,12 +269,12 @@ def finish(workloads: Sequence[Workload]) -> set[Any]:
     return move_many(workloads, State.ENDED, now=now, ended_at=now, is_ready=False, applied={}, owner_uid="")
 
 
-def forget_applied(workload: Workload, *, pod_is_gone: bool = True) -> None:
-    """Its objects have gone or changed without our doing: the next reconcile applies them again, whatever is there.
+def forget_applied(*workloads: Workload, pod_is_gone: bool = True) -> None:
+    """Their objects have gone or changed without our doing: the next reconcile applies them again, whatever is there.
 
     A pod that is still there stays ready: it does not change, and nothing would say so again.
     """
     news = {"is_ready": False} if pod_is_gone else {}
-    Workload.objects.filter(pk=workload.pk, state__in=WANTED_STATES).update(
+    Workload.objects.filter(pk__in=[row.pk for row in workloads], state__in=WANTED_STATES).update(
         applied=dict.fromkeys(WORKLOAD_KINDS, FORGOTTEN), owner_uid="", **changed(), **news
     )

@@ -10,10 +10,12 @@ from django.db import transaction
 
 from accounts.models import User
 from accounts.services import authority, rates
+from k8s.diagnosis import TAKEN_AWAY
 from labs.errors import Refusal
 from labs.models import EndReason, Instance, State, Workload
 from labs.models.workload import STOPPABLE_STATES
 
+from . import telling
 from .transition import move_many
 
 
@@ -71,8 +73,19 @@ def end_many(
 
 
 def fail(workload: Workload, diagnosis: dict[str, Any], *, now: datetime.datetime, **fields: Any) -> bool:
-    """End it because it cannot run, and keep why. `fields`: what else is known by now, such as `log_tail`."""
-    return end(workload, EndReason.FAILED, now=now, reason=diagnosis["title"], diagnosis=diagnosis, **fields)
+    """End it because it cannot run, and keep why; the owner of one that had run is told by mail. `fields`: what else is known by
+    now, such as `log_tail`. Load `instance` and `owner` with the row."""
+    had_run = workload.started_at is not None
+    is_lost = had_run and diagnosis["cause"] in TAKEN_AWAY
+    if is_lost:
+        fields |= {"lost_at": now, "lost_why": f"{diagnosis['title']}."}
+    with transaction.atomic():
+        failed = end(workload, EndReason.FAILED, now=now, reason=diagnosis["title"], diagnosis=diagnosis, **fields)
+        if failed and had_run:
+            telling.of_failure(workload, diagnosis, now=now)
+        if failed and is_lost:
+            telling.of_losses([workload], now=now)
+    return failed
 
 
 def stop_all(

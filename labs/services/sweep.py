@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from accounts.services import deletion, outbox, sign_in
 from accounts.services.roster import uploads
-from k8s import labels
+from k8s import diagnosis, labels
 from k8s.client import Client
 from k8s.errors import Error, Unavailable
 from k8s.names import is_name_for
@@ -28,7 +28,7 @@ from labs.models import Cluster, EndReason, Instance, State, Workload
 from labs.models.reconciled import due
 from labs.models.workload import WANTED_STATES
 
-from . import classes, clusters, hearing, retention
+from . import classes, clusters, ending, hearing, loss, retention
 from .instances import end_what_is_over
 from .objects import remove_secrets
 from .queue import MOST_QUEUED, enqueue, remind, ring
@@ -50,6 +50,7 @@ def sweep(now: datetime.datetime) -> None:
     parts: list[Callable[[], Any]] = [
         lambda: end_due(now),
         lambda: end_what_is_over(now),
+        lambda: ending.tell(now),
         lambda: promote_all(now),
         lambda: send_again(now),
         lambda: deletion.finish_all(now),
@@ -161,7 +162,10 @@ def _compare_one(client: Client, row: Workload, objects: Found, seen: tuple[str,
         elif left:
             remove(client, left)  # Made after its Secret was deleted, or no garbage collector took it.
     elif row.state in WANTED_STATES and (set(objects) != set(seen) or _is_of_the_past(row, objects)):
-        forget_applied(row, pod_is_gone="Pod" not in objects)
+        if "Pod" not in objects:
+            loss.note({row: diagnosis.loss(None)}, now=timezone.now())
+            return
+        forget_applied(row, pod_is_gone=False)
         ring([row.pk])
 
 

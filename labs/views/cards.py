@@ -10,12 +10,16 @@ from typing import Any, cast
 
 from django.db.models import Q
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import authority
 from k8s.diagnosis.story import story
 from labs.models import EndReason, Lab, State
+from labs.services.ending import ends_soon
 from labs.services.overview import with_place_in_queue
+
+from .endings import Ending, ending_of
 
 #: Cards on a page; each of them is in the address of the page's polling.
 MOST_CARDS = 100
@@ -46,8 +50,8 @@ class Card:
         """Changes with whatever the card shows, except for what the page counts on by itself."""
         lab = self.lab
         shown = (
-            lab.state, lab.is_ready, lab.end_reason, lab.diagnosis, lab.steps, lab.expires_at, lab.cluster_events,
-            self.place, self.is_over, self.is_unknown,
+            lab.state, lab.is_ready, lab.end_reason, lab.diagnosis, lab.steps, lab.expires_at, lab.cluster_events, lab.lost_at,
+            self.place, self.is_over, self.is_unknown, self.ends_soon,
         )  # fmt: skip
         return hashlib.blake2s(repr(shown).encode(), digest_size=4).hexdigest()
 
@@ -72,6 +76,20 @@ class Card:
         """Its time is over, and the sweep has not come by yet."""
         return self.left is not None and not self.left
 
+    @property
+    def ends_soon(self) -> bool:
+        return bool(self.left) and ends_soon(self.lab, self.now)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its page begins with how it ended: not of one that failed, whose diagnosis says it."""
+        return self.lab.state in (State.STOPPING, State.ENDED) and not self.has_failed
+
+    @cached_property
+    def ending(self) -> Ending:
+        """How it ended, or ends. One query."""
+        return ending_of(self.lab, self.viewer)
+
     @cached_property
     def is_unknown(self) -> bool:
         """Its cluster is silent: what is shown is what was last known."""
@@ -86,9 +104,9 @@ class Card:
         return self.lab.end_reason == EndReason.FAILED
 
     @property
-    def tells_why(self) -> bool:
-        """Whether its diagnosis matters: not of one that is stopped by somebody, but of one that failed, from that moment."""
-        return self.lab.state != State.STOPPING or self.has_failed
+    def tells_loss(self) -> bool:
+        """Whether it is to be said that its files are gone: for as long as it lives. Of one that failed, its diagnosis says it."""
+        return bool(self.lab.lost_at) and self.lab.state == State.RUNNING
 
     @property
     def rate(self) -> int:
@@ -127,7 +145,12 @@ class Card:
 
     @property
     def needs_memory(self) -> bool:
-        return bool(self.lab.diagnosis and self.lab.diagnosis.get("cause") in MEMORY_CAUSES)
+        return bool(self.lab.trouble and self.lab.trouble.get("cause") in MEMORY_CAUSES)
+
+    @property
+    def can_launch_again(self) -> bool:
+        """Whether "Launch again" leads anywhere: one's own, in an instance that runs."""
+        return self.is_mine and self.lab.instance.is_running(timezone.localdate(self.now))
 
     @property
     def again_url(self) -> str:

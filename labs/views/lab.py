@@ -27,6 +27,9 @@ from labs.services.stopping import stop as stop_lab
 
 from . import cards
 
+#: Minutes that one click gives, or what there is left to give.
+A_CLICK = 60
+
 
 def find(request: HttpRequest, pk: uuid.UUID) -> Lab:
     """The lab, if the person may see it. "Not yours" is the same 404 as "not there"."""
@@ -38,7 +41,11 @@ def find(request: HttpRequest, pk: uuid.UUID) -> Lab:
 @require_safe
 @never_cache
 def lab(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    row = find(request, pk)
+    return _page(request, find(request, pk))
+
+
+def _page(request: HttpRequest, row: Lab, *, refused: dict[str, str] | None = None) -> HttpResponse:
+    """The page of the lab. `refused`: what was typed for more time, and why it was not given."""
     user = cast(User, request.user)
     card = cards.one(row, user, timezone.now())
     context = {
@@ -46,8 +53,9 @@ def lab(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "instance": row.instance,
         "has_token": card.is_mine and row.is_live and has_token(row),
         "history": Event.objects.visible_to(user).filter(workload=row).select_related("actor")[:30],
+        "refused": refused,
     }
-    return render(request, "labs/lab.html", context)
+    return render(request, "labs/lab.html", context, status=400 if refused else 200)
 
 
 @login_required
@@ -62,7 +70,8 @@ def live(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 def _live(card: cards.Card) -> dict[str, object]:
-    return {"card": card, "lab": card.lab, "room": room_minutes(card.lab) if card.can_extend else 0}
+    room = room_minutes(card.lab) if card.can_extend else 0
+    return {"card": card, "lab": card.lab, "room": room, "click": min(room, A_CLICK)}
 
 
 @login_required
@@ -79,17 +88,19 @@ def stop(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 @login_required
 @require_POST
+@never_cache
 def extend(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """More time; what cannot be given is answered by the lab's page, with what was typed."""
     row = find(request, pk)
-    typed = minutes_of(request.POST.get("more", ""), request.POST.get("more_unit", "minutes"))
-    if not PLAIN.fullmatch(typed) or not typed.isdecimal():
-        messages.error(request, "How much more? Please give a plain number.")
-        return _back(request, row)
+    more, unit = request.POST.get("more", "")[:20], request.POST.get("more_unit", "minutes")
+    minutes = minutes_of(more, unit)
     try:
-        extend_lab(row, actor=cast(User, request.user), minutes=int(typed), now=timezone.now())
-        messages.success(request, f"{row.name} has {duration(int(typed))} more.")
+        if not PLAIN.fullmatch(minutes) or not minutes.isdecimal():
+            raise Refusal("Please give how much more time you need as a plain number, such as 2.", code="invalid")
+        extend_lab(row, actor=cast(User, request.user), minutes=int(minutes), now=timezone.now())
     except Refusal as refusal:
-        messages.error(request, refusal.message)
+        return _page(request, row, refused={"more": more, "unit": unit, "why": refusal.message})
+    messages.success(request, f"{row.name} has {duration(int(minutes))} more.")
     return _back(request, row)
 
 

@@ -25,6 +25,7 @@
 
   // The server's clock counts, not the computer's: the page says when it was made.
   let ahead = 0;
+  let title;
   const readClock = () => {
     const made = document.querySelector("meta[name=now]");
     if (made) ahead = Date.parse(made.content) - Date.now();
@@ -41,6 +42,11 @@
         if (poll && window.htmx) window.htmx.trigger(poll, "refresh");
       }
     }
+    // The tab says how long the lab that ends first still has.
+    title ??= document.title;
+    const ends = [...document.querySelectorAll("[data-title]")].map((element) => Date.parse(element.dataset.until) - now).filter((left) => left > 0);
+    const shown = ends.length ? `${span(Math.min(...ends))} left · ${title}` : title;
+    if (document.title !== shown) document.title = shown;
     for (const element of document.querySelectorAll("[data-since]")) {
       element.textContent = `${span(now - Date.parse(element.dataset.since))} so far`;
     }

@@ -24,6 +24,14 @@ CONTEXT: dict[str, Any] = {
     "role": "staff",
     "inviter": "Olga Owner",
     "until": "14 Dec 2026",
+    "lab": "my-lab",
+    "left": "1 hour",
+    "more": "You can give it up to 20 hours more on its page.",
+    "why": "Its machine was taken out of service.",
+    "what": "The machine ran short of memory. The lab was ended so that the machine can go on.",
+    "next": "Launch a new lab.",
+    "count": "2 labs",
+    "labs": "my-lab (Mina Member): Its machine was taken out of service.\nother (Sam Second): Its machine was taken out of service.",
 }
 CRAFTED = 'Eve <script>alert(1)</script>\r\nBcc: all@example.org\u202egnp.exe {link} {{ settings }}"'
 

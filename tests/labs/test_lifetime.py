@@ -45,7 +45,7 @@ def test_an_extension_moves_the_end_and_tells_the_cluster(world: SimpleNamespace
 def test_member_cannot_extend_beyond_the_limit(world: SimpleNamespace) -> None:
     lab = lab_of(world)
     assert room_minutes(lab) == 1440 - 60
-    with pytest.raises(Refusal, match="may get 23 hours more; you asked for 1381 minutes"):
+    with pytest.raises(Refusal, match="may get 23 hours more; you asked for 23 hours 1 minute"):
         extend(lab, actor=world.member, minutes=1381, now=world.now)
 
 

@@ -25,7 +25,8 @@ ROWS: list[tuple[str, str, str]] = [
     ("smrooomrr", "smrnnnmrr", "launch-name launch-meters"),
     ("soooooooo", "snnnnnnnn", "labs labs-changes history"),
     ("smmooommo", "snnnnnnnn", "lab lab-live lab-log"),
-    ("snnnnnnnn", "smmrrrmmr", "lab-stop lab-extend lab-token"),
+    ("snnnnnnnn", "smmrrrmmr", "lab-stop lab-token"),
+    ("snnnnnnnn", "smmbbbmmb", "lab-extend"),
     # Accounts ------------------------------------------------------------------------------------------------------
     ("orrrrrrrr", "orrrrrrrr", "account_login account_signup"),
     ("roooooooo", "rrrrrrrrr", "account_logout"),

@@ -1,0 +1,42 @@
+"""How a lab ended and why, in the words of its page."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+from accounts.models import User
+from labs.models import EndReason, Event, Lab, Verb
+
+
+@dataclass(frozen=True)
+class Ending:
+    """`title`: who or what ended it; `word`: what they said about it; `ran`: how long it had run."""
+
+    title: str
+    word: str = ""
+    ran: datetime.timedelta | None = None
+
+
+def ending_of(lab: Lab, viewer: User) -> Ending:
+    """How it ended, or ends, for who looks at it. One query."""
+    # What only waited in the queue ends in one step.
+    steps = Event.objects.filter(workload=lab, verb__in=(Verb.STOPPING, Verb.ENDED)).select_related("actor")
+    event = steps.order_by("at", "pk").first()
+    actor = event.actor if event else None
+    ran = lab.ended_at - lab.started_at if lab.ended_at and lab.started_at else None
+    return Ending(_title(lab, viewer, actor), event.reason if event and actor else "", ran)
+
+
+def _title(lab: Lab, viewer: User, actor: User | None) -> str:
+    verb = "ends" if lab.is_live else "ended"
+    if actor is not None:
+        return f"{'You' if actor == viewer else actor} stopped this lab"
+    why = {
+        EndReason.USER: "because it was shut down from its own File menu",
+        EndReason.STAFF: "because the staff stopped it",
+        EndReason.EXPIRED: "because its time was over",
+        EndReason.IDLE: "because nobody used it",
+        EndReason.INSTANCE_OVER: f"because {lab.instance} is over",
+    }
+    return f"This lab {verb} {why.get(EndReason(lab.end_reason), '')}".strip()
