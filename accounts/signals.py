@@ -6,9 +6,10 @@ from typing import Any
 
 from allauth.account.models import EmailAddress
 from allauth.account.signals import email_confirmed, user_logged_in
-from django.db.models.signals import post_save
+from django.db.models.signals import post_save, pre_save
 from django.utils import timezone
 
+from accounts.addresses import searched
 from accounts.models import User
 
 
@@ -25,6 +26,11 @@ def address_saved(sender: Any, instance: EmailAddress, **kwargs: Any) -> None:
         bind_person(instance.user, now=timezone.now())
 
 
+def address_made(sender: Any, instance: EmailAddress, **kwargs: Any) -> None:
+    if instance._state.adding:
+        instance.email = searched(instance.email)
+
+
 def address_confirmed(sender: Any, email_address: EmailAddress, **kwargs: Any) -> None:
     address_saved(sender, email_address)
 
@@ -32,4 +38,5 @@ def address_confirmed(sender: Any, email_address: EmailAddress, **kwargs: Any) -
 def connect() -> None:
     user_logged_in.connect(signed_in)
     email_confirmed.connect(address_confirmed)
+    pre_save.connect(address_made, sender=EmailAddress)
     post_save.connect(address_saved, sender=EmailAddress)

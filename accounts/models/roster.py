@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from accounts.addresses import normalised
+
 from .membership import OUT, Role
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ class RosterEntry(models.Model):
         return f"{self.name or self.email} on the roster of {self.instance}"
 
     def save(self, *args: object, **kwargs: object) -> None:
-        self.email = self.email.strip().lower()
+        self.email = normalised(self.email) if self._state.adding else self.email.strip().lower()
         super().save(*args, **kwargs)  # type: ignore[arg-type]
 
 

@@ -8,6 +8,7 @@ from enum import Enum
 
 from django.utils import timezone
 
+from accounts.addresses import domain_of
 from accounts.models import RosterEntry, User
 from accounts.services.identity import verified_addresses
 from labs.models import Instance, Policy
@@ -84,8 +85,3 @@ def _by_roster(user: User, instance: Instance) -> Entrance:
     else:
         yours, todo = "You have not confirmed an address yet.", "Confirm the one by which the course knows you."
     return Entrance(Way.CLOSED, f"Only people on the list of the class can join. {yours} {todo}", needs_address=True)
-
-
-def domain_of(address: str) -> str:
-    """What stands behind the last @, in small letters."""
-    return address.rpartition("@")[2].lower()
