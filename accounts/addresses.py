@@ -98,6 +98,12 @@ def domain_of(address: str) -> str:
     return searched(address).rpartition("@")[2]
 
 
+def without_tag(address: str) -> str:
+    """The mailbox behind `name+tag@domain`, to which the same person reads the mail."""
+    local, _, host = address.lower().rpartition("@")
+    return f"{local.partition('+')[0] or local}@{host}"
+
+
 def _plain(text: str) -> str:
     kept = INVISIBLE.sub("", text).translate(PLAIN)
     return " ".join(kept.split()).strip(AROUND) if kept.split() else ""

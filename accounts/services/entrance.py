@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.addresses import domain_of
 from accounts.models import RosterEntry, User
+from accounts.services import bars
 from accounts.services.identity import verified_addresses
 from labs.models import Instance, Policy
 
@@ -44,6 +45,8 @@ class Entrance:
 def entrance(user: User, instance: Instance, *, now: datetime.datetime) -> Entrance:
     """How this person gets in, as things stand. Before the first day one can ask; after the last one cannot."""
     kind = instance.get_kind_display().lower()
+    if bars.status_of(user, instance):
+        return Entrance(Way.CLOSED, "Your access was decided by the owners. Please write to them.")
     if instance.archived_at or (instance.ends_on and instance.ends_on < timezone.localdate(now)):
         return Entrance(Way.CLOSED, f"This {kind} is over.")
     if instance.policy == Policy.OPEN:
