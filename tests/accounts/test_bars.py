@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -82,15 +83,11 @@ def test_nobody_asks_their_way_back_in_with_another_account(course: Instance, ot
     Instance.objects.filter(pk=course.pk).update(policy=policy)
     course.refresh_from_db()
     assert status(other, course) or entrance(other, course, now=NOW).is_closed
-    try:
-        made = service.request_access(user=other, instance=course, reason="", now=NOW)
-    except Refusal as refusal:
-        assert refusal.code == "decided"  # The bar had found them when the address was proved.
-    else:
-        assert made.status == Status.SUSPENDED
-        event = Event.objects.get(user=other, verb=Verb.ACCESS_SUSPENDED)
-        assert (event.actor, event.reason) == (None, bars.SAME_ADDRESS)
+    with suppress(Refusal):  # Where the bar had found them already, when the address was proved.
+        service.request_access(user=other, instance=course, reason="", now=NOW)
     assert status(other, course) == Status.SUSPENDED
+    event = Event.objects.get(user=other, verb=Verb.ACCESS_SUSPENDED)
+    assert (event.actor, event.reason) == (None, bars.SAME_ADDRESS)
 
 
 def test_a_request_from_before_is_not_granted_by_the_domain_afterwards(course: Instance, owner: User) -> None:
@@ -118,10 +115,8 @@ def test_an_invitation_lets_nobody_back_in(course: Instance, owner: User, other:
     invitations.invite(instance=course, actor=owner, now=NOW, entries=[entry.pk])
     entry.refresh_from_db()
     token = invitations.link(entry, NOW).rstrip("/").rpartition("/")[2]
-    try:
+    with suppress(Refusal):
         invitations.take(token, user=other, now=NOW)
-    except Refusal as refusal:
-        assert refusal.code == "member"
     assert status(other, course) in (None, Status.SUSPENDED)
 
 
