@@ -20,12 +20,14 @@ from allauth.socialaccount.providers.base import AuthProcess
 from anymail.exceptions import AnymailError
 from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.addresses import BadAddress, normalised
 from accounts.dressing import DressedMails
 from accounts.services import claims, sign_in
 from labs.errors import Refusal
@@ -51,6 +53,10 @@ class AccountAdapter(DressedMails, DefaultAccountAdapter):
 
     def clean_email(self, email: str) -> str:
         """An address that somebody else has claimed and never proved is free for whoever asks next."""
+        try:
+            email = normalised(email)
+        except BadAddress as problem:
+            raise ValidationError(str(problem)) from problem
         sign_in.drop_unfinished(email)
         return super().clean_email(email)
 
@@ -173,10 +179,12 @@ def _judged(sociallogin: SocialLogin, told: dict[str, Any]) -> list[EmailAddress
     """The addresses, with `verified` as the settings of the provider have it. Unproved ones: one at most, to be proved by mail."""
     trust = sociallogin.provider.app.settings
     is_oidc = sociallogin.provider.id == "openid_connect"
-    rows = [row for row in sociallogin.email_addresses if row.email]
+    rows = [row for row in sociallogin.email_addresses if claims.email({"email": row.email})]
     for row in rows:
         said = told.get("email_verified") if is_oidc else row.verified
-        row.verified = claims.is_verified(
+        is_plain = claims.is_plain(told.get("email") if is_oidc else row.email)
+        row.email = claims.email({"email": row.email})
+        row.verified = is_plain and claims.is_verified(
             row.email, said, trusted_domains=trust["trusted_domains"], trusts_unstated=trust["trusts_unstated"]
         )
     rows.sort(key=lambda row: (not row.verified, not row.primary))

@@ -3,14 +3,36 @@
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 
+from accounts.addresses import BadAddress, normalised, searched
 from accounts.models import User
 
 #: Others read it in lists and mails: no line break that begins another header, no sign that turns the text around it.
 ONE_LINE = RegexValidator(
     r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", "Letters and signs of one line, please.", inverse_match=True
 )
+
+
+class AddressField(forms.EmailField):
+    """An e-mail address, brought into its normal form; an error names the sign that is wrong.
+
+    `is_known`: it is only looked up, so an account of long ago is found by whatever address it has.
+    """
+
+    def __init__(self, *, is_known: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.is_known = is_known
+
+    def to_python(self, value: Any) -> str:
+        text = str(value or "")
+        if not text.strip():
+            return ""
+        try:
+            return searched(text) if self.is_known else normalised(text)
+        except BadAddress as problem:
+            raise ValidationError(str(problem), code="address") from problem
 
 
 class SignupForm(forms.Form):
@@ -50,7 +72,7 @@ class DeletionForm(forms.Form):
         self.user = user
 
     def clean_address(self) -> str:
-        address = str(self.cleaned_data["address"]).strip().lower()
+        address = searched(str(self.cleaned_data["address"]))
         if address != self.user.email:
             raise forms.ValidationError("This is not the address of your account.")
         return address

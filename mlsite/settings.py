@@ -159,6 +159,12 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_SIGNUP_FORM_CLASS = "accounts.forms.SignupForm"
+ACCOUNT_FORMS = {
+    "login": "accounts.sign_in_forms.SignInForm",
+    "signup": "accounts.sign_in_forms.SignUpForm",
+    "add_email": "accounts.sign_in_forms.AddAddressForm",
+    "reset_password": "accounts.sign_in_forms.ResetPasswordForm",
+}
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none" if DEBUG else "mandatory"
 # A code is typed into the browser that asked for it; a link in a mail would let a stranger confirm what somebody else began.
@@ -190,7 +196,10 @@ SOCIALACCOUNT_PROVIDERS = sign_in_settings.providers(allow_http=DEBUG)
 if sign_in_settings.GITHUB in SOCIALACCOUNT_PROVIDERS:
     INSTALLED_APPS.append("allauth.socialaccount.providers.github")
 SOCIALACCOUNT_ADAPTER = "accounts.adapter.SocialAccountAdapter"
-SOCIALACCOUNT_FORMS = {"disconnect": "accounts.sign_in_forms.UnlinkForm"}
+SOCIALACCOUNT_FORMS = {
+    "disconnect": "accounts.sign_in_forms.UnlinkForm",
+    "signup": "accounts.sign_in_forms.ProviderSignUpForm",
+}
 # Who somebody is, is provider and subject. An address never signs anybody in to an account, and links none.
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
 SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = False

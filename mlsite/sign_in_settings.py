@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from accounts import addresses
+
 from . import env
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -65,9 +67,17 @@ def _app(name: str, rank: int, *, allow_http: bool) -> dict[str, Any]:
             "scope": env.text(f"{prefix}_SCOPES", known.get("scopes", "openid profile email")).split(),
             "auth_params": dict(parse_qsl(env.text(f"{prefix}_PARAMETERS", ""), strict_parsing=False)),
             "oauth_pkce_enabled": True,
-            "trusted_domains": [word.lower().lstrip("@") for word in env.words(f"{prefix}_TRUSTED_DOMAINS")],
+            "trusted_domains": _domains(f"{prefix}_TRUSTED_DOMAINS"),
             "trusts_unstated": env.flag(f"{prefix}_TRUST_UNSTATED"),
             "rank": rank,
         },
     }
     return app if name == GITHUB else {**app, "provider_id": name}
+
+
+def _domains(option: str) -> list[str]:
+    """In the form that domains have in addresses; "*" is all of them."""
+    try:
+        return [word if word == "*" else addresses.domain(word) for word in env.words(option)]
+    except addresses.BadAddress as problem:
+        raise ImproperlyConfigured(f"{option}: {problem}") from problem

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from accounts.forms import AddressField
 from accounts.models import User
 from accounts.services import standing
 from labs.admin.access import person
@@ -60,6 +61,8 @@ class UserAdmin(AdministratorsOnly):
         return when(row.last_login) if row.last_login else "never"
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "email":
+            kwargs["form_class"] = AddressField
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field and db_field.name == "is_superuser":
             field.label = "Site administrator"

@@ -10,6 +10,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
+from accounts.addresses import searched
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -72,7 +74,7 @@ class MailQuerySet(models.QuerySet["Mail"]):
 
     def unreachable(self, addresses: Iterable[str]) -> dict[str, datetime.datetime]:
         """Of these addresses, those from which a mail came back, with the last time."""
-        found = self.returned().filter(recipient__in=[address.lower() for address in addresses])
+        found = self.returned().filter(recipient__in=[searched(address) for address in addresses])
         times = found.order_by().values_list("recipient").annotate(last=models.Max("bounced_at"))
         return {address: last for address, last in times if last}
 

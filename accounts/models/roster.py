@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from accounts.addresses import normalised
+
 from .membership import OUT, Role
 
 if TYPE_CHECKING:
@@ -55,7 +57,8 @@ class RosterEntry(models.Model):
     invited_at = models.DateTimeField(null=True, blank=True, editable=False)
     #: Since when the lists leave this person out; binds nobody until a list names them again.
     left_at = models.DateTimeField(null=True, blank=True, editable=False)
-    #: Denied or suspended when they deleted their account: that is what they are again when they come back with this address.
+    #: What was decided about somebody whose address this was, when it left their account or the account was deleted: that is what
+    #: they are again when they come back with this address.
     barred = models.CharField(
         max_length=16, blank=True, editable=False, choices=[(status.value, status.label) for status in OUT]
     )
@@ -84,7 +87,7 @@ class RosterEntry(models.Model):
         return f"{self.name or self.email} on the roster of {self.instance}"
 
     def save(self, *args: object, **kwargs: object) -> None:
-        self.email = self.email.strip().lower()
+        self.email = normalised(self.email) if self._state.adding else self.email.strip().lower()
         super().save(*args, **kwargs)  # type: ignore[arg-type]
 
 

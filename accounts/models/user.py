@@ -1,4 +1,4 @@
-"""A person. The e-mail address is the identity for sign-in; it is kept in lower case."""
+"""A person. The e-mail address is the identity for sign-in; it is kept in the form of `accounts.addresses`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from accounts.addresses import BadAddress, normalised, searched
+
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
-        """A person who can sign in; without a password only by an institution's sign-on."""
+        """A person who can sign in; without a password only by an institution's sign-on. Raises BadAddress."""
         if not email:
             raise ValueError("A user needs an e-mail address.")
-        user = self.model(email=email.strip().lower(), **fields)
+        user = self.model(email=normalised(email), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -26,7 +29,7 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, **{**fields, "is_superuser": True})
 
     def get_by_natural_key(self, username: str | None) -> User:
-        return self.get(email=(username or "").strip().lower())
+        return self.get(email=searched(username or ""))
 
 
 class User(AbstractBaseUser, PermissionsMixin):
@@ -60,10 +63,14 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def clean(self) -> None:
         super().clean()
-        self.email = (self.email or "").strip().lower()
+        try:
+            self.email = normalised(self.email or "") if self._state.adding else self.email.strip().lower()
+        except BadAddress as problem:
+            raise ValidationError({"email": str(problem)}) from problem
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self.email = (self.email or "").strip().lower()
+        # A row of long ago keeps what it has: another account may have the address in its normal form.
+        self.email = normalised(self.email or "") if self._state.adding else self.email.strip().lower()
         super().save(*args, **kwargs)
 
     @property

@@ -10,6 +10,7 @@ from uuid import UUID
 from anymail.signals import AnymailTrackingEvent, EventType
 from django.db import transaction
 
+from accounts.addresses import searched
 from accounts.models import Mail, MailNotice, MailState
 from labs.errors import Refusal
 from labs.models import Verb
@@ -76,7 +77,7 @@ def _find(event: AnymailTrackingEvent) -> Mail | None:
     found = mails.filter(message_id=message).first() if message and "\0" not in message else None
     if found is None or (isinstance(marks.get("mail"), str) and _uuid(marks["mail"]) != found.pk):
         return None
-    recipient = _text(event.recipient).lower()
+    recipient = searched(_text(event.recipient))
     return found if not recipient or recipient == found.recipient else None
 
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from accounts import addresses
+
 #: What is kept with a linked sign-in: enough to recognise it, and to tell the owners of a course who somebody is.
 KEPT = (
     "sub", "iss", "name", "given_name", "family_name", "preferred_username", "nickname", "email", "email_verified",
@@ -38,9 +40,17 @@ def kept(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def email(told: Mapping[str, Any]) -> str:
-    """The address, if it is one that can be stored."""
+    """The address in the form in which the site keeps it; nothing where there is none, or none that the site takes."""
     value = told.get("email")
-    return value if isinstance(value, str) and len(value) <= 254 and line(value, 254) == value else ""
+    try:
+        return addresses.normalised(value) if isinstance(value, str) else ""
+    except addresses.BadAddress:
+        return ""
+
+
+def is_plain(said: object) -> bool:
+    """Whether the provider speaks of the very mailbox that the site keeps. Its word for `an\u200bn@` is none for `ann@`."""
+    return isinstance(said, str) and addresses.is_as_said(said)
 
 
 def line(value: object, most: int) -> str:
@@ -75,7 +85,7 @@ def is_verified(email: str, said: object, *, trusted_domains: list[str], trusts_
     `said` is its claim `email_verified`, None when there is none. Only for the domains that the provider is trusted for, written
     out one by one, or "*"; and without the claim only where the settings say that its silence is a yes.
     """
-    domain = email.rpartition("@")[2].lower()
+    domain = addresses.domain_of(email)
     if "*" not in trusted_domains and domain not in trusted_domains:
         return False
     return trusts_unstated if said is None else is_said(said)

@@ -8,7 +8,9 @@ from enum import Enum
 
 from django.utils import timezone
 
+from accounts.addresses import domain_of
 from accounts.models import RosterEntry, User
+from accounts.services import bars
 from accounts.services.identity import verified_addresses
 from labs.models import Instance, Policy
 
@@ -43,6 +45,8 @@ class Entrance:
 def entrance(user: User, instance: Instance, *, now: datetime.datetime) -> Entrance:
     """How this person gets in, as things stand. Before the first day one can ask; after the last one cannot."""
     kind = instance.get_kind_display().lower()
+    if bars.status_of(user, instance):
+        return Entrance(Way.CLOSED, "Your access was decided by the owners. Please write to them.")
     if instance.archived_at or (instance.ends_on and instance.ends_on < timezone.localdate(now)):
         return Entrance(Way.CLOSED, f"This {kind} is over.")
     if instance.policy == Policy.OPEN:
@@ -84,8 +88,3 @@ def _by_roster(user: User, instance: Instance) -> Entrance:
     else:
         yours, todo = "You have not confirmed an address yet.", "Confirm the one by which the course knows you."
     return Entrance(Way.CLOSED, f"Only people on the list of the class can join. {yours} {todo}", needs_address=True)
-
-
-def domain_of(address: str) -> str:
-    """What stands behind the last @, in small letters."""
-    return address.rpartition("@")[2].lower()

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
+from accounts.addresses import searched
 from accounts.models import Mail, MailKind, User
 from labs.models import Instance
 from labs.services import queue
@@ -63,7 +64,7 @@ def draft(
     """One mail, not yet written; as for `write`."""
     return Mail(
         kind=kind,
-        recipient=recipient.strip().lower(),
+        recipient=searched(recipient),
         key=key,
         user=user,
         instance=instance,

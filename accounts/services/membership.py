@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import Mail, MailKind, Membership, Role, RosterEntry, Status, User
-from accounts.services import authority, mailing, rates
+from accounts.services import authority, bars, mailing, rates
 from accounts.services.digest import forget_requests, tell_of_request
 from accounts.services.entrance import Entrance, Way, entrance
 from accounts.services.roster.admitting import admit
@@ -31,7 +31,8 @@ TOGETHER = 500
 def request_access(*, user: User, instance: Instance, reason: str, now: datetime.datetime) -> Membership:
     """Ask to be let in; at once where the instance's access says so. Asking twice is the same as asking once.
 
-    Raises Refusal where this person cannot ask, or was denied or suspended.
+    Somebody with an address of a person who was denied or suspended is so from then on. Raises Refusal where this person cannot ask,
+    or was denied or suspended.
     """
     locked = _lock(instance.pk)
     row = Membership.objects.filter(user=user, instance=locked).first()
@@ -39,6 +40,8 @@ def request_access(*, user: User, instance: Instance, reason: str, now: datetime
         return row
     if row and row.status != Status.REQUESTED:
         raise Refusal("Your access was decided by the owners. Please write to them.", code="decided")
+    if status := bars.status_of(user, locked):
+        return _shut_out(row, user, locked, status, now)
     way = entrance(user, locked, now=now)
     if row is None:
         if way.is_closed:
@@ -99,6 +102,7 @@ def remove(membership: Membership, *, actor: User, now: datetime.datetime, note:
         raise _not_yours()
     _keep_one_owner(before)
     drop_personal_limits(before.instance, before.user, actor=actor, now=now)
+    bars.lift(before.instance, [before.user_id])
     event = _end(before, Verb.ACCESS_REMOVED, actor, now, note)
     # Else the next list, or asking once more where the list lets people in, would undo it.
     RosterEntry.objects.filter(instance=before.instance, user=before.user, left_at=None).update(left_at=now)
@@ -152,6 +156,7 @@ def add(*, user: User, instance: Instance, role: Role, actor: User | None, now: 
     """
     if actor and not authority.can_add_member(actor, instance, role):
         raise Refusal("Only an owner adds people with this role.", code="forbidden")
+    _check_bars(user, instance)
     membership, created = Membership.objects.get_or_create(
         user=user,
         instance=instance,
@@ -175,6 +180,32 @@ def _ask(user: User, instance: Instance, reason: str, now: datetime.datetime, wa
     if way.way == Way.ASK:
         tell_of_request(event, now=now)
     return row
+
+
+def _shut_out(
+    row: Membership | None, user: User, instance: Instance, status: Status, now: datetime.datetime
+) -> Membership:
+    """With another account, the person is what they were; the staff see the row, and may decide anew."""
+    before = {"status": row.status} if row else {}
+    row = row or Membership(user=user, instance=instance, requested_at=now)
+    row.status, row.decided_at, row.decided_by = status, now, None
+    row.save()
+    verb = Verb.ACCESS_SUSPENDED if status == Status.SUSPENDED else Verb.ACCESS_DENIED
+    _record(verb, row, None, now, before=before, after={"status": status}, reason=bars.SAME_ADDRESS)
+    forget_requests(instance, now=now)
+    return row
+
+
+def _check_bars(user: User, instance: Instance) -> None:
+    """Before somebody is put in who is not there yet. Raises Refusal."""
+    status = bars.status_of(user, instance)
+    if status and not Membership.objects.filter(user=user, instance=instance).exists():
+        word = "suspended" if status == Status.SUSPENDED else "not approved"
+        raise Refusal(
+            f"Somebody with an address of {user} was {word} here. On the People page, let that person in or take the address off the "
+            "list. Then add this account.",
+            code="barred",
+        )
 
 
 def _let_in(row: Membership, way: Entrance, now: datetime.datetime) -> None:
@@ -265,6 +296,7 @@ def _write(rows: list[Membership], decision: _Decision, actor: User, now: dateti
     )
     if decision.to == Status.APPROVED:
         _list_again(*rows)
+        bars.lift(rows[0].instance, [row.user_id for row in rows])
     events = Event.objects.bulk_create(
         line(
             decision.verb, row.user, actor=actor, now=now, instance=row.instance, user=row.user, reason=note,

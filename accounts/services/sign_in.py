@@ -17,6 +17,7 @@ from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
 
+from accounts.addresses import searched
 from accounts.models import User
 from accounts.services import claims
 from labs.errors import Refusal
@@ -70,7 +71,7 @@ def move_in(account: SocialAccount, emails: Iterable[str], *, now: datetime.date
     """
     never_used = User.objects.select_for_update().filter(
         ~Exists(SocialAccount.objects.filter(user=OuterRef("pk"))), password__startswith=UNUSABLE_PASSWORD_PREFIX,
-        last_login=None, is_active=True, is_superuser=False, email__in=[email.lower() for email in emails],
+        last_login=None, is_active=True, is_superuser=False, email__in=[searched(email) for email in emails],
     )  # fmt: skip
     user = never_used.order_by("pk").first()
     if user is None:
@@ -91,7 +92,7 @@ def prove(user: User, emails: Iterable[str]) -> list[EmailAddress]:
     One that is another account's stays there. Which address mail goes to does not change.
     """
     new: list[EmailAddress] = []
-    for email in {email.lower() for email in emails}:
+    for email in {searched(email) for email in emails}:
         if is_taken(email, by_others_than=user):
             continue
         with contextlib.suppress(IntegrityError), transaction.atomic():  # Another account may be proving it right now.
@@ -130,7 +131,8 @@ def is_taken(email: str, *, by_others_than: User | None = None) -> bool:
 
 def _has(email: str) -> Any:
     """The account has the address, as its own or as one more."""
-    return Q(email=email.lower()) | Exists(EmailAddress.objects.filter(user=OuterRef("pk"), email=email.lower()))
+    email = searched(email)
+    return Q(email=email) | Exists(EmailAddress.objects.filter(user=OuterRef("pk"), email=email))
 
 
 def unfinished() -> Any:

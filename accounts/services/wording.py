@@ -51,7 +51,7 @@ class Kind:
 
 
 ANY = {"name": "the person's name", "instance": "the title of the instance", "site": "the name of this site"}
-PLACE = {**ANY, "link": "the page of the instance, as a button when it stands alone"}
+PLACE = {**ANY, "link": "the page of the instance, on a line of its own"}
 DECISION = {**PLACE, "note": "the word that was given with the decision"}
 LAB = {**ANY, "lab": "the name of the lab", "link": "the page of the lab, as a button when it stands alone"}
 LABS_PAGE = "Open the page of {lab}"
@@ -67,7 +67,7 @@ KINDS: dict[MailKind, Kind] = {
     MailKind.ACCESS_REMOVED: Kind(DECISION),
     MailKind.ROLE_CHANGED: Kind({**DECISION, "role": "the new role"}),
     MailKind.INVITATION: Kind(
-        {**ANY, "link": "the invitation itself", "inviter": "who invites", "until": "until when the invitation is good"},
+        {**ANY, "link": "the invitation itself, on a line of its own", "inviter": "who invites", "until": "until when the invitation is good"},
         button="Accept the invitation", needs=("link",),
     ),
     MailKind.LAB_ENDING: Kind(
@@ -120,9 +120,14 @@ class Rendered:
 def compose(mail: Mail) -> Rendered:
     """What the mail says now. Raises NotNeeded."""
     kind = MailKind(mail.kind)
+    return render(kind, _own(kind, mail) or built_in(kind), facts_of(mail))
+
+
+def _own(kind: MailKind, mail: Mail) -> Words | None:
+    """The instance's words, if they are still allowed: some were written before there was today's check."""
     own = MailTemplate.objects.filter(instance_id=mail.instance_id, kind=kind).first() if mail.instance_id else None
-    words = Words(own.subject, own.body) if own else built_in(kind)
-    return render(kind, words, facts_of(mail))
+    words = Words(own.subject, own.body) if own else None
+    return words if words and not _mistakes(kind, words) else None
 
 
 def built_in(kind: MailKind) -> Words:
@@ -133,7 +138,12 @@ def built_in(kind: MailKind) -> Words:
 
 
 def check(kind: MailKind, words: Words) -> None:
-    """Raises Refusal, by field, for words that name something unknown or leave out what the mail is for."""
+    """Raises Refusal, by field, for words that name something unknown, leave out what the mail is for, or join its link to a text."""
+    if errors := _mistakes(kind, words):
+        raise Refusal(" ".join(errors.values()), code="wording", errors=errors)
+
+
+def _mistakes(kind: MailKind, words: Words) -> dict[str, str]:
     offers, errors = KINDS[kind].offers, {}
     offered = ", ".join(f"{{{name}}}" for name in offers)
     for where, text in (("subject", words.subject), ("body", words.body)):
@@ -143,10 +153,13 @@ def check(kind: MailKind, words: Words) -> None:
     for name in KINDS[kind].needs:
         if name not in PLACEHOLDER.findall(words.body):
             errors.setdefault("body", f"This mail is of no use without {{{name}}}: put it on a line of its own.")
+    # A link may let somebody in. Joined to a text, it could become a part of another site's address.
+    lines = [line.strip() for line in _clean_lines(words.body).split("\n")]
+    if any("{link}" in line and line != "{link}" for line in lines):
+        errors["body"] = "Put {link} on a line of its own, with nothing before or after it."
     if "link" in PLACEHOLDER.findall(words.subject):
-        errors["subject"] = "A link does not belong into the subject."
-    if errors:
-        raise Refusal(" ".join(errors.values()), code="wording", errors=errors)
+        errors["subject"] = "The subject cannot contain {link}. Put it on a line of its own in the text."
+    return errors
 
 
 # What placeholders stand for -------------------------------------------------------------------------------------------

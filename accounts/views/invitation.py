@@ -16,7 +16,7 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from accounts.models import Membership, RosterEntry, Status
+from accounts.models import Membership, Status
 from accounts.services import invitations
 from accounts.services.invitations import Found
 from labs.errors import Refusal
@@ -63,7 +63,7 @@ def _answer(request: HttpRequest, found: Found, token: str) -> HttpResponse:
     if found.problem or found.entry is None:
         return _page(request, found)
     if not request.user.is_authenticated:
-        return _go_and_sign_in(request, found.entry, token)
+        return _go_and_sign_in(request, token)
     user = request.user
     try:
         entry = invitations.take(token, user=user, now=timezone.now())
@@ -77,11 +77,10 @@ def _answer(request: HttpRequest, found: Found, token: str) -> HttpResponse:
     return redirect(entry.instance)
 
 
-def _go_and_sign_in(request: HttpRequest, entry: RosterEntry, token: str) -> HttpResponse:
-    """Remember the invitation and, for a new account, that its address is proved: it needs no second mail."""
+def _go_and_sign_in(request: HttpRequest, token: str) -> HttpResponse:
+    """Remember the invitation. It proves a mailbox to its own instance only: a new account confirms its address by a code, as always."""
     request.session[KEY] = token
     page = "account_login"
     if request.POST.get("then") == "sign-up" and get_adapter().is_open_for_signup(request):
         page = "account_signup"
-        get_adapter().stash_verified_email(request, entry.email)
     return redirect(f"{reverse(page)}?{urlencode({'next': reverse('invitation-remembered')})}")

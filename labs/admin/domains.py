@@ -9,6 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from accounts import addresses
 from labs.models.instance import DOMAIN
 
 HELP = (
@@ -29,7 +30,7 @@ class DomainsField(forms.CharField):
 
     def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
         words = re.split(r"[\s,;]+", super().to_python(value) or "")
-        return list(dict.fromkeys(word.lower().lstrip("@").rstrip(".") for word in words if word))
+        return list(dict.fromkeys(_domain(word) for word in words if word))
 
     def validate(self, value: list[str]) -> None:
         if wrong := [item for item in value if not DOMAIN.fullmatch(item)]:
@@ -45,3 +46,11 @@ class DomainsField(forms.CharField):
             return self.to_python(data) != (initial or [])
         except ValidationError:
             return True
+
+
+def _domain(word: str) -> str:
+    """In the form that domains have in addresses; what is none stays as it is, and is refused by `validate`."""
+    try:
+        return addresses.domain(word)
+    except addresses.BadAddress:
+        return word

@@ -13,6 +13,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Membership, Status, User
+from accounts.models.membership import OUT
 from accounts.services import authority
 from accounts.services.entrance import entrance
 from accounts.services.identity import verified_addresses
@@ -72,7 +73,10 @@ def ask(request: HttpRequest, slug: str) -> HttpResponse:
     except Refusal as refusal:
         messages.error(request, refusal.message)
     else:
-        messages.success(request, _welcome(made, row))
+        if made.status in OUT:
+            messages.error(request, "Your access was decided by the owners. Please write to them.")
+        else:
+            messages.success(request, _welcome(made, row))
     return redirect(row)
 
 

@@ -145,7 +145,7 @@ def test_a_value_that_looks_like_a_placeholder_is_not_filled_in() -> None:
         (MailKind.ACCESS_APPROVED, "Hi", "Hello {nmae}", "body", "nothing called {nmae}"),
         (MailKind.ACCESS_APPROVED, "{settings.SECRET_KEY}", "Hello", "subject", "nothing called {settings.SECRET_KEY}"),
         (MailKind.INVITATION, "Hi", "Hello {name}", "body", "of no use without {link}"),
-        (MailKind.ACCESS_APPROVED, "See {link}", "Hello", "subject", "does not belong into the subject"),
+        (MailKind.ACCESS_APPROVED, "See {link}", "Hello", "subject", "The subject cannot contain {link}"),
     ],
 )
 def test_words_that_do_not_do_are_refused_with_a_sentence(
@@ -194,3 +194,31 @@ def test_a_long_link_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     mail = wording.compose(mail_of(MailKind.INVITATION))
     assert long in mail.text
     assert long in mail.html
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Come: https://elsewhere.example/?u={link}",
+        "{link} and more",
+        "First:\n\nSee {link}",
+        "{link}{link}",
+        "{{link}}",
+        "https://elsewhere.example/?u=\u2028{link}",
+        "{link}\n\n<{link}>",
+    ],
+)
+def test_the_link_stands_alone_or_is_not_mailed(body: str) -> None:
+    """A link of an invitation lets somebody in: joined to an owner's text it could be sent to another site."""
+    with pytest.raises(Refusal) as refusal:
+        wording.check(MailKind.INVITATION, Words("Come", body))
+    assert "line of its own" in refusal.value.errors["body"]
+    mail = mail_of(MailKind.INVITATION)
+    MailTemplate.objects.create(instance=mail.instance, kind=MailKind.INVITATION, subject="Come", body=body)
+    said = wording.compose(mail)
+    assert "elsewhere" not in said.text + said.html
+    assert re.search(r"^http://testserver/invitations/signed-token/$", said.text, re.M)
+
+
+def test_a_link_on_a_line_of_its_own_is_an_owners_wording() -> None:
+    wording.check(MailKind.INVITATION, Words("Come", "Hello {name},\nopen this:\n{link}\n\nBye"))

@@ -17,7 +17,7 @@ from django.db.models import OuterRef, Subquery
 
 from accounts.models import Mail, MailKind, Membership, Role, RosterEntry, Status, User
 from accounts.models.membership import OUT
-from accounts.services import authority, mailing
+from accounts.services import authority, bars, mailing
 from accounts.services.digest import forget_requests
 from accounts.services.identity import verified_addresses
 from labs.errors import Refusal
@@ -28,7 +28,6 @@ from labs.services.limits import FIELDS
 #: Low to high.
 RANKS = {Role.MEMBER: 0, Role.STAFF: 1, Role.OWNER: 2}
 ROSTER = "on the roster"
-CAME_BACK = "as before the account was deleted"
 OWNERS_ONLY = "the owners decide who gets in, so they import the lists and invite people."
 #: As many are never bound by anything but a list.
 MANY = 20
@@ -192,12 +191,14 @@ def _memberships(told: Told, pairs: Sequence[tuple[RosterEntry, User]]) -> int:
     known = {row.user_id: row for row in Membership.objects.filter(instance=told.instance, user__in=users)}
     new: list[Membership] = []
     changed: list[Membership] = []
+    barred = bars.statuses(told.instance, users)
     let_in, asked = 0, False
     for entry, user in pairs:
         row, role = known.get(user.pk), Role(entry.role)
-        if entry.barred:
+        is_in = row is not None and row.status == Status.APPROVED
+        if status := entry.barred or (not is_in and barred.get(user.pk)):
             if row is None:
-                new.append(_shut_out(told, entry, user))
+                new.append(_shut_out(told, Status(status), role, user))
             continue
         if row is None:
             new.append(_member(told, user, role, Status.APPROVED))
@@ -229,11 +230,11 @@ def _memberships(told: Told, pairs: Sequence[tuple[RosterEntry, User]]) -> int:
     return let_in
 
 
-def _shut_out(told: Told, entry: RosterEntry, user: User) -> Membership:
-    """Whoever was turned away and then deleted the account is what they were, and is told nothing new."""
-    verb = Verb.ACCESS_SUSPENDED if entry.barred == Status.SUSPENDED else Verb.ACCESS_DENIED
-    told.event(verb, user, {}, {"status": entry.barred, "role": entry.role}, reason=CAME_BACK)
-    return _member(told, user, Role(entry.role), Status(entry.barred))
+def _shut_out(told: Told, status: Status, role: Role, user: User) -> Membership:
+    """Whoever was turned away and comes with another account is what they were, and is told nothing new."""
+    verb = Verb.ACCESS_SUSPENDED if status == Status.SUSPENDED else Verb.ACCESS_DENIED
+    told.event(verb, user, {}, {"status": status, "role": role}, reason=bars.SAME_ADDRESS)
+    return _member(told, user, role, status)
 
 
 def _member(told: Told, user: User, role: Role, status: Status) -> Membership:

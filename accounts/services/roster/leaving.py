@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef
 
 from accounts.models import MailKind, Membership, Role, RosterEntry, Status, User
 from accounts.models.membership import OUT
-from accounts.services import authority, mailing
+from accounts.services import authority, bars, mailing
 from accounts.services.identity import verified_addresses
 from labs.models import EndReason, Event, Instance, Verb, Workload
 from labs.models.workload import STOPPABLE_STATES
@@ -159,7 +159,4 @@ def set_free(user: User, *, now: datetime.datetime) -> None:
         entry.save(update_fields=["user", "barred", "role", "left_at"])
     addresses = verified_addresses(user)
     for row in (row for row in rows.values() if row.status in OUT):
-        for address in addresses:
-            fresh = {"role": row.role, "left_at": now}
-            RosterEntry.objects.get_or_create(instance_id=row.instance_id, email=address, defaults=fresh)
-        RosterEntry.objects.filter(instance=row.instance_id, email__in=addresses, user=None).update(barred=row.status)
+        bars.keep_with_address(row.instance_id, addresses, status=Status(row.status), role=row.role, now=now)
