@@ -19,9 +19,14 @@ from django.utils import timezone
 from openpyxl import Workbook
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
-#: What a cell of a formula begins with, in Excel, LibreOffice and Google Sheets (OWASP, "CSV Injection"). With any number of
-#: apostrophes before it: else one that was there would be taken for ours.
-FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+#: Where a formula would begin, in Excel, LibreOffice and Google Sheets (OWASP, "CSV Injection"): at the start of a cell, and behind
+#: what parts cells elsewhere. A program that expects semicolons, as Excel does in half of Europe, splits `x;=1+1` whatever the
+#: quotation marks around it, and breaks the row at a line break inside of them. A comma needs nothing: a cell with one is quoted.
+#: With any number of apostrophes before the sign: else one that was there would be taken for ours.
+SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
+FORMULA = re.compile(rf"""(?:^(?='*[{SIGNS}\t\r\n])|[;|\t\r\n](?=[ "]*'*[{SIGNS}]))[ "]*""")
+#: The same place with an apostrophe of ours.
+OURS = re.compile(rf"({FORMULA.pattern})'")
 XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 #: Rows that are read from the data base at a time; so many are in memory, whatever the number of rows.
 CHUNK = 500
@@ -30,8 +35,8 @@ CHUNK = 500
 def cell(value: Any) -> str:
     """One cell as text: a moment in the site's time zone, nothing for None, and a formula as the text that it is.
 
-    Text that begins as a formula does gets a leading apostrophe. So does a lone sign; a plain number stays one, for
-    spreadsheets count with it and never run it.
+    An apostrophe is put before each sign that a spreadsheet could take for the start of a formula. So it is before a lone sign; a
+    plain number stays one, for spreadsheets count with it and never run it.
     """
     if value is None:
         return ""
@@ -42,12 +47,12 @@ def cell(value: Any) -> str:
     if isinstance(value, (int, float, Decimal)):
         return str(value)
     text = str(value).replace("\0", "")
-    return f"'{text}" if FORMULA.match(text) else text
+    return FORMULA.sub(r"\g<0>'", text)
 
 
 def original(text: str) -> str:
     """What a cell of ours was before `cell`."""
-    return text[1:] if text.startswith("'") and FORMULA.match(text[1:]) else text
+    return OURS.sub(r"\1", text)
 
 
 class _Echo:
