@@ -18,7 +18,7 @@ from django.utils.html import conditional_escape, escape, format_html, urlize
 from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString, mark_safe
 
-from accounts.models import Mail, MailKind, MailTemplate, Membership, Role
+from accounts.models import Mail, MailKind, MailTemplate, Membership, Role, User
 from accounts.services import digest
 from labs.errors import Refusal
 
@@ -27,7 +27,7 @@ PLACEHOLDER = re.compile(r"\{([^{}\n]*)\}")
 #: Characters that turn the direction of a line, and could make an address look like another.
 TURNING = set("\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 #: Values of several lines; all others are one line, whatever a person has put into a name.
-LONG = {"note", "people", "text"}
+LONG = {"labs", "note", "people", "text"}
 #: Longest line that a value may be, in characters.
 LONGEST = 200
 #: Requests that a mail names; of more it tells the number.
@@ -64,6 +64,9 @@ KINDS: dict[MailKind, Kind] = {
     MailKind.ACCESS_REINSTATED: Kind(DECISION),
     MailKind.ACCESS_REMOVED: Kind(DECISION),
     MailKind.ROLE_CHANGED: Kind({**DECISION, "role": "the new role"}),
+    MailKind.LABS_STOPPED: Kind(
+        {**PLACE, "labs": "which labs", "why": "a sentence that says who or what stopped them", "note": "the reason that was given"}
+    ),
     MailKind.INVITATION: Kind(
         {**ANY, "link": "the invitation itself", "inviter": "who invites", "until": "until when the invitation is good"},
         button="Accept the invitation", needs=("link",),
@@ -154,7 +157,13 @@ def plain_facts(mail: Mail) -> Facts:
     }
     if "link" in KINDS[kind].offers and mail.instance:
         known["link"] = settings.SITE_URL + mail.instance.get_absolute_url()
-    return known | _MORE.get(kind, _nothing)(mail)
+    return known | {"reply_to": _answers_to(mail)} | _MORE.get(kind, _nothing)(mail)
+
+
+def _answers_to(mail: Mail) -> str:
+    """The address of whoever caused the mail, as it is now; empty when that was nobody, or they have gone."""
+    by = User.objects.filter(pk=mail.context.get("by"), is_active=True).first()
+    return by.email if by else ""
 
 
 def _nothing(mail: Mail) -> Facts:

@@ -15,6 +15,10 @@ from django.urls import reverse
 CONFIRMED = "confirmed"
 #: The rows that were asked about, in one field: a form of more than a thousand fields is refused by Django.
 KEYS = "keys"
+#: The button of the confirmation page of a form that leads back to the form, with nothing saved and nothing lost.
+AGAIN = "_again"
+
+NOT_TYPED = ("csrfmiddlewaretoken", CONFIRMED, AGAIN)
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Question:
     word: str = ""
     is_danger: bool = False
     hidden: list[tuple[str, str]] = field(default_factory=list)
+    #: Whether a form was sent that can be gone back to, with all that was typed (`AGAIN`).
+    is_of_form: bool = False
 
 
 def ask(
@@ -53,6 +59,12 @@ def bulk_fields(request: HttpRequest, rows: Iterable[Any]) -> list[tuple[str, st
         (CONFIRMED, "yes"),
         (KEYS, ",".join(str(row.pk) for row in rows)),
     ]
+
+
+def form_fields(request: HttpRequest) -> list[tuple[str, str]]:
+    """What the confirmation page of a form sends again: the whole of it, and the yes."""
+    kept = [(name, value) for name, values in request.POST.lists() for value in values if name not in NOT_TYPED]
+    return [*kept, (CONFIRMED, "yes")]
 
 
 def unpack_keys(request: HttpRequest) -> None:

@@ -26,9 +26,10 @@ from accounts.services import authority, membership
 from labs.models import Instance, InstanceCluster, Lab
 from labs.services.instances import archive, save_instance
 from labs.services.offering import offer
+from labs.services.toll import counted, running
 
 from .access import Rows, may, person, reach
-from .confirm import Question, ask
+from .confirm import CONFIRMED, Question, ask
 from .domains import DomainsField
 from .instance_charts import instance_charts
 from .limits import MemberInline, PersonalInline, WholeInline, save_limits
@@ -178,7 +179,7 @@ class InstanceAdmin(ScopedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Instance, form: Any, change: bool) -> None:
         now = timezone.now()
-        save_instance(obj, actor=person(request), now=now)
+        save_instance(obj, actor=person(request), now=now, is_confirmed=CONFIRMED in request.POST)
         if not change:
             owner = form.cleaned_data["first_owner"]
             membership.add(user=owner, instance=obj, role=Role.OWNER, actor=person(request), now=now)
@@ -200,18 +201,18 @@ class InstanceAdmin(ScopedAdmin):
             if archive(row, actor=person(request), now=timezone.now()):
                 self.message_user(request, f"{row} is archived. What ran in it is being stopped.", "success")
             return HttpResponseRedirect(here)
-        members = Membership.objects.approved().filter(instance=row).count()
+        members = counted(Membership.objects.approved().filter(instance=row).count(), "member", "members")
         question = Question(
             title=f"Archive {row}?",
             lead=(
                 "Everything that runs in it is stopped, and the files in those labs are gone. Nothing can be launched any more. "
-                "It cannot be undone here. "
+                "Everyone whose lab is stopped gets a mail. You cannot undo this here. "
                 f"{_kept(row.keep_days)}"
             ),
             button="Archive",
             is_danger=True,
         )
-        return ask(self, request, question, [(str(row), f"{members} members, {row.live} labs now")], here)
+        return ask(self, request, question, [(str(row), f"{members}, {running(row)} running or starting")], here)
 
 
 def _kept(days: int) -> str:
