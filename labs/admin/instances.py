@@ -18,14 +18,18 @@ from unfold.decorators import action
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminColorInputWidget,
-    UnfoldAdminSelect2Widget,
+    UnfoldAdminTextInputWidget,
 )
 
-from accounts.models import Membership, Role, Status, User
-from accounts.services import authority, membership
-from labs.models import Instance, InstanceCluster, Lab
-from labs.services.instances import archive, save_instance
+from accounts.models import Membership, Status
+from accounts.services import authority
+from accounts.services.founding import name_owner
+from labs.models import Instance, InstanceCluster, Lab, ServiceTemplate
+from labs.models.template import ServiceKind
+from labs.services.instances import archive, free_slug, save_instance
+from labs.services.limits import set_first_limits
 from labs.services.offering import offer
+from labs.services.readiness import checklist
 from labs.services.toll import counted, running
 
 from .access import Rows, may, person, reach
@@ -50,11 +54,30 @@ class InstanceForm(forms.ModelForm):
 
 
 class NewInstanceForm(InstanceForm):
-    first_owner = forms.ModelChoiceField(
-        queryset=User.objects.filter(is_active=True).order_by("name", "email"),
-        widget=UnfoldAdminSelect2Widget(),
-        help_text="Approves members and sets their limits. More owners can be named afterwards.",
+    """Nothing that a new instance needs is left out: what is not asked for is filled in."""
+
+    owner_email = forms.EmailField(
+        label="E-mail of the first owner",
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "email", "autocomplete": "off", "spellcheck": "false"}),
+        help_text="They approve members and set their limits. Somebody who has confirmed this address is an owner at once; "
+        "everybody else gets an invitation by mail.",
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["slug"].required = False
+        self.fields[
+            "slug"
+        ].help_text = (
+            "In addresses, and the name of the namespace. It cannot be changed later. Empty: made from the title."
+        )
+        current = ServiceTemplate.objects.filter(is_current=True)
+        services = self.fields["services"]
+        services.queryset = current  # type: ignore[attr-defined]
+        services.initial = [row.pk for row in current.filter(kind=ServiceKind.LAB)]
+
+    def clean_slug(self) -> str:
+        return str(self.cleaned_data.get("slug") or "") or free_slug(str(self.cleaned_data.get("title") or ""))
 
 
 @admin.register(Instance)
@@ -75,6 +98,9 @@ class InstanceAdmin(ScopedAdmin):
     date_hierarchy = None
     actions_detail = ("archive",)
     warn_unsaved_form = True
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, tuple[str, ...]]:
+        return {} if obj else {"slug": ("title",)}
 
     # What is shown ---------------------------------------------------------------------------------------------------
 
@@ -124,7 +150,7 @@ class InstanceAdmin(ScopedAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Instance | None = None) -> Any:
         if obj is None:
             return (
-                (None, {"fields": ("title", "slug", "kind", "first_owner")}),
+                (None, {"fields": ("title", "slug", "kind", "owner_email")}),
                 ("Pages", {"fields": PAGES[2:]}),
                 ("Access and dates", {"fields": ACCESS}),
                 ("Services", {"fields": ("services",)}),
@@ -164,7 +190,10 @@ class InstanceAdmin(ScopedAdmin):
         """With its plots, and the ways to what belongs to it."""
         if obj is None:
             return {}
-        plots = {"row_charts": instance_charts(obj, timezone.now()), "row_links": _links(obj)}
+        plots: dict[str, Any] = {"row_charts": instance_charts(obj, timezone.now()), "row_links": _links(obj)}
+        if not obj.archived_at and self.has_change_permission(request, obj):
+            items = checklist(obj)
+            plots |= {"row_checklist": items} if any(not item.is_done for item in items) else {}
         return super().beside(request, obj) | plots
 
     # What may be done ------------------------------------------------------------------------------------------------
@@ -178,17 +207,23 @@ class InstanceAdmin(ScopedAdmin):
         return reach(request).owns_any
 
     def save_model(self, request: HttpRequest, obj: Instance, form: Any, change: bool) -> None:
-        now = timezone.now()
-        save_instance(obj, actor=person(request), now=now, is_confirmed=CONFIRMED in request.POST)
-        if not change:
-            owner = form.cleaned_data["first_owner"]
-            membership.add(user=owner, instance=obj, role=Role.OWNER, actor=person(request), now=now)
+        save_instance(obj, actor=person(request), now=timezone.now(), is_confirmed=CONFIRMED in request.POST)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        actor, now = person(request), timezone.now()
         if "services" in form.cleaned_data:
-            offer(form.instance, form.cleaned_data["services"], actor=person(request), now=timezone.now())
+            offer(form.instance, form.cleaned_data["services"], actor=actor, now=now)
         for formset in formsets:
             (save_places if formset.model is InstanceCluster else save_limits)(request, formset)
+        if not change:
+            set_first_limits(form.instance, actor=actor, now=now)
+            email = form.cleaned_data["owner_email"]
+            if not name_owner(form.instance, email, actor=actor, now=now):
+                self.message_user(request, f"An invitation is on its way to {email}.", "info")
+
+    def response_post_save_add(self, request: HttpRequest, obj: Instance) -> HttpResponse:
+        """To its own page, where the list of what is still missing stands."""
+        return HttpResponseRedirect(reverse("admin:labs_instance_change", args=[obj.pk]))
 
     @action(description="Archive", url_path="archive")
     def archive(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -235,7 +235,7 @@ class ScopedAdmin(Scoped, ModelAdmin):
     def _asked(self, request: HttpRequest, unconfirmed: Unconfirmed) -> HttpResponse:
         """The question before a form is saved that would end other people's work."""
         question = Question(
-            title="Save, and end this?", lead=unconfirmed.message, button="Save, and end it", is_danger=True,
+            title="Save this change?", lead=unconfirmed.message, button="Save the change", is_danger=True,
             hidden=form_fields(request), is_of_form=True,
         )  # fmt: skip
         return ask(self, request, question, [], request.get_full_path())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import re
 from functools import partial
+from itertools import chain, count
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.text import slugify
 
 from accounts.models import User
 from accounts.services import authority
@@ -132,6 +135,18 @@ def save_instance(
     if old and toll.is_over(instance, now):
         stop_all(instance, actor=actor, now=now, end_reason=EndReason.INSTANCE_OVER)
     return instance
+
+
+def free_slug(title: str) -> str:
+    """A slug from a title that no instance has: small letters, digits and hyphens; from "2026 Übungen" comes "course-2026-ubungen"."""
+    longest = Instance._meta.get_field("slug").max_length or 40
+    base = re.sub(r"-+", "-", slugify(title).replace("_", "-")).strip("-") or "course"
+    if not base[0].isalpha():
+        base = f"course-{base}"
+    taken = set(Instance.objects.values_list("slug", flat=True))
+    stem = base[: longest - 5].strip("-")
+    candidates = chain([base[:longest].strip("-")], (f"{stem}-{number}" for number in count(2)))
+    return next(slug for slug in candidates if slug not in taken)
 
 
 def _told(instance: Instance) -> dict[str, str]:
