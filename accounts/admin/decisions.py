@@ -35,6 +35,11 @@ class Decision:
     #: Whether what these people run in the instance is stopped.
     ends_labs: bool = False
 
+    @property
+    def address(self) -> str:
+        """The name of the page that asks, and does it by POST."""
+        return f"admin:accounts_membership_{self.name}"
+
     def is_offered(self, row: Membership) -> bool:
         return row.status in self.follows
 

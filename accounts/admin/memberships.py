@@ -20,7 +20,7 @@ from unfold.enums import ActionVariant
 from accounts.models import Mail, Membership, Role, Status
 from accounts.services import authority, membership
 from labs.admin.access import Rows, may, person, reach
-from labs.admin.confirm import CONFIRMED, Question, ask, back, bulk_fields, word
+from labs.admin.confirm import ASK, CONFIRMED, Question, ask, bulk_fields, came_from, way_back, word
 from labs.admin.navigation import WAITING
 from labs.admin.pills import pill, when
 from labs.admin.scoped import ReachableFilter, ScopedAdmin
@@ -214,15 +214,17 @@ class MembershipAdmin(ScopedAdmin):
         return answer
 
     def _one(self, request: HttpRequest, object_id: str, decision: Decision) -> HttpResponse:
-        """GET asks, POST does."""
+        """GET asks, and so does a POST with ASK; any other POST does it."""
         row = self.object_or_404(request, object_id)
         if not decision.may(request.user, row):
             raise PermissionDenied
         members = reverse("admin:accounts_membership_changelist")
-        if request.method == "POST":
+        here = way_back(request, row.instance, members + WAITING if decision in (APPROVE, DENY) else members)
+        if request.method == "POST" and ASK not in request.POST:
             decide(request, decision, [row], word(request))
-            return back(request, members + WAITING if decision in (APPROVE, DENY) else members)
-        return _ask(self, request, decision, [row], [], members)
+            return HttpResponseRedirect(here)
+        place = came_from(request)
+        return _ask(self, request, decision, [row], [("from", place)] if place else [], here)
 
     def _many(self, request: HttpRequest, rows: Rows, decision: Decision) -> HttpResponse | None:
         concerned = [row for row in rows if decision in offered(request, row)]
@@ -253,6 +255,7 @@ def _ask(
         lead=f"{decision.lead} This stops {toll}." if decision.ends_labs else decision.lead,
         button=decision.button,
         word="A word to them (optional)",
+        typed=word(request),
         is_danger=decision.is_danger,
         hidden=hidden,
     )

@@ -260,8 +260,7 @@ def _links(row: Any) -> list[tuple[str, str]]:
     """To the lists, each with this instance's rows only, and to its page on the site."""
     of_it = f"?instance__id__exact={row.pk}"
     return [
-        (f"Members ({row.approved})", reverse("admin:accounts_membership_changelist") + of_it),
-        ("People and roster", reverse("people", args=[row.slug])),
+        (f"People ({row.approved})", reverse("people", args=[row.slug])),
         ("Import a list", reverse("roster-import", args=[row.slug])),
         ("Labs for all", reverse("classes", args=[row.slug])),
         (f"Labs now ({row.live})", reverse("admin:labs_lab_changelist") + of_it),
