@@ -22,3 +22,10 @@ class Refusal(Exception):
         self.errors = dict(errors or {})
         self.suggestion = suggestion
         self.retry_after = retry_after
+
+
+class Unconfirmed(Refusal):
+    """A change that ends other people's work, and is carried out only once somebody has read `consequence` and said yes."""
+
+    def __init__(self, consequence: str) -> None:
+        super().__init__(consequence, code="unconfirmed")

@@ -32,6 +32,13 @@ class Decision:
     is_danger: bool = False
     #: For many at once, where that is possible: gives the keys of those that it changed.
     for_many: Callable[..., set[int]] | None = None
+    #: Whether what these people run in the instance is stopped.
+    ends_labs: bool = False
+
+    @property
+    def address(self) -> str:
+        """The name of the page that asks, and does it by POST."""
+        return f"admin:accounts_membership_{self.name}"
 
     def is_offered(self, row: Membership) -> bool:
         return row.status in self.follows
@@ -53,8 +60,8 @@ DENY = Decision(
 )  # fmt: skip
 SUSPEND = Decision(
     "suspend", "Suspend", "Suspended",
-    "They lose access until they are reinstated, and their running labs are stopped. They are told by mail.",
-    service.suspend, (Status.APPROVED,), may=authority.can_suspend_membership, is_danger=True,
+    "They lose access until somebody reinstates them. Their labs are stopped, and the files in those are gone. They get a mail.",
+    service.suspend, (Status.APPROVED,), may=authority.can_suspend_membership, is_danger=True, ends_labs=True,
 )  # fmt: skip
 REINSTATE = Decision(
     "reinstate", "Reinstate", "Reinstated", "They can launch labs again, and are told by mail.", service.reinstate,
@@ -62,9 +69,9 @@ REINSTATE = Decision(
 )  # fmt: skip
 REMOVE = Decision(
     "remove", "Remove", "Removed",
-    "Their running labs are stopped, and limits of their own go too. They are told by mail, and may ask for access again: "
-    "to keep somebody out, suspend them.",
-    service.remove, tuple(Status), may=authority.can_remove_membership, is_danger=True,
+    "Their labs are stopped, the files in those are gone, and their personal limits are deleted. They get a mail, and may ask for "
+    "access again. To keep somebody out, suspend them instead.",
+    service.remove, tuple(Status), may=authority.can_remove_membership, is_danger=True, ends_labs=True,
 )  # fmt: skip
 DECISIONS = {decision.name: decision for decision in (APPROVE, DENY, SUSPEND, REINSTATE, REMOVE)}
 

@@ -20,10 +20,11 @@ from unfold.enums import ActionVariant
 from accounts.models import Mail, Membership, Role, Status
 from accounts.services import authority, membership
 from labs.admin.access import Rows, may, person, reach
-from labs.admin.confirm import CONFIRMED, Question, ask, back, bulk_fields, word
+from labs.admin.confirm import ASK, CONFIRMED, Question, ask, bulk_fields, came_from, way_back, word
 from labs.admin.navigation import WAITING
 from labs.admin.pills import pill, when
 from labs.admin.scoped import ReachableFilter, ScopedAdmin
+from labs.services.toll import Toll, counted, running_of
 
 from . import letters
 from .decisions import APPROVE, DENY, REINSTATE, REMOVE, SUSPEND, Decision, decide, offered
@@ -213,15 +214,17 @@ class MembershipAdmin(ScopedAdmin):
         return answer
 
     def _one(self, request: HttpRequest, object_id: str, decision: Decision) -> HttpResponse:
-        """GET asks, POST does."""
+        """GET asks, and so does a POST with ASK; any other POST does it."""
         row = self.object_or_404(request, object_id)
         if not decision.may(request.user, row):
             raise PermissionDenied
         members = reverse("admin:accounts_membership_changelist")
-        if request.method == "POST":
+        here = way_back(request, row.instance, members + WAITING if decision in (APPROVE, DENY) else members)
+        if request.method == "POST" and ASK not in request.POST:
             decide(request, decision, [row], word(request))
-            return back(request, members + WAITING if decision in (APPROVE, DENY) else members)
-        return ask(self, request, _question(decision), [_line(row)], members)
+            return HttpResponseRedirect(here)
+        place = came_from(request)
+        return _ask(self, request, decision, [row], [("from", place)] if place else [], here)
 
     def _many(self, request: HttpRequest, rows: Rows, decision: Decision) -> HttpResponse | None:
         concerned = [row for row in rows if decision in offered(request, row)]
@@ -232,26 +235,36 @@ class MembershipAdmin(ScopedAdmin):
         if CONFIRMED in request.POST:
             decide(request, decision, concerned, word(request))
             return HttpResponseRedirect(here)
-        return ask(self, request, _question(decision, bulk_fields(request, concerned)), map(_line, concerned), here)
+        return _ask(self, request, decision, concerned, bulk_fields(request, concerned), here)
 
 
 def _is_waiting_list(request: HttpRequest) -> bool:
     return request.GET.get("status__exact") == Status.REQUESTED
 
 
-def _question(decision: Decision, hidden: list[tuple[str, str]] | None = None) -> Question:
-    return Question(
-        title=f"{decision.button}?",
-        lead=decision.lead,
+def _ask(
+    admin: MembershipAdmin, request: HttpRequest, decision: Decision, rows: list[Membership], hidden: list[tuple[str, str]],
+    cancel: str,
+) -> HttpResponse:  # fmt: skip
+    """The question, with the number of people, and of their labs where the decision ends those."""
+    labs = running_of(rows) if decision.ends_labs else {}
+    toll = Toll(sum(labs.values()), len({row.user_id for row in rows if labs.get(row.pk)}))
+    whom = str(rows[0].user) if len(rows) == 1 else counted(len(rows), "person", "people")
+    question = Question(
+        title=f"{decision.button} {whom}?",
+        lead=f"{decision.lead} This stops {toll}." if decision.ends_labs else decision.lead,
         button=decision.button,
         word="A word to them (optional)",
+        typed=word(request),
         is_danger=decision.is_danger,
-        hidden=hidden or [],
+        hidden=hidden,
     )
+    return ask(admin, request, question, [_line(row, labs.get(row.pk, 0)) for row in rows], cancel)
 
 
-def _line(row: Membership) -> tuple[str, str]:
-    return f"{row.user} in {row.instance}", row.reason or row.user.email
+def _line(row: Membership, labs: int) -> tuple[str, str]:
+    remark = row.reason or row.user.email
+    return f"{row.user} in {row.instance}", f"{remark}, {counted(labs, 'lab', 'labs')}" if labs else remark
 
 
 def _buttons(row: Membership) -> SafeString:

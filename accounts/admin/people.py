@@ -14,6 +14,7 @@ from accounts.forms import AddressField
 from accounts.models import User
 from accounts.services import standing
 from labs.admin.access import person
+from labs.admin.confirm import CONFIRMED
 from labs.admin.pills import when
 from labs.admin.scoped import AdministratorsOnly
 
@@ -79,4 +80,4 @@ class UserAdmin(AdministratorsOnly):
         return (*self.readonly_fields, *fixed, *own)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        standing.save_person(obj, actor=person(request), now=timezone.now())
+        standing.save_person(obj, actor=person(request), now=timezone.now(), is_confirmed=CONFIRMED in request.POST)

@@ -26,6 +26,7 @@ class MailKind(models.TextChoices):
     ACCESS_REINSTATED = "access-reinstated", "Access given back"
     ACCESS_REMOVED = "access-removed", "Removed"
     ROLE_CHANGED = "role-changed", "Another role"
+    LABS_STOPPED = "labs-stopped", "Labs stopped"
     INVITATION = "invitation", "Invitation"
     LETTER = "letter", "Letter of the owners"
     LAB_ENDING = "lab-ending", "A lab ends soon"

@@ -85,10 +85,12 @@ def finish(user: User, *, now: datetime.datetime) -> bool:
     return True
 
 
-def stop_all_of(user: User, end_reason: EndReason, *, now: datetime.datetime, actor: User, reason: str) -> None:
-    """End what the person runs, wherever that is."""
+def stop_all_of(
+    user: User, end_reason: EndReason, *, now: datetime.datetime, actor: User, reason: str, note: str = ""
+) -> None:  # fmt: skip
+    """End what the person runs, wherever that is. `note`: for the mail to them."""
     rows = Workload.objects.filter(owner=user, state__in=STOPPABLE_STATES).select_related("instance", "owner")
-    end_many(rows, end_reason, now=now, actor=actor, reason=reason)
+    end_many(rows, end_reason, now=now, actor=actor, reason=reason, note=note)
 
 
 def _forget(user: User, now: datetime.datetime) -> None:

@@ -60,15 +60,17 @@ def draft(
     user: User | None = None,
     instance: Instance | None = None,
     context: dict[str, Any] | None = None,
+    by: User | None = None,
 ) -> Mail:
-    """One mail, not yet written; as for `write`."""
+    """One mail, not yet written; as for `write`. `by`: who caused it, and gets the answers to it."""
     return Mail(
         kind=kind,
         recipient=searched(recipient),
         key=key,
         user=user,
         instance=instance,
-        context=context or {},
+        # The account and not its address, which may change, or go, before the mail is sent.
+        context={**(context or {}), **({"by": by.pk} if by else {})},
         created_at=now,
         due_at=now,
     )

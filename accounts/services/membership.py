@@ -255,7 +255,7 @@ def _decide(membership: Membership, decision: _Decision, *, actor: User, now: da
     _write([before], decision, actor, now, note)
     membership.refresh_from_db()
     if decision.to == Status.SUSPENDED:
-        stop_all(before.instance, owner=before.user, actor=actor, now=now, reason="access suspended")
+        stop_all(before.instance, owner=before.user, actor=actor, now=now, reason="access suspended", tell=False)
     forget_requests(before.instance, now=now)
     return True
 
@@ -309,7 +309,7 @@ def _write(rows: list[Membership], decision: _Decision, actor: User, now: dateti
 
 def _end(row: Membership, verb: Verb, actor: User, now: datetime.datetime, note: str = "") -> Event:
     """The row goes, and before it what the person runs."""
-    stop_all(row.instance, owner=row.user, actor=actor, now=now, reason="no longer in it")
+    stop_all(row.instance, owner=row.user, actor=actor, now=now, reason="no longer in it", tell=False)
     event = _record(verb, row, actor, now, before={"status": row.status, "role": row.role}, reason=note)
     Membership.objects.filter(pk=row.pk).delete()
     forget_requests(row.instance, now=now)
@@ -367,5 +367,5 @@ def _mail(kind: MailKind, row: Membership, event: Event, **context: str) -> Mail
     """One mail for one line of the history."""
     return mailing.draft(
         kind, row.user.email, key=f"{kind}:{event.pk}", now=event.at, user=row.user, instance=row.instance,
-        context={name: value for name, value in context.items() if value},
+        context={name: value for name, value in context.items() if value}, by=event.actor,
     )  # fmt: skip

@@ -36,6 +36,11 @@ class Person:
     came_back: datetime.datetime | None = None
 
     @property
+    def key(self) -> int | None:
+        """Of the membership."""
+        return self.membership.pk if self.membership else None
+
+    @property
     def name(self) -> str:
         account = self.entry.user if self.entry else self.membership and self.membership.user
         return (self.entry.name if self.entry else "") or (account.name if account else "")

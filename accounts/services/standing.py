@@ -10,11 +10,13 @@ from django.db.models import Q
 from accounts.models import Membership, User
 from accounts.services import authority
 from accounts.services.deletion import owned_alone, sign_out_everywhere, stop_all_of
-from labs.errors import Refusal
+from labs.errors import Refusal, Unconfirmed
 from labs.models import EndReason, Instance, Verb
 from labs.services.history import record
+from labs.services.toll import everywhere
 
 WHY = "Their account was closed."
+NOTE = "Your account was closed."
 #: Column → what the history says when it became true, and when it became false.
 VERBS = {
     "is_active": (Verb.ACCOUNT_REOPENED, Verb.ACCOUNT_CLOSED),
@@ -23,11 +25,12 @@ VERBS = {
 
 
 @transaction.atomic
-def save_person(person: User, *, actor: User, now: datetime.datetime) -> None:
+def save_person(person: User, *, actor: User, now: datetime.datetime, is_confirmed: bool = False) -> None:
     """Keep what a site administrator has entered of a person, a new one or an old one, with an Event for what it changes in their
     standing. What runs of one whose account is closed ends.
 
-    Raises Refusal for anybody else, for one's own standing, and for closing the account of an instance's last owner.
+    Raises Refusal for anybody else, for one's own standing, and for closing the account of an instance's last owner; and
+    Unconfirmed for closing the account of somebody whose labs run, unless `is_confirmed`.
     """
     before = _as_it_stands(person)
     changed = [name for name in VERBS if getattr(before, name) != getattr(person, name)]
@@ -36,12 +39,17 @@ def save_person(person: User, *, actor: User, now: datetime.datetime) -> None:
         raise Refusal("Only a site administrator changes this, and nobody for themselves.", code="forbidden")
     if "is_active" in changed and not person.is_active:
         _keep_one_owner(before)
+        if not is_confirmed and (toll := everywhere(before)):
+            raise Unconfirmed(
+                f"{person} cannot sign in any more, and is signed out everywhere. This stops {toll}, and the files in those labs "
+                "are gone. They get a mail."
+            )
     if person.pk is None:
         person.set_unusable_password()
     person.save()
     if "is_active" in changed and not person.is_active:
         # They know the passwords of their labs, which do not ask the site.
-        stop_all_of(person, EndReason.STAFF, now=now, actor=actor, reason=WHY)
+        stop_all_of(person, EndReason.STAFF, now=now, actor=actor, reason=WHY, note=NOTE)
         sign_out_everywhere(person)
     for name in changed:
         became = bool(getattr(person, name))

@@ -18,7 +18,7 @@ from django.utils.html import conditional_escape, escape, format_html, urlize
 from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString, mark_safe
 
-from accounts.models import Mail, MailKind, MailTemplate, Membership, Role
+from accounts.models import Mail, MailKind, MailTemplate, Membership, Role, User
 from accounts.services import digest
 from labs.errors import Refusal
 
@@ -66,6 +66,9 @@ KINDS: dict[MailKind, Kind] = {
     MailKind.ACCESS_REINSTATED: Kind(DECISION),
     MailKind.ACCESS_REMOVED: Kind(DECISION),
     MailKind.ROLE_CHANGED: Kind({**DECISION, "role": "the new role"}),
+    MailKind.LABS_STOPPED: Kind(
+        {**PLACE, "labs": "which labs", "why": "a sentence that says who or what stopped them", "note": "the reason that was given"}
+    ),
     MailKind.INVITATION: Kind(
         {**ANY, "link": "the invitation itself, on a line of its own", "inviter": "who invites", "until": "until when the invitation is good"},
         button="Accept the invitation", needs=("link",),
@@ -184,7 +187,13 @@ def plain_facts(mail: Mail) -> Facts:
     }
     if "link" in KINDS[kind].offers and mail.instance:
         known["link"] = settings.SITE_URL + mail.instance.get_absolute_url()
-    return known | _MORE.get(kind, _nothing)(mail)
+    return known | {"reply_to": _answers_to(mail)} | _MORE.get(kind, _nothing)(mail)
+
+
+def _answers_to(mail: Mail) -> str:
+    """The address of whoever caused the mail, as it is now; empty when that was nobody, or they have gone."""
+    by = User.objects.filter(pk=mail.context.get("by"), is_active=True).first()
+    return by.email if by else ""
 
 
 def _nothing(mail: Mail) -> Facts:

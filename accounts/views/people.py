@@ -13,8 +13,10 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.models import User
+from accounts.admin.decisions import REMOVE, Decision, offered
+from accounts.models import Membership, User
 from accounts.services import authority, invitations, people
+from accounts.services.membership import approve_many
 from accounts.services.roster import leaving
 from accounts.services.roster.admitting import OWNERS_ONLY
 from labs.errors import Refusal
@@ -37,7 +39,7 @@ def index(request: HttpRequest, instance: Instance) -> HttpResponse:
     )
     number = int(text) if (text := request.GET.get("page", "")).isdecimal() and len(text) < 7 else 1
     total, shown = people.page(instance, wish, start=(max(number, 1) - 1) * ON_A_PAGE, size=ON_A_PAGE)
-    counts = people.counts(instance)
+    counts, ways = people.counts(instance), _ways(request, instance, shown)
     chosen = {"q": wish.search, "section": wish.section, "state": wish.state}
     context = {
         "instance": instance, "here": "people", "people": shown, "total": total, "counts": counts, "wish": wish,
@@ -45,18 +47,29 @@ def index(request: HttpRequest, instance: Instance) -> HttpResponse:
         "page": Paginator(range(total), ON_A_PAGE).get_page(number),
         "query": urlencode({key: value for key, value in chosen.items() if value}),
         "can_tick": any(person.can_be_taken_off for person in shown),
+        "ways": ways, "can_approve": any(person.state == "waiting" and ways.get(person.key) for person in shown),
         "keeps_roster": authority.can_keep_roster(request.user, instance), "owners_only": OWNERS_ONLY,
         "gives_roles": authority.can_give_roles(request.user, instance),
     }  # fmt: skip
     return render(request, "people/index.html", context)
 
 
+def _ways(request: HttpRequest, instance: Instance, shown: list[people.Person]) -> dict[int | None, list[Decision]]:
+    """What may be decided about each membership: as on the console's own lists, where it is asked and done. No query a row."""
+    ways: dict[int | None, list[Decision]] = {}
+    for person in shown:
+        if person.membership:
+            person.membership.instance = instance
+            ways[person.key] = [way for way in offered(request, person.membership) if way is not REMOVE]
+    return ways
+
+
 @require_POST
 @for_staff
 def change(request: HttpRequest, instance: Instance) -> HttpResponse:
-    """Invite, or take off the roster: those that are ticked, or all."""
+    """Invite, take off the roster, or approve: those that are ticked, or all."""
     told: dict[str, Any] = {"instance": instance, "actor": cast(User, request.user), "now": timezone.now()}
-    picked = [int(key) for key in request.POST.getlist("entry") if key.isdecimal() and len(key) < 19]
+    picked = _keys(request, "entry")
     what = request.POST.get("do")
     try:
         if what == "invite-all":
@@ -65,9 +78,17 @@ def change(request: HttpRequest, instance: Instance) -> HttpResponse:
             _told(request, invitations.invite(entries=picked, **told), "invited by mail")
         elif what == "take-off":
             _told(request, leaving.take_off(picked, **told), "taken off the roster")
+        elif what == "approve":
+            rows = Membership.objects.waiting().filter(instance=instance, pk__in=_keys(request, "member"))
+            _told(request, len(approve_many(rows, actor=told["actor"], now=told["now"])), "approved")
     except Refusal as refusal:
         messages.error(request, refusal.message)
     return redirect(_back(request, instance))
+
+
+def _keys(request: HttpRequest, name: str) -> list[int]:
+    """The rows that are ticked."""
+    return [int(key) for key in request.POST.getlist(name) if key.isdecimal() and len(key) < 19]
 
 
 def _told(request: HttpRequest, count: int, done: str) -> None:

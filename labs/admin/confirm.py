@@ -7,14 +7,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from labs.models import Instance
+
 #: Set by the confirmation page of a bulk action.
 CONFIRMED = "confirmed"
+#: Sent by a button that wants the question first, with the word that was typed beside it.
+ASK = "ask"
 #: The rows that were asked about, in one field: a form of more than a thousand fields is refused by Django.
 KEYS = "keys"
+#: The button of the confirmation page of a form that leads back to the form, with nothing saved and nothing lost.
+AGAIN = "_again"
+
+NOT_TYPED = ("csrfmiddlewaretoken", CONFIRMED, AGAIN)
 
 
 @dataclass(frozen=True)
@@ -26,8 +34,12 @@ class Question:
     button: str
     #: Label of the field for a word; empty: none is asked for.
     word: str = ""
+    #: What stands in that field already.
+    typed: str = ""
     is_danger: bool = False
     hidden: list[tuple[str, str]] = field(default_factory=list)
+    #: Whether a form was sent that can be gone back to, with all that was typed (`AGAIN`).
+    is_of_form: bool = False
 
 
 def ask(
@@ -55,6 +67,12 @@ def bulk_fields(request: HttpRequest, rows: Iterable[Any]) -> list[tuple[str, st
     ]
 
 
+def form_fields(request: HttpRequest) -> list[tuple[str, str]]:
+    """What the confirmation page of a form sends again: the whole of it, and the yes."""
+    kept = [(name, value) for name, values in request.POST.lists() for value in values if name not in NOT_TYPED]
+    return [*kept, (CONFIRMED, "yes")]
+
+
 def unpack_keys(request: HttpRequest) -> None:
     """Turn what `bulk_fields` has sent back into what Django's admin reads: the keys of the chosen rows, and no others."""
     if KEYS in request.POST:
@@ -75,6 +93,15 @@ def word(request: HttpRequest) -> str:
     return request.POST.get("word", "").strip()[:500]
 
 
-def back(request: HttpRequest, otherwise: str) -> HttpResponseRedirect:
-    """To the overview when the button stood there, or else to `otherwise`."""
-    return HttpResponseRedirect(reverse("admin:index") if request.POST.get("from") == "overview" else otherwise)
+def came_from(request: HttpRequest) -> str:
+    """On which other page the button stood: "overview", "people", or "" for the list itself."""
+    place = (request.POST if request.method == "POST" else request.GET).get("from", "")
+    return place if place in ("overview", "people") else ""
+
+
+def way_back(request: HttpRequest, instance: Instance, otherwise: str) -> str:
+    """Where the button stood; `instance`: whose list of people that may be."""
+    place = came_from(request)
+    if place == "people":
+        return reverse("people", args=[instance.slug])
+    return reverse("admin:index") if place == "overview" else otherwise

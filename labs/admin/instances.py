@@ -18,17 +18,22 @@ from unfold.decorators import action
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminColorInputWidget,
-    UnfoldAdminSelect2Widget,
+    UnfoldAdminTextInputWidget,
 )
 
-from accounts.models import Membership, Role, Status, User
-from accounts.services import authority, membership
-from labs.models import Instance, InstanceCluster, Lab
-from labs.services.instances import archive, save_instance
+from accounts.models import Membership, Status
+from accounts.services import authority
+from accounts.services.founding import name_owner
+from labs.models import Instance, InstanceCluster, Lab, ServiceTemplate
+from labs.models.template import ServiceKind
+from labs.services.instances import archive, free_slug, save_instance
+from labs.services.limits import set_first_limits
 from labs.services.offering import offer
+from labs.services.readiness import checklist
+from labs.services.toll import counted, running
 
 from .access import Rows, may, person, reach
-from .confirm import Question, ask
+from .confirm import CONFIRMED, Question, ask
 from .domains import DomainsField
 from .instance_charts import instance_charts
 from .limits import MemberInline, PersonalInline, WholeInline, save_limits
@@ -49,11 +54,30 @@ class InstanceForm(forms.ModelForm):
 
 
 class NewInstanceForm(InstanceForm):
-    first_owner = forms.ModelChoiceField(
-        queryset=User.objects.filter(is_active=True).order_by("name", "email"),
-        widget=UnfoldAdminSelect2Widget(),
-        help_text="Approves members and sets their limits. More owners can be named afterwards.",
+    """Nothing that a new instance needs is left out: what is not asked for is filled in."""
+
+    owner_email = forms.EmailField(
+        label="E-mail of the first owner",
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "email", "autocomplete": "off", "spellcheck": "false"}),
+        help_text="They approve members and set their limits. Somebody who has confirmed this address is an owner at once; "
+        "everybody else gets an invitation by mail.",
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["slug"].required = False
+        self.fields[
+            "slug"
+        ].help_text = (
+            "In addresses, and the name of the namespace. It cannot be changed later. Empty: made from the title."
+        )
+        current = ServiceTemplate.objects.filter(is_current=True)
+        services = self.fields["services"]
+        services.queryset = current  # type: ignore[attr-defined]
+        services.initial = [row.pk for row in current.filter(kind=ServiceKind.LAB)]
+
+    def clean_slug(self) -> str:
+        return str(self.cleaned_data.get("slug") or "") or free_slug(str(self.cleaned_data.get("title") or ""))
 
 
 @admin.register(Instance)
@@ -74,6 +98,9 @@ class InstanceAdmin(ScopedAdmin):
     date_hierarchy = None
     actions_detail = ("archive",)
     warn_unsaved_form = True
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, tuple[str, ...]]:
+        return {} if obj else {"slug": ("title",)}
 
     # What is shown ---------------------------------------------------------------------------------------------------
 
@@ -123,7 +150,7 @@ class InstanceAdmin(ScopedAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Instance | None = None) -> Any:
         if obj is None:
             return (
-                (None, {"fields": ("title", "slug", "kind", "first_owner")}),
+                (None, {"fields": ("title", "slug", "kind", "owner_email")}),
                 ("Pages", {"fields": PAGES[2:]}),
                 ("Access and dates", {"fields": ACCESS}),
                 ("Services", {"fields": ("services",)}),
@@ -163,7 +190,10 @@ class InstanceAdmin(ScopedAdmin):
         """With its plots, and the ways to what belongs to it."""
         if obj is None:
             return {}
-        plots = {"row_charts": instance_charts(obj, timezone.now()), "row_links": _links(obj)}
+        plots: dict[str, Any] = {"row_charts": instance_charts(obj, timezone.now()), "row_links": _links(obj)}
+        if not obj.archived_at and self.has_change_permission(request, obj):
+            items = checklist(obj)
+            plots |= {"row_checklist": items} if any(not item.is_done for item in items) else {}
         return super().beside(request, obj) | plots
 
     # What may be done ------------------------------------------------------------------------------------------------
@@ -177,17 +207,23 @@ class InstanceAdmin(ScopedAdmin):
         return reach(request).owns_any
 
     def save_model(self, request: HttpRequest, obj: Instance, form: Any, change: bool) -> None:
-        now = timezone.now()
-        save_instance(obj, actor=person(request), now=now)
-        if not change:
-            owner = form.cleaned_data["first_owner"]
-            membership.add(user=owner, instance=obj, role=Role.OWNER, actor=person(request), now=now)
+        save_instance(obj, actor=person(request), now=timezone.now(), is_confirmed=CONFIRMED in request.POST)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        actor, now = person(request), timezone.now()
         if "services" in form.cleaned_data:
-            offer(form.instance, form.cleaned_data["services"], actor=person(request), now=timezone.now())
+            offer(form.instance, form.cleaned_data["services"], actor=actor, now=now)
         for formset in formsets:
             (save_places if formset.model is InstanceCluster else save_limits)(request, formset)
+        if not change:
+            set_first_limits(form.instance, actor=actor, now=now)
+            email = form.cleaned_data["owner_email"]
+            if not name_owner(form.instance, email, actor=actor, now=now):
+                self.message_user(request, f"An invitation is on its way to {email}.", "info")
+
+    def response_post_save_add(self, request: HttpRequest, obj: Instance) -> HttpResponse:
+        """To its own page, where the list of what is still missing stands."""
+        return HttpResponseRedirect(reverse("admin:labs_instance_change", args=[obj.pk]))
 
     @action(description="Archive", url_path="archive")
     def archive(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -200,18 +236,18 @@ class InstanceAdmin(ScopedAdmin):
             if archive(row, actor=person(request), now=timezone.now()):
                 self.message_user(request, f"{row} is archived. What ran in it is being stopped.", "success")
             return HttpResponseRedirect(here)
-        members = Membership.objects.approved().filter(instance=row).count()
+        members = counted(Membership.objects.approved().filter(instance=row).count(), "member", "members")
         question = Question(
             title=f"Archive {row}?",
             lead=(
                 "Everything that runs in it is stopped, and the files in those labs are gone. Nothing can be launched any more. "
-                "It cannot be undone here. "
+                "Everyone whose lab is stopped gets a mail. You cannot undo this here. "
                 f"{_kept(row.keep_days)}"
             ),
             button="Archive",
             is_danger=True,
         )
-        return ask(self, request, question, [(str(row), f"{members} members, {row.live} labs now")], here)
+        return ask(self, request, question, [(str(row), f"{members}, {running(row)} running or starting")], here)
 
 
 def _kept(days: int) -> str:
@@ -224,8 +260,7 @@ def _links(row: Any) -> list[tuple[str, str]]:
     """To the lists, each with this instance's rows only, and to its page on the site."""
     of_it = f"?instance__id__exact={row.pk}"
     return [
-        (f"Members ({row.approved})", reverse("admin:accounts_membership_changelist") + of_it),
-        ("People and roster", reverse("people", args=[row.slug])),
+        (f"People ({row.approved})", reverse("people", args=[row.slug])),
         ("Import a list", reverse("roster-import", args=[row.slug])),
         ("Labs for all", reverse("classes", args=[row.slug])),
         (f"Labs now ({row.live})", reverse("admin:labs_lab_changelist") + of_it),

@@ -25,7 +25,7 @@ from labs.services.stopping import stop_many
 from labs.templatetags.pages import gpu_label
 
 from .access import Rows, person, reach
-from .confirm import CONFIRMED, Question, ask, back, bulk_fields, named, word
+from .confirm import CONFIRMED, Question, ask, bulk_fields, named, way_back, word
 from .pills import state_pill, when
 from .quantities import SCALES, duration
 from .scoped import ReachableFilter, ScopedAdmin
@@ -199,7 +199,7 @@ class LabAdmin(ScopedAdmin):
         here = reverse("admin:labs_lab_change", args=[lab.pk])
         if request.method == "POST":
             self._stop(request, [lab])
-            return back(request, here)
+            return HttpResponseRedirect(way_back(request, lab.instance, here))
         return ask(self, request, _question([]), [_line(lab)], here)
 
     @admin.action(description="Stop", permissions=["stop"])

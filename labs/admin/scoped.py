@@ -20,11 +20,12 @@ from django.utils.text import capfirst
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
-from labs.errors import Refusal
+from labs.errors import Refusal, Unconfirmed
 from labs.models import Instance
 
 from .access import Rows, reach, within_reach
-from .confirm import unpack_keys
+from .confirm import AGAIN, Question, ask, form_fields, unpack_keys
+from .dates import day_field
 from .exports import TABLES
 from .history import history_link, history_of
 
@@ -44,7 +45,9 @@ class Scoped:
         return within_reach(related._default_manager.all(), request.user)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Without the buttons beside a choice that open another form in a window of its own."""
+        """Days by the browser's calendar, and no buttons beside a choice that open another form in a window of its own."""
+        if field := day_field(db_field):
+            return field
         field = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
         if field and isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget = field.widget.widget
@@ -69,6 +72,23 @@ def _is_within(request: HttpRequest, obj: Any) -> bool:
         return reach(request).enters
     holder = obj.instance_id if hasattr(obj, "instance_id") else obj.pk
     return reach(request).manages(holder)
+
+
+#: On the form to which one goes back from the question.
+NOTHING_SAVED = "Nothing has been saved yet. Correct what you like, and save again."
+
+
+def _with_errors(form: Any, sentences: list[str]) -> Any:
+    """The form class, refused with these sentences: what was typed stays in it."""
+
+    class Refused(form):  # type: ignore[misc]
+        def clean(self) -> Any:
+            data = super().clean()
+            for sentence in sentences:
+                self.add_error(None, sentence)
+            return data
+
+    return Refused
 
 
 class ScopedInline(Scoped, TabularInline):
@@ -187,16 +207,38 @@ class ScopedAdmin(Scoped, ModelAdmin):
             raise Http404
         return HttpResponseRedirect(link)
 
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """The form, with what a service has said to it in this request."""
+        form = super().get_form(request, obj, change=change, **kwargs)
+        said: list[str] = getattr(request, "_console_said", [])
+        return _with_errors(form, said) if said else form
+
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         if object_id is not None:
             # Django asks for permission first, and would answer "refused" where "missing" is right.
             self.object_or_404(request, object_id)
-        try:
-            return super().changeform_view(request, object_id, form_url, extra_context)
-        except (Refusal, ValidationError) as refusal:
-            return self._refused(request, refusal)
+        said: list[str] = [NOTHING_SAVED] if AGAIN in request.POST else []
+        for _ in range(2):
+            request._console_said = said  # type: ignore[attr-defined]
+            try:
+                return super().changeform_view(request, object_id, form_url, extra_context)
+            except Unconfirmed as unconfirmed:
+                return self._asked(request, unconfirmed)
+            except ValidationError as refusal:
+                said = refusal.messages
+            except Refusal as refusal:
+                said = [refusal.message]
+        raise PermissionDenied  # A form with an error is never saved, so that no service can refuse it.
+
+    def _asked(self, request: HttpRequest, unconfirmed: Unconfirmed) -> HttpResponse:
+        """The question before a form is saved that would end other people's work."""
+        question = Question(
+            title="Save this change?", lead=unconfirmed.message, button="Save the change", is_danger=True,
+            hidden=form_fields(request), is_of_form=True,
+        )  # fmt: skip
+        return ask(self, request, question, [], request.get_full_path())
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         self.object_or_404(request, object_id)
@@ -206,7 +248,7 @@ class ScopedAdmin(Scoped, ModelAdmin):
             return self._refused(request, refusal)
 
     def _refused(self, request: HttpRequest, refusal: Refusal | ValidationError) -> HttpResponse:
-        """A service said no, and the transaction is gone: say why, on the same page as it is now."""
+        """A service said no, and the transaction is gone: say why, on the same page as it is now. Nothing was typed there."""
         sentences = refusal.messages if isinstance(refusal, ValidationError) else [refusal.message]
         messages.error(request, " ".join(sentences))
         return HttpResponseRedirect(request.get_full_path())

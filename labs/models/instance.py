@@ -160,6 +160,8 @@ class Instance(Reconciled):
         super().clean()
         if self.policy == Policy.DOMAIN and not self.email_domains:
             raise ValidationError({"email_domains": "Name at least one domain, or choose another way of access."})
+        if self.starts_on and self.ends_on and self.ends_on < self.starts_on:
+            raise ValidationError({"ends_on": "The last day is before the first one."})
 
     def get_absolute_url(self) -> str:
         return reverse("instance", args=[self.slug])

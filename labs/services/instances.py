@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import datetime
+import re
 from functools import partial
+from itertools import chain, count
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.text import slugify
 
 from accounts.models import User
 from accounts.services import authority
 from k8s import registry
 from k8s.instance_objects import instance_objects
-from labs.errors import Refusal
+from labs.errors import Refusal, Unconfirmed
 from labs.models import Cluster, EndReason, Instance, InstanceCluster, Quota, Scope, Verb
 from labs.models.reconciled import changed
 from labs.models.template import ServiceKind
 
-from . import clusters, retention
+from . import clusters, retention, toll
 from .claims import run_claimed
 from .history import record
 from .stopping import stop_all
@@ -103,8 +106,14 @@ def touch(instance_pk: Any) -> None:
 
 
 @transaction.atomic
-def save_instance(instance: Instance, *, actor: User, now: datetime.datetime) -> Instance:
-    """Write a new or changed instance with its Event. Only site administrators make one, or change its slug. Raises Refusal."""
+def save_instance(
+    instance: Instance, *, actor: User, now: datetime.datetime, is_confirmed: bool = False
+) -> Instance:  # fmt: skip
+    """Write a new or changed instance with its Event. Only site administrators make one, or change its slug.
+
+    A last day that has passed ends what runs, at once. Raises Refusal, and Unconfirmed where a new last day would end labs of
+    people, unless `is_confirmed`.
+    """
     old = Instance.objects.select_for_update(no_key=True).filter(pk=instance.pk).first() if instance.pk else None
     allowed = authority.can_change_instance(actor, instance) if old else actor.is_superuser
     if old and not actor.is_superuser and old.slug != instance.slug:
@@ -113,6 +122,8 @@ def save_instance(instance: Instance, *, actor: User, now: datetime.datetime) ->
         raise Refusal("You may not change this instance.", code="forbidden")
     before = _told(old) if old else {}
     instance.full_clean(exclude=["services"])
+    if old and not is_confirmed and (consequence := toll.of_change(old, instance, now=now)):
+        raise Unconfirmed(consequence)
     instance.save(update_fields=FIELDS if old else None)
     after = _told(instance)
     changed = [name for name in FIELDS if before.get(name) != after[name]]
@@ -121,7 +132,21 @@ def save_instance(instance: Instance, *, actor: User, now: datetime.datetime) ->
             Verb.INSTANCE_CHANGED, instance, actor=actor, now=now, instance=instance,
             before={name: before[name] for name in changed if name in before}, after={name: after[name] for name in changed},
         )  # fmt: skip
+    if old and toll.is_over(instance, now):
+        stop_all(instance, actor=actor, now=now, end_reason=EndReason.INSTANCE_OVER)
     return instance
+
+
+def free_slug(title: str) -> str:
+    """A slug from a title that no instance has: small letters, digits and hyphens; from "2026 Übungen" comes "course-2026-ubungen"."""
+    longest = Instance._meta.get_field("slug").max_length or 40
+    base = re.sub(r"-+", "-", slugify(title).replace("_", "-")).strip("-") or "course"
+    if not base[0].isalpha():
+        base = f"course-{base}"
+    taken = set(Instance.objects.values_list("slug", flat=True))
+    stem = base[: longest - 5].strip("-")
+    candidates = chain([base[:longest].strip("-")], (f"{stem}-{number}" for number in count(2)))
+    return next(slug for slug in candidates if slug not in taken)
 
 
 def _told(instance: Instance) -> dict[str, str]:

@@ -16,6 +16,21 @@ from .history import record
 
 FIELDS = ("cpu_millis", "memory_mib", "gpus", "storage_gib", "running", "lifetime_minutes")
 
+#: With what a new instance begins: modest numbers that an administrator raises. Cores in thousandths, memory in MiB, minutes.
+FIRST: dict[Scope, dict[str, int]] = {
+    Scope.INSTANCE: {"cpu_millis": 32_000, "memory_mib": 64 * 1024, "gpus": 0, "running": 40},
+    Scope.MEMBER: {"cpu_millis": 2_000, "memory_mib": 4 * 1024, "gpus": 0, "running": 2, "lifetime_minutes": 24 * 60},
+}
+
+
+@transaction.atomic
+def set_first_limits(instance: Instance, *, actor: User, now: datetime.datetime) -> None:
+    """Limits for a new instance and for each of its members; those that are there already are kept. Raises Refusal."""
+    known = set(Quota.objects.filter(instance=instance).values_list("scope", flat=True))
+    for scope, values in FIRST.items():
+        if scope not in known:
+            set_limits(Quota(instance=instance, scope=scope, **values), actor=actor, now=now)
+
 
 @transaction.atomic
 def set_limits(quota: Quota, *, actor: User, now: datetime.datetime) -> Quota:

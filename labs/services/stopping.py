@@ -15,7 +15,7 @@ from labs.errors import Refusal
 from labs.models import EndReason, Instance, State, Workload
 from labs.models.workload import STOPPABLE_STATES
 
-from . import telling
+from . import notices, telling
 from .transition import move_many
 
 
@@ -27,7 +27,7 @@ def stop(workload: Workload, *, actor: User, now: datetime.datetime, reason: str
     with transaction.atomic():
         if workload.can_stop:
             rates.spend(actor, "stop", now=now)
-        return end(workload, end_reason, now=now, actor=actor, reason=reason)
+        return end(workload, end_reason, now=now, actor=actor, reason=reason, note=reason)
 
 
 def stop_many(workloads: Iterable[Workload], *, actor: User, now: datetime.datetime, reason: str = "") -> set[Any]:
@@ -37,7 +37,7 @@ def stop_many(workloads: Iterable[Workload], *, actor: User, now: datetime.datet
     others = [row for row in allowed if row.owner_id != actor.pk]
     with transaction.atomic():
         return end_many(own, EndReason.USER, now=now, actor=actor, reason=reason) | end_many(
-            others, EndReason.STAFF, now=now, actor=actor, reason=reason
+            others, EndReason.STAFF, now=now, actor=actor, reason=reason, note=reason
         )
 
 
@@ -61,15 +61,25 @@ def end_many(
     now: datetime.datetime,
     actor: User | None = None,
     reason: str = "",
+    tell: bool = True,
+    note: str = "",
     **fields: Any,
 ) -> set[Any]:
-    """Take them towards their end in one transaction. Returns the keys of those that were not ending already."""
+    """Take them towards their end in one transaction. Returns the keys of those that were not ending already.
+
+    People whose labs somebody else ends get a mail, with `note`; `tell=False` is for callers that write another mail about the same.
+    `reason` is for the history.
+    """
     rows, told = list(workloads), {"now": now, "actor": actor, "reason": reason, **fields, "end_reason": end_reason}
     waiting = [row for row in rows if row.state == State.QUEUED]
     with transaction.atomic():
         over = move_many(waiting, State.ENDED, only_from=State.QUEUED, ended_at=now, **told)
         others = [row for row in rows if row.pk not in over]
-        return over | move_many(others, State.STOPPING, reconcile=True, is_ready=False, **told)
+        ended = over | move_many(others, State.STOPPING, reconcile=True, is_ready=False, **told)
+        if tell:
+            stopped = [row for row in rows if row.pk in ended]
+            notices.tell_owners(stopped, end_reason, actor=actor, now=now, note=note)
+        return ended
 
 
 def fail(workload: Workload, diagnosis: dict[str, Any], *, now: datetime.datetime, **fields: Any) -> bool:
@@ -90,10 +100,10 @@ def fail(workload: Workload, diagnosis: dict[str, Any], *, now: datetime.datetim
 
 def stop_all(
     instance: Instance, *, now: datetime.datetime, owner: User | None = None, actor: User | None = None,
-    end_reason: EndReason = EndReason.STAFF, reason: str = "",
+    end_reason: EndReason = EndReason.STAFF, reason: str = "", tell: bool = True,
 ) -> int:  # fmt: skip
-    """End everything that runs in the instance, or what one person runs there. Returns how many."""
+    """End everything that runs in the instance, or what one person runs there. Returns how many. `tell`: see `end_many`."""
     rows = Workload.objects.filter(instance=instance, state__in=STOPPABLE_STATES).select_related("instance", "owner")
     if owner:
         rows = rows.filter(owner=owner)
-    return len(end_many(rows, end_reason, now=now, actor=actor, reason=reason))
+    return len(end_many(rows, end_reason, now=now, actor=actor, reason=reason, tell=tell))

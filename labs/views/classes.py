@@ -7,7 +7,6 @@ from collections import Counter
 from typing import Any, cast
 
 from django.contrib import messages
-from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -19,7 +18,6 @@ from labs.errors import Refusal
 from labs.forms import PreparedForm, offered
 from labs.models import ClassRun, Instance, SavedLaunch, SeatState, State
 from labs.models.template import ServiceKind
-from labs.models.workload import STOPPABLE_STATES
 from labs.services import classes
 
 RUNS_SHOWN, ROWS_SHOWN = 10, 300
@@ -30,12 +28,15 @@ ORDER = ("bad", "wait", "ok", "off")
 @require_safe
 @for_staff
 def index(request: HttpRequest, instance: Instance) -> HttpResponse:
-    running = Count("runs__seats", filter=Q(runs__seats__lab__state__in=STOPPABLE_STATES))
-    saved = SavedLaunch.objects.filter(instance=instance).select_related("template").annotate(running=running)
+    saved = list(SavedLaunch.objects.filter(instance=instance).select_related("template"))
+    live, sections = classes.live_by_section(instance), classes.sections_of(instance)
+    for row in saved:
+        row.running = live[row.pk][""]  # type: ignore[attr-defined]
+        row.running_in = [(name, live[row.pk][name]) for name in sections if live[row.pk][name]]  # type: ignore[attr-defined]
     runs = ClassRun.objects.filter(instance=instance).select_related("saved", "started_by")
     context = {
         "instance": instance, "here": "classes", "saved": saved, "runs": runs[:RUNS_SHOWN],
-        "sections": classes.sections_of(instance), "members": classes.members_of(instance).count(),
+        "sections": sections, "members": classes.members_of(instance).count(),
         "services": instance.services.filter(is_current=True, kind=ServiceKind.LAB),
     }  # fmt: skip
     return render(request, "people/classes.html", context)

@@ -22,6 +22,8 @@ CONTEXT: dict[str, Any] = {
     "note": "Welcome!\nThe first exercise is due on Monday.",
     "people": ["Mina Member, Example University: I take the course.", "Sam Second"],
     "role": "staff",
+    "labs": "mina-lab\nmina-lab-2",
+    "why": "Stefan Staff stopped labs in Physics 250.",
     "inviter": "Olga Owner",
     "until": "14 Dec 2026",
     "lab": "my-lab",

@@ -51,7 +51,7 @@ def test_a_decision_is_told_in_the_history_and_by_one_mail(course: SimpleNamespa
     assert (event.user, event.reason, event.before["status"]) == (user, "as agreed", before)
     mail = Mail.objects.get(user=user)
     assert (mail.kind, mail.recipient, mail.instance, mail.context) == (
-        kind, user.email, course.instance, {"note": "as agreed"}
+        kind, user.email, course.instance, {"note": "as agreed", "by": course.owner.user.pk}
     )  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def test_one_of_two_owners_may_go(course: SimpleNamespace) -> None:
 def test_a_new_role_is_told_to_the_person(course: SimpleNamespace) -> None:
     assert service.change_role(course.member, Role.STAFF, actor=course.owner.user, now=NOW)
     assert not service.change_role(course.member, Role.STAFF, actor=course.owner.user, now=NOW)
-    assert Mail.objects.get().context == {"role": "staff"}
+    assert Mail.objects.get().context == {"role": "staff", "by": course.owner.user.pk}
     assert Event.objects.get(verb=Verb.ROLE_CHANGED).before == {"role": "member"}
 
 

@@ -60,7 +60,7 @@ def test_each_row_has_its_event_and_its_mail_in_every_instance(
         assert (event.before, event.after) == ({"status": before}, {"status": after})
         mail = Mail.objects.get(user=row.user)
         assert (mail.kind, mail.recipient, mail.instance) == (kind, row.user.email, row.instance)
-        assert (mail.key, mail.context) == (f"{kind}:{event.pk}", {"note": "welcome"})
+        assert (mail.key, mail.context) == (f"{kind}:{event.pk}", {"note": "welcome", "by": event.actor_id})
 
 
 def test_500_take_a_handful_of_queries_and_one_task(django_capture_on_commit_callbacks: Any) -> None:

@@ -69,6 +69,29 @@ def test_from_the_overview_one_comes_back_to_it(world: World) -> None:
     assert response["Location"] == reverse("admin:index")
 
 
+def test_deny_on_the_overview_asks_first_and_keeps_the_word(world: World) -> None:
+    client, row = world.client("owner"), world.mine.request
+    assert 'name="ask" value="yes" formaction="' + act("deny", row) in client.get(reverse("admin:index")).text
+    asked = client.post(act("deny", row), {"from": "overview", "word": "Not this term.", "ask": "yes"})
+    assert asked.status_code == 200
+    assert "Not this term.</textarea>" in asked.text
+    assert status_of(row) == Status.REQUESTED
+    answer = client.post(act("deny", row), {"word": "Not this term.", **dict(asked.context["question"].hidden)})
+    assert answer["Location"] == reverse("admin:index")
+    assert status_of(row) == Status.DENIED
+
+
+@pytest.mark.parametrize("name", ["approve", "deny", "suspend", "reinstate"])
+def test_from_the_page_of_people_one_comes_back_to_it(world: World, name: str) -> None:
+    before = {"suspend": Status.APPROVED, "reinstate": Status.SUSPENDED}.get(name, Status.REQUESTED)
+    row = MembershipFactory(instance=world.mine.instance, status=before)
+    client, people = world.client("owner"), reverse("people", args=[world.mine.instance.slug])
+    asked = client.get(act(name, row) + "?from=people")
+    assert asked.context["cancel"] == people
+    assert client.post(act(name, row), dict(asked.context["question"].hidden))["Location"] == people
+    assert status_of(row) != before
+
+
 def test_deciding_twice_says_so_and_writes_one_event(world: World) -> None:
     client, row = world.client("owner"), world.mine.request
     client.post(act("deny", row))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from allauth.account.models import EmailAddress
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
-from accounts.models import Membership, Role, Status, User
+from accounts.models import Mail, MailKind, Membership, Role, Status, User
 from labs.models import Event, Instance, State, Verb
 from tests.factories import ClusterFactory, TemplateFactory, UserFactory
 
@@ -89,22 +92,67 @@ def test_the_services_that_are_offered_are_told_of(world: World) -> None:
     assert not Instance.objects.get(pk=world.mine.instance.pk).is_settled, "its clusters are to learn of it"
 
 
-def test_an_administrator_makes_an_instance_with_its_first_owner(world: World) -> None:
-    owner, cluster = UserFactory(), ClusterFactory()
-    data = {
-        "title": "New", "slug": "new-course", "kind": "course", "first_owner": owner.pk,
-        "places-TOTAL_FORMS": "1", "places-INITIAL_FORMS": "0", "places-0-rank": "1", "places-0-cluster": cluster.pk,
-        "accent": "#3454d1", "policy": "approval", "is_public": "on", "keep_days": "30", "services": [world.template.pk],
-    }  # fmt: skip
-    assert world.client("administrator").post(reverse("admin:labs_instance_add"), data).status_code == 302
-    made = Instance.objects.get(slug="new-course")
+def make(world: World, owner: str, **more: Any) -> Instance:
+    """What an administrator sends who fills in no more than title, owner and cluster; the rest is as the form gives it."""
+    client, url = world.client("administrator"), reverse("admin:labs_instance_add")
+    data = form_data(client, url) | {
+        "title": "New Course: Ö",
+        "owner_email": owner,
+        "places-0-cluster": ClusterFactory().pk,
+    }
+    answer = client.post(url, data | more)
+    assert answer.status_code == 302, answer.context["adminform"].form.errors
+    made = Instance.objects.latest("pk")
+    assert answer.url == reverse("admin:labs_instance_change", args=[made.pk])
+    return made
+
+
+def test_a_new_instance_has_all_that_work_takes(world: World) -> None:
+    owner = UserFactory()
+    EmailAddress.objects.create(user=owner, email=owner.email, verified=True, primary=True)
+    made = make(world, owner.email.upper())
     row = Membership.objects.get(instance=made)
     assert (row.user, row.role, row.status) == (owner, Role.OWNER, Status.APPROVED)
-    assert list(made.services.all()) == [world.template]
-    assert list(made.clusters.all()) == [cluster]
-    assert {Verb.INSTANCE_CHANGED, Verb.ACCESS_APPROVED} == set(
+    assert (made.slug, list(made.services.all())) == ("new-course-o", [world.template])
+    assert set(made.quotas.values_list("scope", "running")) == {("instance", 40), ("member", 2)}
+    assert {Verb.INSTANCE_CHANGED, Verb.ACCESS_APPROVED, Verb.ROSTER_CHANGED, Verb.LIMITS_CHANGED} == set(
         Event.objects.filter(instance=made).values_list("verb", flat=True)
     )
+    assert Mail.objects.get(instance=made).kind == MailKind.ACCESS_APPROVED
+
+
+def test_an_owner_without_an_account_is_invited(world: World) -> None:
+    made = make(world, "new.owner@example.org")
+    assert not made.memberships.exists()
+    entry = made.roster.get()
+    assert (entry.email, entry.role) == ("new.owner@example.org", Role.OWNER)
+    assert [(mail.kind, mail.recipient) for mail in Mail.objects.filter(instance=made)] == [
+        (MailKind.INVITATION, "new.owner@example.org")
+    ]
+
+
+def test_an_account_that_only_claims_the_address_owns_nothing(world: World) -> None:
+    claims = UserFactory()
+    EmailAddress.objects.create(user=claims, email=claims.email, verified=False, primary=True)
+    made = make(world, claims.email)
+    assert not made.memberships.exists()
+    assert Mail.objects.get(instance=made).kind == MailKind.INVITATION
+
+
+def test_two_of_the_same_title_get_slugs_of_their_own(world: World) -> None:
+    slugs = [make(world, "owner@example.org", title=title).slug for title in ("2026", "2026", "A" * 90, "数学")]
+    assert slugs == ["course-2026", "course-2026-2", "a" * 40, "course"]
+
+
+def test_the_page_of_an_instance_says_what_is_missing(world: World) -> None:
+    made = make(world, "owner@example.org", services=[])
+    url = reverse("admin:labs_instance_change", args=[made.pk])
+    text = world.client("administrator").get(url).text
+    assert "owner@example.org is invited and has not joined yet." in text
+    assert "There is nothing to launch." in text
+    assert "People see no summary and no page yet." in text
+    Instance.objects.filter(pk=world.mine.instance.pk).update(about="All about it.")
+    assert "Before people start" not in world.client("owner").get(page(world)).text, "nothing is missing there"
 
 
 def test_an_instance_is_archived_after_a_question(world: World) -> None:

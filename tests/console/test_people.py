@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 import pytest
-from django.contrib.messages import get_messages
 from django.urls import reverse
 from django.utils import timezone
 
@@ -56,7 +55,7 @@ def test_what_runs_of_somebody_whose_account_is_closed_ends_and_so_do_their_sess
     lab = LabFactory(instance=world.mine.instance, owner=member, state=State.RUNNING)
     session = world.client("member")
     assert session.get("/labs/").status_code == 200
-    save(world, member, is_active="")
+    save(world, member, is_active="", confirmed="yes")
     lab.refresh_from_db()
     assert (lab.state, lab.end_reason) == (State.STOPPING, EndReason.STAFF)
     assert session.get("/labs/").status_code == 302
@@ -80,7 +79,7 @@ def test_the_account_of_a_last_owner_stays_open_and_the_instances_are_named(worl
     answer = save(world, owner, is_active="", name="Another")
     owner.refresh_from_db()
     assert (owner.is_active, owner.name) == (True, "Mine Owner")
-    said = [str(message) for message in get_messages(answer.wsgi_request)]
+    said = answer.context["adminform"].form.non_field_errors()
     assert said == [f"{owner} is the only owner of {other}, {world.mine.instance}. Make somebody else an owner first."]
     assert not Event.objects.filter(verb=Verb.ACCOUNT_CLOSED).exists()
     for instance in (other, world.mine.instance):

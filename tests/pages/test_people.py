@@ -209,3 +209,41 @@ def test_queries_of_the_pages_do_not_grow_with_the_people(world: SimpleNamespace
     fill(40)
     assert queries() == few
     assert max(few) < 25
+
+
+def test_requests_and_members_are_decided_where_the_people_are_listed(
+    world: SimpleNamespace, signed_in: SignIn
+) -> None:
+    asks = MembershipFactory(instance=world.instance, status=Status.REQUESTED, reason="Group B")
+    also = MembershipFactory(instance=world.instance, status=Status.REQUESTED)
+    foreign = MembershipFactory(status=Status.REQUESTED)
+    member = world.instance.memberships.get(user=world.member)
+    page = signed_in(world.staff).get("/i/physics/people/").text
+    assert f'formaction="/console/accounts/membership/{asks.pk}/approve/"' in page
+    assert f"/console/accounts/membership/{asks.pk}/deny/?from=people" in page
+    assert f"/console/accounts/membership/{member.pk}/suspend/?from=people" in page
+    assert "Group B" in page
+    ticked = {"do": "approve", "member": [asks.pk, also.pk, foreign.pk]}
+    signed_in(world.staff).post("/i/physics/people/change/", ticked)
+    for row, wanted in ((asks, Status.APPROVED), (also, Status.APPROVED), (foreign, Status.REQUESTED)):
+        row.refresh_from_db()
+        assert row.status == wanted
+
+
+def test_staff_who_do_not_decide_are_offered_no_more_than_they_may(world: SimpleNamespace, signed_in: SignIn) -> None:
+    world.instance.staff_may_approve = False
+    world.instance.save()
+    asks = MembershipFactory(instance=world.instance, status=Status.REQUESTED)
+    page = signed_in(world.staff).get("/i/physics/people/").text
+    assert "/approve/" not in page
+    assert "/deny/" not in page
+    assert "/suspend/" in page
+    signed_in(world.staff).post("/i/physics/people/change/", {"do": "approve", "member": [asks.pk]})
+    asks.refresh_from_db()
+    assert asks.status == Status.REQUESTED
+
+
+def test_who_waits_is_a_link_on_the_page_of_the_course(world: SimpleNamespace, signed_in: SignIn) -> None:
+    MembershipFactory(instance=world.instance, status=Status.REQUESTED)
+    page = signed_in(world.owner).get("/i/physics/").text
+    assert '<a href="/i/physics/people/?state=waiting"><b>1</b> person waits for approval</a>' in page

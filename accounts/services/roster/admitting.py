@@ -182,7 +182,16 @@ class Told:
     def mail(self, kind: MailKind, user: User, **context: str) -> None:
         key = f"{kind}:{self.instance.pk}:{user.pk}:{self.now.timestamp():.0f}"
         self.mails.append(
-            mailing.draft(kind, user.email, key=key, now=self.now, user=user, instance=self.instance, context=context)
+            mailing.draft(
+                kind,
+                user.email,
+                key=key,
+                now=self.now,
+                user=user,
+                instance=self.instance,
+                context=context,
+                by=self.actor,
+            )
         )
 
 

@@ -116,8 +116,9 @@ def _suspend(instance: Instance, found: list[Missing], *, actor: User, now: date
     )  # fmt: skip
     running = Workload.objects.filter(instance=instance, owner__in=users, state__in=STOPPABLE_STATES)
     end_many(
-        running.select_related("instance", "owner"), EndReason.STAFF, now=now, actor=actor, reason="access suspended"
-    )
+        running.select_related("instance", "owner"), EndReason.STAFF, now=now, actor=actor, reason="access suspended",
+        tell=False,
+    )  # fmt: skip
 
 
 @transaction.atomic
