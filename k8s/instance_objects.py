@@ -49,6 +49,7 @@ def instance_objects(
     ingress_namespace_labels: dict[str, str],
     lab_uses_internet: bool = True,
     lab_port: int = 8888,
+    disk_gib: int = 16,
     has_spark: bool = False,
     registry_login: str = "",
     forbidden_networks: Iterable[str] = (),
@@ -59,6 +60,7 @@ def instance_objects(
 
     `quota`: cpu_millis, memory_mib, gpus, storage_gib, pods; None is not limited. `ingress_namespace_labels`: of the
     namespace in which the ingress controller runs. `lab_uses_internet`: whether labs may reach public addresses.
+    `disk_gib`: what one pod may write to its machine's disk; together as much as `quota.pods` of them.
     `has_spark`: whether Spark jobs run here, whose driver makes its executors itself. `registry_login`: from
     `k8s.registry.read`; by it the cluster fetches images. `forbidden_networks`: what labs do not reach though it is
     public, such as the API server. `ingress_networks`: from where requests reach labs too. `name_servers`: addresses or networks
@@ -70,8 +72,8 @@ def instance_objects(
         *([registry.secret(registry_login)] if registry_login else []),
         _account(LAB_ACCOUNT, registry.SECRET if registry_login else ""),
         *(_spark(namespace, registry.SECRET if registry_login else "") if has_spark else []),
-        _quota(quota),
-        _limit_range(),
+        _quota(quota, disk_gib),
+        _limit_range(disk_gib),
         _policy("deny-all", {"policyTypes": ["Ingress", "Egress"]}),
         _policy("allow-dns", {"policyTypes": ["Egress"], "egress": [_to_dns(name_servers)]}),
         _policy("allow-ingress", _from_ingress(ingress_namespace_labels, ingress_networks, lab_port)),
@@ -153,17 +155,19 @@ def _spark(namespace: str, pull_secret: str) -> list[dict[str, Any]]:
     return [_account(SPARK_ACCOUNT, pull_secret), role, binding]
 
 
-def _quota(quota: dict[str, int | None]) -> dict[str, Any]:
+def _quota(quota: dict[str, int | None], disk_gib: int) -> dict[str, Any]:
     """Requests are what is counted: limits of CPU go beyond them on purpose. Nothing may be exposed past the ingress."""
+    pods = quota.get("pods")
     amounts = {
         "requests.cpu": (quota.get("cpu_millis"), "m"),
         "requests.memory": (quota.get("memory_mib"), "Mi"),
         "limits.memory": (quota.get("memory_mib"), "Mi"),
         "requests.nvidia.com/gpu": (quota.get("gpus"), ""),
         "requests.storage": (quota.get("storage_gib"), "Gi"),
-        "pods": (quota.get("pods"), ""),
+        "limits.ephemeral-storage": (None if pods is None else pods * disk_gib, "Gi"),
+        "pods": (pods, ""),
         # The same of all there are: of those that have ended and not yet gone, no heap is made.
-        "count/pods": (quota.get("pods"), ""),
+        "count/pods": (pods, ""),
         "services.nodeports": (0, ""),
         "services.loadbalancers": (0, ""),
     }
@@ -171,15 +175,15 @@ def _quota(quota: dict[str, int | None]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "instance"}, "spec": {"hard": hard}}
 
 
-def _limit_range() -> dict[str, Any]:
-    """What a container gets that says nothing, so that the quota never refuses it for that."""
+def _limit_range(disk_gib: int) -> dict[str, Any]:
+    """What a container gets that says nothing, so that the quota never refuses it for that, and it cannot fill a disk."""
     small = {"cpu": "100m", "memory": "128Mi"}
-    return {
-        "apiVersion": "v1",
-        "kind": "LimitRange",
-        "metadata": {"name": "instance"},
-        "spec": {"limits": [{"type": "Container", "default": small, "defaultRequest": small}]},
+    limit = {
+        "type": "Container",
+        "default": {**small, "ephemeral-storage": f"{disk_gib}Gi"},
+        "defaultRequest": {**small, "ephemeral-storage": "1Gi"},
     }
+    return {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "instance"}, "spec": {"limits": [limit]}}
 
 
 def _policy(name: str, spec: dict[str, Any]) -> dict[str, Any]:

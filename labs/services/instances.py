@@ -75,6 +75,7 @@ def provision_on(instance: Instance, cluster: Cluster) -> None:
         site=settings.SITE_IDENTITY,
         quota=_limits_on(instance, cluster),
         ingress_namespace_labels={"kubernetes.io/metadata.name": cluster.ingress_namespace},
+        disk_gib=disk_gib(),
         has_spark=instance.services.filter(kind=ServiceKind.SPARK).exists(),
         registry_login=login,
         forbidden_networks=[*clusters.forbidden_networks(cluster, client.server), *clusters.own_networks(client)],
@@ -84,6 +85,11 @@ def provision_on(instance: Instance, cluster: Cluster) -> None:
         client.apply(manifest)
     if not login:
         client.delete("Secret", registry.SECRET, instance.namespace)  # One that was taken back does not stay there.
+
+
+def disk_gib() -> int:
+    """What a lab may write to the disk of its machine, in GiB: home, scratch, and one for logs and what it installs."""
+    return int(settings.HOME_GIB + settings.SCRATCH_GIB + 1)
 
 
 def _limits_on(instance: Instance, cluster: Cluster) -> dict[str, int | None]:

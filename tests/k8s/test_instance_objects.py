@@ -85,6 +85,15 @@ def test_the_limit_of_what_runs_holds_for_what_has_ended_and_is_still_there() ->
     assert hard["pods"] == hard["count/pods"] == "20"
 
 
+def test_the_disks_of_machines_are_limited_too() -> None:
+    quota = next(obj for obj in made(disk_gib=16) if obj["kind"] == "ResourceQuota")
+    assert quota["spec"]["hard"]["limits.ephemeral-storage"] == "320Gi", "twenty labs"
+    limit = next(obj for obj in made(disk_gib=16) if obj["kind"] == "LimitRange")["spec"]["limits"][0]
+    assert (limit["default"]["ephemeral-storage"], limit["defaultRequest"]["ephemeral-storage"]) == ("16Gi", "1Gi")
+    unlimited = next(obj for obj in made(quota={}) if obj["kind"] == "ResourceQuota")
+    assert "limits.ephemeral-storage" not in unlimited["spec"]["hard"]
+
+
 def test_sparks_account_may_make_executors_and_no_more() -> None:
     objects = {(obj["kind"], obj["metadata"]["name"]): obj for obj in made(has_spark=True)}
     rule = {
