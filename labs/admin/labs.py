@@ -22,7 +22,7 @@ from accounts.services import authority
 from k8s.diagnosis.story import judged
 from labs.errors import Refusal
 from labs.models import EndReason, Lab, State
-from labs.services.logs import tail
+from labs.services.logs import Log, tail
 from labs.services.stopping import stop_many
 from labs.templatetags.pages import gpu_label
 
@@ -221,10 +221,12 @@ class LabAdmin(ScopedAdmin):
         lab = self.object_or_404(request, object_id)
         if not authority.can_see_workload(request.user, lab):
             raise PermissionDenied
+        log: Log | None = None
+        problem = ""
         try:
-            log, problem = tail(lab), ""
+            log = tail(lab)
         except Refusal as refusal:
-            log, problem = None, refusal.message
+            problem = refusal.message
         context = {
             **self.admin_site.each_context(request), "opts": self.opts, "title": f"Log of {lab.name}",
             "lab": lab, "log": log, "problem": problem,

@@ -54,8 +54,8 @@ def observe(told: Iterable[Told], *, now: datetime.datetime) -> None:
         # Of a pod that went and the one in its place, the one that is there counts.
         if lab and _is_about(lab, one) and not (one.gone and lab.pk in news):
             news[lab.pk] = one
+    _note_losses(labs, told, news, now)
     gone: list[Lab] = []
-    lost: dict[Workload, str] = {}
     running: dict[UUID, dict[str, Any]] = {}
     seen: dict[UUID, dict[str, Any]] = {}
     leaving: dict[UUID, dict[str, Any]] = {}
@@ -65,10 +65,7 @@ def observe(told: Iterable[Told], *, now: datetime.datetime) -> None:
             gone.append(lab)
         elif lab.state == State.STOPPING and one.pod:
             leaving[pk] = _look_at_leaving(lab, one.pod, now)
-        elif lab.state in WANTED_STATES and one.gone:
-            if lab.pod_uid in ("", _uid(one.pod)):  # Another pod has been seen since: that one is there.
-                lost[lab] = diagnosis.loss(one.pod)
-        elif lab.state in WANTED_STATES:
+        elif lab.state in WANTED_STATES and not one.gone:
             fields = _look(lab, one, now)
             if fields.get("is_ready") and lab.state != State.RUNNING:
                 running[pk] = fields
@@ -78,10 +75,26 @@ def observe(told: Iterable[Told], *, now: datetime.datetime) -> None:
     update_each(Workload, leaving, only={"state": (State.STOPPING,)})
     if gone:
         finish(gone)
-    if lost:
-        loss.note(lost, now=now)
     if running:
         _answers([labs[pk] for pk in running], running, now)
+
+
+def _note_losses(labs: dict[UUID, Lab], told: Iterable[Told], news: dict[UUID, Told], now: datetime.datetime) -> None:
+    """Pods that went without our doing; of one that runs, also those in whose place another one is seen."""
+    went = {one.workload: one.pod for one in told if one.gone}
+    lost: dict[Workload, str] = {}
+    for pk, one in news.items():
+        lab, uid = labs[pk], _uid(one.pod)
+        if one.gone:
+            # If another pod has been seen since, that one is there.
+            is_lost = lab.state in WANTED_STATES and lab.pod_uid in ("", uid)
+        else:
+            is_lost = lab.state == State.RUNNING and uid != "" and lab.pod_uid not in ("", uid)
+        if is_lost:
+            lost[lab] = diagnosis.loss(went.get(pk))
+    if lost:
+        for pk in loss.note(lost, now=now):
+            labs[pk].pod_uid, labs[pk].is_ready, labs[pk].diagnosis = "", False, None
 
 
 def _is_about(lab: Lab, told: Told) -> bool:
