@@ -11,12 +11,26 @@ from typing import Any
 
 from k8s.diagnosis import answers, fetching, placing, running, starting
 from k8s.diagnosis.facts import Facts, facts
+from k8s.diagnosis.fetching import with_log
+from k8s.diagnosis.removing import removal
 from k8s.diagnosis.running import TAKEN_AWAY, loss
 from k8s.diagnosis.says import LONGEST_LINE, Diagnosis, Rule, unknown
 from k8s.diagnosis.starting import Step
 from k8s.errors import Error
 
-__all__ = ["RULES", "TAKEN_AWAY", "Diagnosis", "Rule", "Step", "diagnose", "explain", "loss", "steps"]
+__all__ = [
+    "RULES",
+    "TAKEN_AWAY",
+    "Diagnosis",
+    "Rule",
+    "Step",
+    "diagnose",
+    "explain",
+    "loss",
+    "removal",
+    "steps",
+    "with_log",
+]
 
 RULES: tuple[Rule, ...] = (
     *running.RULES,

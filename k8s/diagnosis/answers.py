@@ -269,8 +269,8 @@ PATTERNS: tuple[_Pattern, ...] = (
             "site-forbidden",
             "The site may not start this",
             # An API server that has just been started says so too, until it has read who may do what.
-            "The cluster does not give the site the right to start what this service needs. It is tried again by itself.",
-            TELL,
+            "The cluster does not give the site the right to start what this service needs.",
+            "Tell the staff. Once it has the right, the lab starts by itself.",
             fatal=False,
         ),
         codes=(403,),
@@ -326,7 +326,7 @@ PATTERNS: tuple[_Pattern, ...] = (
         _fixed(
             "cluster-silent",
             "The cluster does not answer at the moment",
-            "The lab has been accepted, and keeps its place. It is tried again every minute.",
+            "The lab has been accepted, and keeps its place.",
             "Nothing: it goes on by itself.",
             fatal=False,
         ),

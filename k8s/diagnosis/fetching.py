@@ -21,6 +21,19 @@ _REASONS = {
     "RegistryUnavailable",
     "SignatureValidationFailed",
 }
+_SOON = "Nothing: it is tried again in a moment."
+#: What git's last line means. The first that fits.
+_GIT = (
+    (r"could not resolve host", "The site in the address cannot be found. Perhaps the address is mistyped."),
+    (r"could not read (username|password)|authentication failed|terminal prompts disabled|\b40[13]\b",
+     "There is no public repository at this address: it is private, or the address is mistyped."),
+    (r"not found|does not appear to be a git repository|\b404\b", "There is no repository at this address, or it is private."),
+    (r"no space left|disk quota", "The repository is larger than the room for files in the lab."),
+    (r"timed? ?out|refused|unreachable|unable to access|early EOF|RPC failed|hung up|reset by peer",
+     "The site of the repository does not answer."),
+)  # fmt: skip
+#: Characters of git's line that are shown.
+_LONGEST_WORD = 140
 _NO_TOOL = "Launch the lab without a repository, and tell the staff."
 _NO_NAME = "“{image}” is not a name of software"
 _NOT_NOW = "The software cannot be fetched just now"
@@ -36,7 +49,7 @@ _TROUBLES = (
      "“{image}” is not signed as this cluster demands.", True),
     ("image-unreachable",
      r"no such host|timeout|timed out|refused|unreachable|reset by peer|\b5\d\d\b|\bEOF\b|TLS|x509|RegistryUnavailable", _NOT_NOW,
-     "Its source does not answer; it is tried again and again.", False),
+     "Its source does not answer.", False),
     ("image-platform", r"no match for platform|exec format error", "The software is made for other machines",
      "“{image}” does not run on the kind of machine that is here.", True),
     ("image-not-found", r"not found|NotFound|manifest unknown|ErrImageNeverPull|not present", _NOWHERE,
@@ -103,8 +116,19 @@ def copying(known: Facts) -> Diagnosis | None:
         text = f"git ended with {code}, three times: {reasons}."
         after = "Open the address in your browser. If it works there without signing in, launch the lab again with that address."
         return Diagnosis("clone-failed", "The repository could not be copied", text, after, True)
-    text = f"git ended with {code}: {reasons}. It is tried again in a moment."
-    return Diagnosis("clone-retry", "The repository could not be copied yet", text, WAIT, False)
+    text = f"git ended with {code}: {reasons}."
+    return Diagnosis("clone-retry", "The repository could not be copied yet", text, _SOON, False)
+
+
+def with_log(found: Diagnosis, log: str) -> Diagnosis:
+    """What is said of a repository that could not be copied, with git's own last word; anything else as it is. `log`: what git wrote."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    if found.cause != "clone-failed" or not lines:
+        return found
+    line = next((line for line in reversed(lines) if line.startswith(("fatal:", "error:"))), lines[-1])
+    meaning = next((text for pattern, text in _GIT if re.search(pattern, line, re.I)), "git could not copy it.")
+    shown = line if len(line) <= _LONGEST_WORD else f"{line[: _LONGEST_WORD - 1]}…"
+    return replace(found, text=f"{meaning} git said: “{shown}”")
 
 
 def _copier(known: Facts) -> Container | None:

@@ -259,7 +259,7 @@ def _why_unbound(known: Facts, message: str) -> Diagnosis:
             "files-no-kind", "No kind of storage has been chosen for it, and the cluster has no usual one.", TELL
         )
     if said and said.reason == "ProvisioningFailed":
-        return _files("files-failed", "Its place for files could not be made yet; it is tried again.", WAIT)
+        return _files("files-failed", "Its place for files could not be made yet.", WAIT)
     if re.search(r"node affinity conflict|PersistentVolume's node affinity|available volume zone", message):
         return _files("files-elsewhere", "Its files lie on machines that cannot take it just now.", WAIT)
     if re.search(r"didn't find available persistent volumes|enough free storage", message):
@@ -306,7 +306,7 @@ def mounting(known: Facts) -> Diagnosis | None:
         )
     if "not found" in said.message:
         return _files("files-unmounted", "Something that it needs for its files is not there yet.", WAIT)
-    return _files("files-unmounted", "The machine cannot get at its files yet; it is tried again.", WAIT)
+    return _files("files-unmounted", "The machine cannot get at its files yet.", WAIT)
 
 
 def _line(known: Facts) -> str:

@@ -73,7 +73,7 @@ MACHINE_SILENT = Diagnosis(
     False,
 )
 MACHINE_TROUBLE = Diagnosis(
-    "machine-trouble", "The machine has trouble starting the lab", "It is tried again every few seconds.", WAIT, False
+    "machine-trouble", "The machine has trouble starting the lab", "The machine could not set it up yet.", WAIT, False
 )
 STOPPED_ANSWERING = Diagnosis(
     "not-answering",

@@ -1,6 +1,7 @@
 """Pure: what the cluster says while a lab starts, as people would tell it. For students; staff read the cluster's own lines."""
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -69,26 +70,37 @@ def told(line: dict[str, Any]) -> str:
     return _TOLD.get(reason, "")
 
 
-def story(lines: list[dict[str, Any]], answered_at: datetime | None = None) -> list[dict[str, Any]]:
+def story(
+    lines: list[dict[str, Any]], answered_at: datetime | None = None, *, is_over: bool = False
+) -> list[dict[str, Any]]:
     """Lines {"at", "type", "reason", "message"} as {"at", "warns", "text"}; of a text that repeats itself, the last.
 
     `answered_at`: of the first answer, if there was one. The kubelet warns of every question that is not answered, and a
-    program that starts answers none for a while: that is no cause for alarm before SLOW_ANSWER is over.
+    program that starts answers none for a while: that is no cause for alarm before SLOW_ANSWER is over. `is_over`: nothing is
+    tried again any more.
     """
     made: list[dict[str, Any]] = []
-    started: datetime | None = None
-    for line in lines:
-        text, warns, at = told(line), line.get("type") == "Warning", parse_time(line.get("at"))
-        if not text:
+    for line, warns in judged(lines, answered_at):
+        text = told(line)
+        if not text or (is_over and line.get("reason") == "BackOff"):
             continue
-        if line.get("reason") == "Started":
-            started = at
-        elif line.get("reason") == "Unhealthy" and _is_still_starting(at, started, answered_at):
-            text, warns = _STILL_STARTING, False
+        if line.get("reason") == "Unhealthy" and not warns:
+            text = _STILL_STARTING
         if made and made[-1]["text"] == text:
             made.pop()
         made.append({"at": line.get("at"), "warns": warns, "text": text})
     return made
+
+
+def judged(lines: list[dict[str, Any]], answered_at: datetime | None = None) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Each line, and whether it is a cause for alarm: not every warning of a cluster is one (`story`)."""
+    started: datetime | None = None
+    for line in lines:
+        at = parse_time(line.get("at"))
+        if line.get("reason") == "Started":
+            started = at
+        still_starts = line.get("reason") == "Unhealthy" and _is_still_starting(at, started, answered_at)
+        yield line, line.get("type") == "Warning" and not still_starts
 
 
 def _is_still_starting(at: datetime | None, started: datetime | None, answered_at: datetime | None) -> bool:

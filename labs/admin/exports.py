@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
 from accounts.models import Membership, RosterEntry, Status
-from labs.models import Event, Lab
+from labs.models import Event, Lab, State, Verb
+from labs.models.event import SITE_ACTOR
 from labs.services.export import CHUNK, csv_response
 
 from .access import Rows
@@ -63,6 +65,16 @@ MEMBERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def _with_end(rows: Rows) -> Rows:
+    """With who ended each, and what they said about it; what only waited in the queue ends in one step."""
+    steps = Event.objects.filter(workload=OuterRef("pk"), verb__in=(Verb.STOPPING, Verb.ENDED)).order_by("at", "pk")
+    rows = rows.select_related("owner", "instance", "template", "cluster")
+    return rows.annotate(
+        end_actor=Coalesce(Subquery(steps.values("actor_name")[:1]), Value("")),
+        end_word=Coalesce(Subquery(steps.values("reason")[:1]), Value("")),
+    )
+
+
 def _hours_run(row: Lab) -> float | None:
     """From the first answer to the end, or until now; None when it never answered."""
     if row.started_at is None:
@@ -90,10 +102,13 @@ LABS: dict[str, Callable[[Any], Any]] = {
     "GPU model": lambda row: row.gpu_model,
     "Lifetime (hours)": lambda row: SCALES["lifetime_minutes"].shown(row.lifetime_minutes),
     "Asked for": lambda row: row.created_at,
-    "First answered": lambda row: row.started_at,
+    "Started": lambda row: row.started_at,
+    "Ends": lambda row: row.expires_at if row.state == State.RUNNING else None,
     "Ended": lambda row: row.ended_at,
     "How it ended": lambda row: row.get_end_reason_display() if row.end_reason else "",
-    "Why": lambda row: (row.trouble or {}).get("title", ""),
+    "Stopped by": lambda row: "" if row.end_actor == SITE_ACTOR else row.end_actor,
+    "Reason": lambda row: (row.trouble or {}).get("title") or row.end_word,
+    "Lost its files": lambda row: row.lost_at,
     "Ran (hours)": _hours_run,
     "Core hours": _core_hours,
 }
@@ -114,6 +129,6 @@ EVENTS: dict[str, Callable[[Any], Any]] = {
 #: The lists that can be taken along.
 TABLES: dict[type[models.Model], Table] = {
     Membership: Table("members", MEMBERS, _with_section),
-    Lab: Table("labs", LABS, lambda rows: rows.select_related("owner", "instance", "template", "cluster")),
+    Lab: Table("labs", LABS, _with_end),
     Event: Table("history", EVENTS, lambda rows: rows.select_related("user", "instance")),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -18,9 +19,10 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 
 from accounts.services import authority
+from k8s.diagnosis.story import judged
 from labs.errors import Refusal
 from labs.models import EndReason, Lab, State
-from labs.services.logs import tail
+from labs.services.logs import Log, tail
 from labs.services.stopping import stop_many
 from labs.templatetags.pages import gpu_label
 
@@ -35,22 +37,32 @@ LONG = ("log_tail", "cluster_events", "steps", "applied", "parameters", "passwor
 
 
 WHICH = {
-    "now": ("There now", ~Q(state=State.ENDED)),
-    "running": ("Running", Q(state=State.RUNNING)),
-    "starting": ("Starting or waiting", Q(state__in=(State.REQUESTED, State.QUEUED, State.STARTING))),
+    "now": ("Now", ~Q(state=State.ENDED)),
     "failed": ("Failed", Q(end_reason=EndReason.FAILED)),
-    "lost": ("Lost their files", Q(lost_at__isnull=False)),
     "ended": ("Ended", Q(state=State.ENDED)),
     "all": ("All", Q()),
+    "running": ("Running", Q(state=State.RUNNING)),
+    "starting": ("Starting or waiting", Q(state__in=(State.REQUESTED, State.QUEUED, State.STARTING))),
+    "stuck": ("Cannot be removed", Q(state=State.STOPPING, removal__isnull=False)),
+    "lost": ("Lost their files", Q(lost_at__isnull=False)),
 }
+PERIODS = {
+    "day": ("Last 24 hours", 1), "week": ("7 days", 7), "month": ("30 days", 30), "quarter": ("90 days", 90), "year": ("A year", 365),
+}  # fmt: skip
 
 
 class WhichFilter(DropdownFilter):
-    """What is there now, unless something else is asked for."""
+    """What is there now, unless something else is asked for; the tabs over the list say which."""
 
     title = "state"
     parameter_name = "which"
     all_option = None
+    #: Tabs that are shown only while they are chosen.
+    kept_back = ("running", "starting", "stuck", "lost")
+
+    @property
+    def tabs(self) -> list[tuple[str, str]]:
+        return [(name, title) for name, (title, _) in WHICH.items()]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(name, title) for name, (title, _) in WHICH.items()]
@@ -61,6 +73,31 @@ class WhichFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
         return queryset.filter(WHICH[self.value()][1])
+
+
+class PeriodFilter(DropdownFilter):
+    """Labs that were there at some time of the last days."""
+
+    title = "period"
+    parameter_name = "period"
+    kept_back = ()
+
+    @property
+    def tabs(self) -> list[tuple[str, str]]:
+        return [("", "Any time"), *((name, title) for name, (title, _) in PERIODS.items())]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, title) for name, (title, _) in PERIODS.items()]
+
+    def value(self) -> str:
+        asked = super().value()
+        return asked if asked in PERIODS else ""
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        if not (chosen := self.value()):
+            return queryset
+        since = timezone.now() - datetime.timedelta(days=PERIODS[chosen][1])
+        return queryset.filter(Q(ended_at=None) | Q(ended_at__gte=since))
 
 
 @admin.register(Lab)
@@ -79,6 +116,7 @@ class LabAdmin(ScopedAdmin):
     list_select_related = ("owner", "instance", "cluster")
     list_filter = (
         WhichFilter,
+        PeriodFilter,
         ("instance", ReachableFilter),
         ("cluster", ReachableFilter),
     )
@@ -90,6 +128,7 @@ class LabAdmin(ScopedAdmin):
     actions = ("stop_selected",)
     actions_detail = ("stop",)
     change_form_template = "admin/lab.html"
+    list_before_template = "admin/lab_tabs.html"
     # Nothing of a form: the page is a template of its own.
     fields = ("name",)
 
@@ -100,7 +139,8 @@ class LabAdmin(ScopedAdmin):
 
     @admin.display(description="State", ordering="state")
     def state_shown(self, row: Lab) -> SafeString:
-        why = row.trouble["title"] if row.trouble else ""
+        told = (row.removal if row.state == State.STOPPING else None) or row.trouble
+        why = told["title"] if told else ""
         return format_html('{} <span class="c-why">{}</span>', state_pill(row), why) if why else state_pill(row)
 
     @admin.display(description="Owner", ordering="owner__name")
@@ -133,6 +173,7 @@ class LabAdmin(ScopedAdmin):
             "state": state_pill(lab),
             "unknown": lab.is_unknown(timezone.now()),
             "facts": self._facts(lab),
+            "cluster_lines": list(judged(lab.cluster_events, lab.started_at)),
         }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -180,13 +221,15 @@ class LabAdmin(ScopedAdmin):
         lab = self.object_or_404(request, object_id)
         if not authority.can_see_workload(request.user, lab):
             raise PermissionDenied
+        log: Log | None = None
+        problem = ""
         try:
-            lines, problem = tail(lab), ""
+            log = tail(lab)
         except Refusal as refusal:
-            lines, problem = "", refusal.message
+            problem = refusal.message
         context = {
             **self.admin_site.each_context(request), "opts": self.opts, "title": f"Log of {lab.name}",
-            "lab": lab, "lines": lines, "problem": problem,
+            "lab": lab, "log": log, "problem": problem,
         }  # fmt: skip
         return TemplateResponse(request, "admin/log.html", context)
 

@@ -28,7 +28,7 @@ WAITING_SHOWN = 6
 EVENTS_SHOWN = 8
 INSTANCES_SHOWN = 24
 RECENT = datetime.timedelta(hours=24)
-NONE = {"running": 0, "starting": 0, "failed": 0, "lost": 0}
+NONE = {"running": 0, "starting": 0, "failed": 0, "lost": 0, "stuck": 0}
 STARTING = (State.REQUESTED, State.QUEUED, State.STARTING)
 
 
@@ -44,6 +44,7 @@ class Card:
     starting: int
     failed: int
     lost: int
+    stuck: int
     cores: Chart
     meters: list[Meter] = field(default_factory=list)
 
@@ -128,7 +129,8 @@ def _counts() -> dict[str, Count]:
     return {
         "running": Count("pk", filter=Q(state=State.RUNNING)),
         "starting": Count("pk", filter=Q(state__in=STARTING)),
-        "failed": Count("pk", filter=Q(end_reason=EndReason.FAILED, created_at__gte=since)),
+        "failed": Count("pk", filter=Q(Q(ended_at=None) | Q(ended_at__gte=since), end_reason=EndReason.FAILED)),
+        "stuck": Count("pk", filter=Q(state=State.STOPPING, removal__isnull=False)),
         "lost": Count("pk", filter=Q(lost_at__gte=since)),
     }
 

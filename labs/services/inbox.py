@@ -24,7 +24,7 @@ class Inbox:
         self._told: dict[str, Told] = {}
         #: Kubernetes' Events name the pod only; its workload is known from the watch of pods.
         self._workload_of: dict[str, UUID] = {}
-        #: Pods that do not answer yet, for Events that come without a change of the pod.
+        #: Pods that do not answer yet or are to go, for Events that come without a change of the pod.
         self._waiting: dict[str, dict[str, Any]] = {}
         self._early: deque[dict[str, Any]] = deque(maxlen=EARLY_EVENTS)
 
@@ -41,7 +41,7 @@ class Inbox:
             elif uid not in self._workload_of:
                 self._workload_of[uid] = workload
                 told.events += [event for event in self._early if _about(event) == uid]
-            if gone or is_ready(pod):
+            if gone or (is_ready(pod) and not pod["metadata"].get("deletionTimestamp")):
                 self._waiting.pop(uid, None)
             else:
                 self._waiting[uid] = pod
@@ -66,7 +66,7 @@ class Inbox:
             self._waiting = {uid: pod for uid, pod in self._waiting.items() if uid in there}
 
     def look_again(self) -> None:
-        """Tell once more of the pods that do not answer yet."""
+        """Tell once more of the pods that do not answer yet, or should have gone."""
         with self._changed:
             for uid, pod in self._waiting.items():
                 self._told.setdefault(uid, Told(self._workload_of[uid], pod=pod))

@@ -54,30 +54,47 @@ def observe(told: Iterable[Told], *, now: datetime.datetime) -> None:
         # Of a pod that went and the one in its place, the one that is there counts.
         if lab and _is_about(lab, one) and not (one.gone and lab.pk in news):
             news[lab.pk] = one
+    _note_losses(labs, told, news, now)
     gone: list[Lab] = []
-    lost: dict[Workload, str] = {}
     running: dict[UUID, dict[str, Any]] = {}
     seen: dict[UUID, dict[str, Any]] = {}
+    leaving: dict[UUID, dict[str, Any]] = {}
     for pk, one in news.items():
         lab = labs[pk]
         if lab.state == State.STOPPING and one.gone:
             gone.append(lab)
-        elif lab.state in WANTED_STATES and one.gone:
-            if lab.pod_uid in ("", _uid(one.pod)):  # Another pod has been seen since: that one is there.
-                lost[lab] = diagnosis.loss(one.pod)
-        elif lab.state in WANTED_STATES:
+        elif lab.state == State.STOPPING and one.pod:
+            leaving[pk] = _look_at_leaving(lab, one.pod, now)
+        elif lab.state in WANTED_STATES and not one.gone:
             fields = _look(lab, one, now)
             if fields.get("is_ready") and lab.state != State.RUNNING:
                 running[pk] = fields
             else:
                 seen[pk] = fields
     update_each(Workload, seen, only={"state": WANTED_STATES})
+    update_each(Workload, leaving, only={"state": (State.STOPPING,)})
     if gone:
         finish(gone)
-    if lost:
-        loss.note(lost, now=now)
     if running:
         _answers([labs[pk] for pk in running], running, now)
+
+
+def _note_losses(labs: dict[UUID, Lab], told: Iterable[Told], news: dict[UUID, Told], now: datetime.datetime) -> None:
+    """Pods that went without our doing; of one that runs, also those in whose place another one is seen."""
+    went = {one.workload: one.pod for one in told if one.gone}
+    lost: dict[Workload, str] = {}
+    for pk, one in news.items():
+        lab, uid = labs[pk], _uid(one.pod)
+        if one.gone:
+            # If another pod has been seen since, that one is there.
+            is_lost = lab.state in WANTED_STATES and lab.pod_uid in ("", uid)
+        else:
+            is_lost = lab.state == State.RUNNING and uid != "" and lab.pod_uid not in ("", uid)
+        if is_lost:
+            lost[lab] = diagnosis.loss(went.get(pk))
+    if lost:
+        for pk in loss.note(lost, now=now):
+            labs[pk].pod_uid, labs[pk].is_ready, labs[pk].diagnosis = "", False, None
 
 
 def _is_about(lab: Lab, told: Told) -> bool:
@@ -99,6 +116,13 @@ def _uid(pod: dict[str, Any] | None) -> str:
     return str(pod["metadata"].get("uid") or "") if pod else ""
 
 
+def _look_at_leaving(lab: Lab, pod: dict[str, Any], now: datetime.datetime) -> dict[str, Any]:
+    """What to write of a pod that is to go and is still there: what keeps it, once that takes too long."""
+    found = diagnosis.removal(pod, now=now)
+    removal = dataclasses.asdict(found) if found else None
+    return {} if removal == lab.removal else {"removal": removal}
+
+
 def _look(lab: Lab, news: Told, now: datetime.datetime) -> dict[str, Any]:
     """What to write of a pod that is there, or None; an end that is seen in it is made at once."""
     lines = _fold(lab.cluster_events, news.events, now)
@@ -115,6 +139,8 @@ def _look(lab: Lab, news: Told, now: datetime.datetime) -> dict[str, Any]:
     if found and found.fatal:
         # Of what was taken away, nobody is left who could give the log.
         log_tail = "" if found.cause in diagnosis.TAKEN_AWAY else fetch_quietly(lab)
+        found = diagnosis.with_log(found, log_tail)
+        fields["steps"] = _steps(pod, lines, lab, now)
         fail(lab, dataclasses.asdict(found), now=now, log_tail=log_tail, **fields)
         return {}
     seen: dict[str, Any] = {
@@ -123,9 +149,16 @@ def _look(lab: Lab, news: Told, now: datetime.datetime) -> dict[str, Any]:
         "diagnosis": dataclasses.asdict(found) if found else None,
     }
     if lab.state != State.RUNNING:
-        steps = diagnosis.steps(pod, lines, accepted_at=lab.created_at, now=now)
-        seen["steps"] = [{**dataclasses.asdict(step), "at": step.at.isoformat() if step.at else None} for step in steps]
+        seen["steps"] = _steps(pod, lines, lab, now)
     return fields | {key: value for key, value in seen.items() if getattr(lab, key) != value}
+
+
+def _steps(pod: dict[str, Any], lines: list[dict[str, Any]], lab: Lab, now: datetime.datetime) -> list[dict[str, Any]]:
+    """Where its start has got to; that of a lab that has answered is over."""
+    if lab.started_at:
+        return lab.steps
+    made = diagnosis.steps(pod, lines, accepted_at=lab.created_at, now=now)
+    return [{**dataclasses.asdict(step), "at": step.at.isoformat() if step.at else None} for step in made]
 
 
 def _fold(

@@ -86,6 +86,7 @@ def fail(workload: Workload, diagnosis: dict[str, Any], *, now: datetime.datetim
     """End it because it cannot run, and keep why; the owner of one that had run is told by mail. `fields`: what else is known by
     now, such as `log_tail`. Load `instance` and `owner` with the row."""
     had_run = workload.started_at is not None
+    fields["steps"] = _halted(fields.get("steps", workload.steps), diagnosis["title"])
     is_lost = had_run and diagnosis["cause"] in TAKEN_AWAY
     if is_lost:
         fields |= {"lost_at": now, "lost_why": f"{diagnosis['title']}."}
@@ -96,6 +97,11 @@ def fail(workload: Workload, diagnosis: dict[str, Any], *, now: datetime.datetim
         if failed and is_lost:
             telling.of_losses([workload], now=now)
     return failed
+
+
+def _halted(steps: list[dict[str, Any]], why: str) -> list[dict[str, Any]]:
+    """The step that was under way has failed: nothing goes on."""
+    return [{**step, "state": "failed", "note": why} if step["state"] == "now" else step for step in steps]
 
 
 def stop_all(

@@ -50,7 +50,7 @@ def of_failure(row: Workload, diagnosis: dict[str, Any], *, now: datetime.dateti
 
 def of_losses(rows: Iterable[Workload], *, now: datetime.datetime) -> None:
     """Have the owners and the staff of the instances told, once for all that is lost together. In the transaction of the loss."""
-    last: dict[tuple[int | None, int | None], datetime.datetime] = {}
+    last: dict[Any, Any] = {}
     instances = {row.instance_id: row.instance for row in rows}
     told = Mail.objects.filter(kind=MailKind.LABS_LOST, instance__in=instances).order_by()
     for row in told.values("instance", "user").annotate(last=Max("created_at")):
@@ -134,11 +134,11 @@ def _lost_since(instance: Instance, since: datetime.datetime) -> Iterable[Worklo
 
 
 def _lab(mail: Mail) -> Lab:
-    lab = Lab.objects.select_related("instance", "owner", "template", "cluster").filter(pk=mail.context.get("workload"))
-    found = lab.first()
+    rows = Lab.objects.select_related("instance", "owner", "template", "cluster")
+    found: Lab | None = rows.filter(pk=mail.context.get("workload")).first()
     if found is None or found.state == State.QUEUED:
         raise NotNeeded("The lab is no longer there.")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _about(left: datetime.timedelta) -> str:

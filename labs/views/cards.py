@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import authority
-from k8s.diagnosis.story import story
+from k8s.diagnosis.story import judged, story
 from labs.models import EndReason, Lab, State
 from labs.services.ending import ends_soon
 from labs.services.overview import with_place_in_queue
@@ -50,7 +50,7 @@ class Card:
         """Changes with whatever the card shows, except for what the page counts on by itself."""
         lab = self.lab
         shown = (
-            lab.state, lab.is_ready, lab.end_reason, lab.diagnosis, lab.steps, lab.expires_at, lab.cluster_events, lab.lost_at,
+            lab.state, lab.is_ready, lab.end_reason, lab.diagnosis, lab.steps, lab.expires_at, lab.cluster_events, lab.lost_at, lab.removal,
             self.place, self.is_over, self.is_unknown, self.ends_soon,
         )  # fmt: skip
         return hashlib.blake2s(repr(shown).encode(), digest_size=4).hexdigest()
@@ -141,7 +141,12 @@ class Card:
     @property
     def story(self) -> list[dict[str, Any]]:
         """What the cluster said, in plain words."""
-        return story(self.lab.cluster_events, self.lab.started_at)
+        return story(self.lab.cluster_events, self.lab.started_at, is_over=not self.lab.can_stop)
+
+    @property
+    def cluster_lines(self) -> list[tuple[dict[str, Any], bool]]:
+        """What the cluster said in its own words, and whether each line is a cause for alarm; for the staff."""
+        return list(judged(self.lab.cluster_events, self.lab.started_at))
 
     @property
     def needs_memory(self) -> bool:

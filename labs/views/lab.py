@@ -123,12 +123,20 @@ def token(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @require_safe
 @never_cache
 def log(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """The end of the log, when somebody asks for it."""
+    """The end of the log, when somebody asks for it; `follow`: again every few seconds; `download`: more of it, as a file."""
     row = find(request, pk)
+    is_file = "download" in request.GET
+    found: logs.Log | None = None
+    context: dict[str, object]
     try:
-        context = {"text": logs.tail(row)}
+        found = logs.tail(row, lines=logs.LINES_OF_FILE if is_file else logs.LINES)
+        context = {"log": found, "follow": "follow" in request.GET and row.can_stop}
     except Refusal as refusal:
         context = {"problem": refusal.message}
+    if is_file and found:
+        name = f'attachment; filename="{row.name}.log"'
+        return HttpResponse(found.text, content_type="text/plain; charset=utf-8", headers={"Content-Disposition": name})
+    context["is_mine"] = row.owner == request.user
     whole = "labs/log_part.html" if request.headers.get("HX-Request") else "labs/log.html"
     return render(request, whole, {"lab": row, "instance": row.instance, "now": timezone.now(), **context})
 

@@ -16,6 +16,8 @@ from django.utils import timezone
 
 from accounts.models import Membership, RosterEntry, Status
 from labs.models import EndReason, State, Verb
+from labs.services.reconcile import finish
+from labs.services.stopping import stop
 from tests.factories import EventFactory, LabFactory, MembershipFactory
 
 from .conftest import World
@@ -55,6 +57,34 @@ def test_labs_with_what_they_used_and_how_they_ended(world: World) -> None:
     line = next(line for line in table(world.client("staff"), "labs_lab", **WHOLE) if line["Name"] == "over")
     assert (line["CPU (cores)"], line["Memory (GiB)"], line["Lifetime (hours)"]) == ("2", "3", "1.5")
     assert (line["Ran (hours)"], line["Core hours"], line["How it ended"]) == ("3.0", "6.0", "Its time was over")
+
+
+def test_labs_with_when_they_ran_who_stopped_them_and_why(world: World) -> None:
+    lab = LabFactory(instance=world.mine.instance, name="stopped", state=State.RUNNING)
+    now = timezone.now().replace(microsecond=0)
+    stop(lab, actor=world.people["staff"], now=now, reason="The room is needed.")
+    finish([lab])
+    lines = {line["Name"]: line for line in table(world.client("staff"), "labs_lab", **WHOLE)}
+    line, live = lines["stopped"], lines[world.mine.lab.name]
+    assert line["Started"]
+    assert line["Ended"]
+    assert (line["How it ended"], line["Reason"]) == ("Stopped by the staff", "The room is needed.")
+    assert line["Stopped by"] == world.people["staff"].email
+    assert (bool(live["Ends"]), live["Ended"], live["Stopped by"], live["Reason"]) == (True, "", "", "")
+
+
+def test_the_table_of_a_period_holds_what_was_there_then(world: World) -> None:
+    now, day = timezone.now(), datetime.timedelta(days=1)
+    for name, days in (("yesterday", 2), ("long-ago", 20)):
+        at = now - days * day
+        LabFactory(instance=world.mine.instance, name=name, state=State.ENDED, created_at=at, ended_at=at)
+    client = world.client("staff")
+    asked = {
+        name: {line["Name"] for line in table(client, "labs_lab", which="all", period=name)}
+        for name in ("", "week", "month")
+    }
+    everything = {"yesterday", "long-ago", world.mine.lab.name}
+    assert asked == {"": everything, "week": everything - {"long-ago"}, "month": everything}
 
 
 def test_history_with_before_and_after_in_words(world: World) -> None:

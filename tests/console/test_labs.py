@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import pytest
 from django.urls import reverse
 
@@ -103,3 +106,27 @@ def test_the_log_of_a_lab_that_is_over_is_what_was_kept(world: World) -> None:
     lab = LabFactory(instance=world.mine.instance, state=State.ENDED, log_tail="<i>the last line</i>")
     text = world.client("staff").get(page(lab, "log")).content.decode()
     assert "&lt;i&gt;the last line" in text
+
+
+def test_what_the_list_of_labs_leaves_out_is_in_view(world: World) -> None:
+    url, client = reverse("admin:labs_lab_changelist"), world.client("staff")
+    LabFactory(instance=world.mine.instance, state=State.ENDED, name="over")
+
+    def tabs(**asked: str) -> dict[str, str]:
+        text = client.get(url, asked).text
+        found = re.findall(
+            r'<a href="([^"]*)"( aria-current="true")?>([^<]*)</a>', text[text.index('class="c-tabs"') :]
+        )
+        chosen = [title for _, is_chosen, title in found if is_chosen]
+        assert len(chosen) == 2, chosen
+        return {title: html.unescape(link) for link, _, title in found} | {"chosen": ", ".join(chosen)}
+
+    assert tabs()["chosen"] == "Now, Any time"
+    assert tabs(which="starting")["chosen"] == "Starting or waiting, Any time"
+    shown = tabs(which="failed", period="week", q="ov")
+    assert shown["chosen"] == "Failed, 7 days"
+    for title in ("Now", "Failed", "Ended", "All"):
+        assert "period=week" in shown[title]
+        assert "q=ov" in shown[title]
+    assert "over" in client.get(url + shown["Ended"]).text
+    assert "period" not in shown["Any time"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from k8s.diagnosis.story import fetched, story, told
+from k8s.diagnosis.story import fetched, judged, story, told
 from tests.k8s.test_diagnosis import CASES, FOREIGN
 
 
@@ -75,6 +75,15 @@ def test_no_answer_for_long_or_after_the_first_one_warns(after: int, answered_af
 def test_no_answer_without_a_known_start_warns() -> None:
     lines = [{"at": STARTED.isoformat(), "type": "Warning", "reason": "Unhealthy", "message": ""}]
     assert story(lines)[0]["warns"]
+
+
+def test_the_first_probe_of_a_healthy_lab_is_no_cause_for_alarm() -> None:
+    lines = [
+        {"at": "2026-01-01T12:00:00Z", "type": "Normal", "reason": "Started", "message": ""},
+        {"at": "2026-01-01T12:00:02Z", "type": "Warning", "reason": "Unhealthy", "message": "Readiness probe failed"},
+        {"at": "2026-01-01T12:00:03Z", "type": "Warning", "reason": "FailedMount", "message": ""},
+    ]
+    assert [warns for _, warns in judged(lines, STARTED + datetime.timedelta(seconds=9))] == [False, False, True]
 
 
 def test_no_word_of_the_cluster_reaches_a_student() -> None:

@@ -92,6 +92,23 @@ def test_a_loss_is_told_once_whoever_sees_it_and_however_often(world: SimpleName
     assert Event.objects.filter(verb=Verb.LOST).count() == 2
 
 
+def test_a_loss_of_which_only_the_new_pod_tells_is_noted(world: SimpleNamespace) -> None:
+    together, alone = running(world), running(world)
+    ready = {"type": "Ready", "status": "True"}
+    told = [
+        Told(together.pk, pod=pod_of(together, DRAINED), gone=True),
+        Told(together.pk, pod=pod_of(together, ready, uid="new")),
+        Told(alone.pk, pod=pod_of(alone, ready, uid="new")),
+    ]
+    for _ in range(2):
+        observe(told, now=world.now)
+    rows = {row.pk: row for row in Lab.objects.all()}
+    assert rows[together.pk].lost_why == "Its machine was taken out of service."
+    assert rows[alone.pk].lost_why == "The cluster removed it and does not say why."
+    assert all((row.is_ready, row.pod_uid) == (True, "new") for row in rows.values())
+    assert len(mails(MailKind.LAB_LOST)) == 2
+
+
 def test_a_lab_that_never_answered_has_nothing_to_lose(world: SimpleNamespace) -> None:
     lab = running(world)
     Lab.objects.filter(pk=lab.pk).update(state=State.STARTING, started_at=None)

@@ -410,7 +410,7 @@ def test_nobody_waits_for_the_log_of_a_cluster_that_is_silent(
 def test_the_log_of_a_pod_that_has_not_started_is_empty(running: SimpleNamespace) -> None:
     lab = launched(running)
     reconcile(lab.pk)
-    assert logs.tail(load(lab.pk)) == ""
+    assert logs.tail(load(lab.pk)).text == ""
 
 
 def test_a_template_that_asks_for_more_than_it_may_starts_nothing(running: SimpleNamespace) -> None:

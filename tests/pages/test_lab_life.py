@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from labs.models import EndReason, Lab, State
+from labs.services.logs import Log
 from labs.services.stopping import end, stop
 from tests.factories import LabFactory
 
@@ -157,3 +158,53 @@ def test_nothing_is_launched_again_where_the_instance_is_over(
     world.instance.ends_on = timezone.localdate() - datetime.timedelta(days=1)
     world.instance.save()
     assert "Launch again" not in browser.get(f"/labs/{lab.pk}/").text
+
+
+# Its log, and what does not go away --------------------------------------------------------------------------------------
+
+
+def test_a_log_says_whose_it_is_and_can_be_taken_along(
+    browser: Client, make: Callable[..., Lab], world: SimpleNamespace, signed_in: SignIn
+) -> None:
+    lab = make(state=State.ENDED, log_tail="<b>one</b>\nthe last line\n")
+    address = f"/labs/{lab.pk}/log/"
+    page = browser.get(address).text
+    assert f"<h1>Log of {lab.name}</h1>" in page
+    assert "Your lab in Physics." in page
+    assert "&lt;b&gt;one&lt;/b&gt;" in page
+    assert f"A lab of {world.member} in Physics." in signed_in(world.staff).get(address).text
+    console = signed_in(world.staff).get(f"/console/labs/lab/{lab.pk}/log/").text
+    assert f"{lab.name} has written, a lab of {world.member} in Physics." in console
+    assert f"{address}?download=1" in console
+    file = browser.get(address, {"download": "1"})
+    assert file["Content-Disposition"] == f'attachment; filename="{lab.name}.log"'
+    assert file["Content-Type"].startswith("text/plain")
+    assert file.text == lab.log_tail
+
+
+@pytest.mark.parametrize(("state", "follows"), [(State.RUNNING, True), (State.ENDED, False)])
+def test_a_log_is_followed_while_there_is_something_to_follow(
+    browser: Client, make: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch, state: State, follows: bool
+) -> None:
+    monkeypatch.setattr("labs.services.logs.fetch", lambda row, lines: Log("a line"))
+    lab = make(state=state)
+    assert (">Follow</a>" in browser.get(f"/labs/{lab.pk}/log/").text) is follows
+    page = browser.get(f"/labs/{lab.pk}/log/", {"follow": "1"}, headers={"HX-Request": "true"}).text
+    assert ('hx-trigger="every 3s"' in page) is follows
+
+
+def test_what_holds_a_lab_is_on_the_pages_and_what_to_do_is_for_the_staff(
+    browser: Client, make: Callable[..., Lab], world: SimpleNamespace, signed_in: SignIn
+) -> None:
+    held = {"cause": "held-by-others", "title": "The lab cannot be removed yet", "text": "It is held.", "next_step": "Nothing.",
+            "technical": "kubectl patch", "since": "2026-01-01T00:00:00Z", "fatal": False}  # fmt: skip
+    lab = make(state=State.STOPPING, removal=held)
+    for page in ("/labs/", f"/labs/{lab.pk}/"):
+        text = browser.get(page).text
+        assert held["title"] in text
+        assert "kubectl" not in text
+    staff = signed_in(world.staff)
+    for page in (f"/labs/{lab.pk}/", f"/console/labs/lab/{lab.pk}/change/"):
+        assert "kubectl patch" in staff.get(page).text
+    assert held["title"] in staff.get("/console/labs/lab/?which=stuck").text
+    assert "cannot be removed" in staff.get("/console/").text

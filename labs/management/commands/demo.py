@@ -28,7 +28,9 @@ PEOPLE = {
 }
 ABOUT = """The homework of Physics 250 is done in notebooks. Launch a lab, work in it, push your work to the course's repository.
 
-A lab ends by itself when its time is over, and what lies in it goes with it: keep in a repository what you want to keep."""
+A lab ends by itself when its time is over, and its files are deleted. Keep what you want to keep in a repository.
+
+This is a demo: whatever software you choose, the lab has Python with NumPy, pandas and Matplotlib. You can install more with pip."""
 
 
 class Command(BaseCommand):
