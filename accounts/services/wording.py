@@ -65,7 +65,7 @@ KINDS: dict[MailKind, Kind] = {
     MailKind.ACCESS_REMOVED: Kind(DECISION),
     MailKind.ROLE_CHANGED: Kind({**DECISION, "role": "the new role"}),
     MailKind.INVITATION: Kind(
-        {**ANY, "link": "the invitation itself, on a line of its own", "inviter": "who invites", "until": "until when the invitation is good"},
+        {**ANY, "link": "the invitation itself, on a line of its own", "inviter": "who invites", "until": "its last day"},
         button="Accept the invitation", needs=("link",),
     ),
     MailKind.LETTER: Kind({**ANY, "subject": "its subject", "text": "its text", "sender": "who writes"}),
