@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.adapter import get_adapter as get_account_adapter
@@ -29,7 +30,7 @@ from django.utils import timezone
 
 from accounts.addresses import BadAddress, normalised
 from accounts.dressing import DressedMails
-from accounts.services import claims, sign_in
+from accounts.services import browsers, claims, sign_in
 from labs.errors import Refusal
 from labs.services import vault
 
@@ -43,7 +44,8 @@ class AccountAdapter(DressedMails, DefaultAccountAdapter):
         **DefaultAccountAdapter.error_messages,
         "email_taken": "There is an account with this address.",
         "email_password_mismatch": "Address and password do not belong together.",
-        "too_many_login_attempts": "That were too many tries. Please wait a few minutes, and try again.",
+        "too_many_login_attempts": "There were too many tries with this address. Wait five minutes, sign in another way, or choose "
+        "“Forgot your password?”: a new password works at once.",
         "incorrect_code": "This is not the code.",
         "rate_limited": "That were too many tries. Please wait a few minutes, and try again.",
     }
@@ -61,7 +63,12 @@ class AccountAdapter(DressedMails, DefaultAccountAdapter):
         return super().clean_email(email)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """A mail that somebody waits for. When it cannot be sent, they are told so, at once."""
+        """A mail that somebody waits for. When it cannot be sent, they are told so, at once.
+
+        Its links lead to SITE_URL: what a request says of the host and port was written by whoever sent it.
+        """
+        links = {key: _on_this_site(value) for key, value in context.items() if key.endswith("_url")}
+        context = {**context, **links, "site_url": settings.SITE_URL}
         try:
             super().send_mail(template_prefix, email, context)
         except (OSError, AnymailError) as error:
@@ -72,6 +79,19 @@ class AccountAdapter(DressedMails, DefaultAccountAdapter):
         """A mail that tells of a change which is made already; it does not undo it."""
         with contextlib.suppress(ImmediateHttpResponse):
             super().send_notification_mail(*args, **kwargs)
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """By what tries are counted: the address, and apart from all others a browser that has signed in with it before."""
+        key = str(super()._get_login_attempts_cache_key(request, **credentials))
+        kept = request.COOKIES.get(settings.BROWSER_COOKIE_NAME, "")
+        browser = browsers.known(kept, credentials.get("email", "")) if kept else ""
+        return f"{key}:{browser}" if browser else key
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
+        user = super().authenticate(request, **credentials)
+        if user:
+            request.signed_in_with = credentials.get("email", "")  # type: ignore[attr-defined]
+        return user
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         if not settings.PASSWORD_SIGN_IN and not request.user.is_authenticated:
@@ -173,6 +193,11 @@ class SecondFactorAdapter(DefaultMFAAdapter):
         """What a key is called until its owner calls it otherwise."""
         count = user.authenticator_set.filter(type=type).count()
         return f"Key {count + 1}" if count else "My key"
+
+
+def _on_this_site(address: str) -> str:
+    parts = urlsplit(address)
+    return settings.SITE_URL + urlunsplit(("", "", parts.path, parts.query, ""))
 
 
 def _judged(sociallogin: SocialLogin, told: dict[str, Any]) -> list[EmailAddress]:

@@ -10,6 +10,8 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from accounts.services import browsers
+
 #: Pages that are not there where nobody signs in with a password.
 PASSWORD_PAGES = {
     "account_signup", "account_change_password", "account_set_password", "account_reset_password",
@@ -25,6 +27,8 @@ class SignInRules:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
+        if (address := getattr(request, "signed_in_with", "")) and request.user.is_authenticated:
+            _remember(response, address)
         if request.method == "POST" and response.status_code == 302:
             host = urlsplit(response["Location"]).netloc
             if host and host != request.get_host():
@@ -44,6 +48,14 @@ class SignInRules:
         response = render(request, "socialaccount/on_the_way.html", context)
         response["Cache-Control"] = "no-store"
         return response
+
+
+def _remember(response: HttpResponse, address: str) -> None:
+    """This browser's next tries with the address are counted apart from those of others."""
+    response.set_cookie(
+        settings.BROWSER_COOKIE_NAME, browsers.mark(address), max_age=browsers.REMEMBERED, httponly=True, samesite="Lax",
+        secure=settings.SESSION_COOKIE_SECURE,
+    )  # fmt: skip
 
 
 def _name(request: HttpRequest) -> str:

@@ -6,8 +6,8 @@ import logging
 import re
 from typing import Any
 
-#: The link of an invitation; a request that is refused is logged with its path.
-LINK = re.compile(r"(/join/)[^/\s]+")
+#: Links that let somebody in: of an invitation, for a new password, to confirm an address. What refuses a request logs its path.
+LINK = re.compile(r"(/join/|/password/reset/key/|/confirm-email/)[^/\s]+")
 
 
 class NoLinks(logging.Filter):
@@ -15,7 +15,7 @@ class NoLinks(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        if "/join/" in text:
+        if LINK.search(text):
             record.msg, record.args = LINK.sub(r"\1...", text), ()
         return True
 

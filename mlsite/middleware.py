@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.template import loader
 from django.utils.cache import add_never_cache_headers
 
 Answer = Callable[[HttpRequest], HttpResponse]
+#: Bytes of all cookies of a request. Ours are a few hundred; many a proxy refuses more than this.
+MOST_COOKIES = 8 * 1024
+
+
+def few_cookies(get_response: Answer) -> Answer:
+    """A browser that sends more cookies than any of ours gets a page that says what to do, and is asked to drop them.
+
+    A neighbour by name, such as a lab under the same parent domain, can plant cookies that the browser then sends here.
+    """
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        sent = len(request.META.get("HTTP_COOKIE", ""))
+        if sent <= MOST_COOKIES:
+            return get_response(request)
+        context = {"kib": sent // 1024, "host": urlsplit(settings.SITE_URL).hostname}
+        response = HttpResponse(loader.render_to_string("431.html", context), status=431)
+        response["Clear-Site-Data"] = '"cookies"'
+        response["Cache-Control"] = "no-store"
+        return response
+
+    return handle
 
 
 def plain_text(get_response: Answer) -> Answer:

@@ -78,6 +78,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "mlsite.middleware.few_cookies",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -206,6 +207,11 @@ SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = False
 SOCIALACCOUNT_LOGIN_ON_GET = False
 SOCIALACCOUNT_STORE_TOKENS = False
 MFA_ADAPTER = "accounts.adapter.SecondFactorAdapter"
+MFA_FORMS = {
+    "authenticate": "accounts.sign_in_forms.SecondFactorForm",
+    "reauthenticate": "accounts.sign_in_forms.SecondFactorAgainForm",
+    "activate_totp": "accounts.sign_in_forms.ActivateAppForm",
+}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = SITE_TITLE
@@ -254,6 +260,10 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_URL.startswith("https://")
 _HOST_ONLY = "__Host-" if SESSION_COOKIE_SECURE else ""
 SESSION_COOKIE_NAME = f"{_HOST_ONLY}mlsite_session"
 CSRF_COOKIE_NAME = f"{_HOST_ONLY}mlsite_csrf"
+#: Tells a browser in which somebody has signed in before; see `accounts.services.browsers`.
+BROWSER_COOKIE_NAME = f"{_HOST_ONLY}mlsite_browser"
+# In the session, so that what is said to one person is shown to nobody else.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 # A file that is too large is not kept, not even on its way in.
 FILE_UPLOAD_HANDLERS = [
     "accounts.uploads.NoLargerThanARoster",

@@ -54,8 +54,10 @@ def can_launch(user: Person, instance: Instance) -> bool:
 
 
 def can_see_workload(user: Person, workload: Workload) -> bool:
-    """Its owner, and those who run the instance."""
-    return bool(user.is_authenticated and workload.owner_id == user.pk) or _is_manager(user, workload.instance)
+    """Its owner, and those who run the instance, with the second factor that they must have."""
+    if user.is_authenticated and workload.owner_id == user.pk:
+        return True
+    return _is_manager(user, workload.instance) and not lacks_second_factor(user)
 
 
 def can_stop_workload(user: Person, workload: Workload) -> bool:
@@ -66,7 +68,8 @@ def stoppable_by(user: Person, workloads: Iterable[Workload]) -> list[Workload]:
     """Those of many that `can_stop_workload` would allow; one query, whatever their number."""
     from labs.models import Instance
 
-    managed = set(Instance.objects.managed_by(user).values_list("pk", flat=True))
+    lacks = lacks_second_factor(user)
+    managed = set() if lacks else set(Instance.objects.managed_by(user).values_list("pk", flat=True))
     return [
         row for row in workloads if row.instance_id in managed or (user.is_authenticated and row.owner_id == user.pk)
     ]

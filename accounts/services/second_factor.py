@@ -1,10 +1,15 @@
-"""Secrets of second factors, after a change of SECRET_KEY."""
+"""Second factors: a code is good once, and their secrets outlive a change of SECRET_KEY."""
 
 from __future__ import annotations
 
+import hashlib
+
+from allauth.mfa import app_settings
 from allauth.mfa.models import Authenticator
+from django.core.cache import cache
 from django.db import transaction
 
+from accounts.models import User
 from labs.services import vault
 
 #: Under which names allauth keeps what is secret; a security key gives its public half only.
@@ -26,3 +31,12 @@ def _reseal(pk: int) -> int:
         row.save(update_fields=["data"])
         return 1
     return 0
+
+
+def use_once(user: User, code: str) -> bool:
+    """Whether this code, which is right, was not used before. It is remembered for as long as the app's codes are taken: each for its
+    own period, and those before and after it that the tolerance allows.
+    """
+    digest = hashlib.sha256("".join(code.split()).encode()).hexdigest()
+    periods = 2 * app_settings.TOTP_TOLERANCE + 1
+    return cache.add(f"second-factor:{user.pk}:{digest}", "used", timeout=app_settings.TOTP_PERIOD * periods)

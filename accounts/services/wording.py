@@ -70,7 +70,7 @@ KINDS: dict[MailKind, Kind] = {
         {**PLACE, "labs": "which labs", "why": "a sentence that says who or what stopped them", "note": "the reason that was given"}
     ),
     MailKind.INVITATION: Kind(
-        {**ANY, "link": "the invitation itself, on a line of its own", "inviter": "who invites", "until": "until when the invitation is good"},
+        {**ANY, "link": "the invitation itself, on a line of its own", "inviter": "who invites", "until": "its last day"},
         button="Accept the invitation", needs=("link",),
     ),
     MailKind.LAB_ENDING: Kind(

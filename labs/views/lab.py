@@ -7,13 +7,14 @@ from typing import cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
+from accounts.services import authority
 from labs.errors import Refusal
 from labs.forms import PLAIN, minutes_of
 from labs.models import Event, Lab
@@ -34,7 +35,10 @@ A_CLICK = 60
 def find(request: HttpRequest, pk: uuid.UUID) -> Lab:
     """The lab, if the person may see it. "Not yours" is the same 404 as "not there"."""
     rows = with_place_in_queue(Lab.objects.visible_to(cast(User, request.user)).select_related(*cards.RELATED))
-    return cast(Lab, get_object_or_404(rows, pk=pk))
+    row = cast(Lab, get_object_or_404(rows, pk=pk))
+    if not authority.can_see_workload(request.user, row):
+        raise Http404
+    return row
 
 
 @login_required
