@@ -67,7 +67,7 @@ KINDS: dict[MailKind, Kind] = {
     MailKind.ACCESS_REMOVED: Kind(DECISION),
     MailKind.ROLE_CHANGED: Kind({**DECISION, "role": "the new role"}),
     MailKind.LABS_STOPPED: Kind(
-        {**PLACE, "labs": "which labs", "why": "a sentence that says who or what stopped them", "note": "the reason that was given"}
+        {**PLACE, "labs": "which labs", "why": "who or what stopped them, in a sentence", "note": "the reason that was given"}
     ),
     MailKind.INVITATION: Kind(
         {**ANY, "link": "the invitation itself, on a line of its own", "inviter": "who invites", "until": "its last day"},

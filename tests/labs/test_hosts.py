@@ -135,5 +135,5 @@ def test_hosts_of_labs_that_were_there_before(world: SimpleNamespace) -> None:
     LabFactory(instance=world.instance, owner=world.member, state=State.RUNNING, name="once")
     passed = LabFactory(instance=world.instance, owner=world.member, state=State.ENDED, name="passed")
     LabFactory(instance=world.instance, owner=world.owner, state=State.RUNNING, name="passed")
-    importlib.import_module("labs.migrations.0013_hosts").take_hosts(apps, None)
+    importlib.import_module("labs.migrations.0015_hosts").take_hosts(apps, None)
     assert dict(Host.objects.values_list("name", "owner")) == {once.host: world.member.pk, passed.host: None}

@@ -19,7 +19,7 @@ def take_hosts(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labs', '0012_who_reaches_labs'),
+        ('labs', '0014_public_addresses_of_machines'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

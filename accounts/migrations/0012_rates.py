@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0010_mail_by_hand'),
+        ('accounts', '0011_addresses_in_one_form'),
     ]
 
     operations = [

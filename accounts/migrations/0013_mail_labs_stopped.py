@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0010_mail_by_hand'),
+        ('accounts', '0012_rates'),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labs', '0013_files_lost_and_ends_told'),
+        ('labs', '0016_files_lost_and_ends_told'),
     ]
 
     operations = [

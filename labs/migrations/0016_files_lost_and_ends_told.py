@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labs', '0012_who_reaches_labs'),
+        ('labs', '0015_hosts'),
     ]
 
     operations = [
