@@ -2,16 +2,26 @@
 
 import os
 import re
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+from django.http.request import split_domain_port
 
 #: Where the next file of a list begins; a comma inside a path is none.
 NEXT_FILE = re.compile(r",(?=\s*[^,:/]+:)")
 FILE = re.compile(r"\s*(?P<name>[a-z0-9][a-z0-9-]{0,39}):(?P<path>/.*?)(?P<trusted>:trusted)?\s*")
+#: A URL of PostgreSQL with more than one server.
+SEVERAL = re.compile(
+    r"(?P<before>postgres(?:ql)?://(?:[^/@]*@)?)(?P<first>[^/@,?]+)(?P<more>(?:,[^/@,?]*)+)(?=[/?]|\Z)"
+)
+HOST_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(?::(?P<port>\d{1,5}))?")
+#: Signs that older and newer rules for host names write in ASCII differently.
+UNCLEAR = set("ßς\u200c\u200d")
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
@@ -57,10 +67,35 @@ def choice(name: str, values: tuple[str, ...]) -> str:
 
 
 def address(value: str, name: str) -> str:
-    """The beginning of web addresses that stands in the variable `name`, without a stroke at its end."""
-    if not re.fullmatch(r"https?://[^/\s?#]+/?", value):
-        raise ImproperlyConfigured(f"{name} must be http://host or https://host, not {value!r}.")
-    return value.rstrip("/")
+    """The beginning of web addresses that stands in the variable `name`, as browsers write it: without a stroke at its end, a
+    host in ASCII and in lower case, and no port that goes without saying."""
+    wrong = ImproperlyConfigured(f"{name} must be http://host or https://host, not {value!r}.")
+    if not re.fullmatch(r"https?://[^/\s?#@]+/?", value):
+        raise wrong
+    try:
+        parts = urlsplit(value)
+        host, port = _host(parts.hostname or "", name), parts.port
+    except ValueError:
+        raise wrong from None
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, usual) else "")
+
+
+def _host(text: str, name: str) -> str:
+    """As it stands in a request. Raises ValueError for what is none, and ImproperlyConfigured where that cannot be worked out here."""
+    if ":" in text:
+        return f"[{IPv6Address(text)}]"
+    if set(text) & UNCLEAR:
+        raise ImproperlyConfigured(f"{name}: write the host in its ASCII form, which begins with xn--.")
+    host = text.encode("idna").decode("ascii").lower()
+    if not split_domain_port(host)[0]:
+        raise ValueError(text)
+    return host
+
+
+def host_of(address: str) -> str:
+    """The host of such a beginning, without its port: an address of IPv6 in its brackets."""
+    return split_domain_port(urlsplit(address).netloc)[0]
 
 
 def zone(value: str, name: str) -> str:
@@ -74,10 +109,22 @@ def database(value: str, name: str) -> Any:
     """Django's description of the data base that stands in the variable `name`. The value is not repeated: it holds a password."""
     if not value.startswith(("postgres://", "postgresql://", "sqlite://")):
         raise ImproperlyConfigured(f"{name} must be postgres://user:password@host/name or sqlite:///path.")
+    several = SEVERAL.match(value)
+    hosts, ports = _hosts(several["first"] + several["more"], name) if several else ("", "")
     try:
-        return dj_database_url.parse(value)
+        found = dj_database_url.parse(SEVERAL.sub(r"\g<1>\g<2>", value))
     except ValueError:
         raise ImproperlyConfigured(f"{name} cannot be read: signs with a meaning in addresses stand as %XX.") from None
+    return {**found, "HOST": hosts, "PORT": ports} if several else found
+
+
+def _hosts(text: str, name: str) -> tuple[str, str]:
+    """Several servers as PostgreSQL's library takes them: it asks one after the other. Raises ImproperlyConfigured."""
+    entries = [HOST_PORT.fullmatch(entry) for entry in text.split(",")]
+    found = [entry for entry in entries if entry]
+    if len(found) < len(entries):
+        raise ImproperlyConfigured(f"{name}: several servers are host:port,host:port, an address of IPv6 in brackets.")
+    return ",".join(one["host"].strip("[]") for one in found), ",".join(one["port"] or "5432" for one in found)
 
 
 def numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:

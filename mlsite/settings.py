@@ -14,9 +14,7 @@ DEBUG = env.flag("DEBUG")
 SECRET_KEY = env.text("SECRET_KEY", "only-for-debug" if DEBUG else None)
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 SITE_URL = env.address(env.text("SITE_URL", "http://localhost:8000" if DEBUG else None), "SITE_URL")
-ALLOWED_HOSTS = env.words(
-    "ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else SITE_URL.split("//")[-1].split(":")[0]
-)
+ALLOWED_HOSTS = [env.host_of(SITE_URL), *env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")]
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 
 #: Tells this site's objects on a cluster from those of another site there. Never change it while anything runs.

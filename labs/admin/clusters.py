@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -26,13 +27,34 @@ from labs.services.clusters import delete_cluster, kept_because, save_cluster
 
 from .access import Rows, person, reach
 from .confirm import Question, ask
+from .gpu_field import GpuModelsField
 from .pills import pill, when
 from .scoped import AdministratorsOnly
 
+GPU_HELP = (
+    "What people choose from. The labels tell machines with this model from others: “Test the connection” shows what the cluster "
+    "has. Clear a line to take its model away; save to get more empty lines."
+)
 LABELS = {"tls_secret": "TLS secret", "gpu_models": "GPU models", "cluster_issuer": "Issuer of certificates"}
 
 #: Fields that are lists of names or networks, and typed so.
 LISTS = ("storage_classes", "forbidden_networks", "ingress_networks", "name_servers")
+
+
+#: The form of a cluster: what most of them need, and what few do.
+OFTEN = (
+    ("Connection", ("connection", "kubeconfig_file", "kubeconfig")),
+    ("Addresses of labs", ("lab_domain", "ingress_controller", "ingress_class", "ingress_namespace")),
+    ("GPUs", ("gpu_models",)),
+)
+SELDOM = (
+    ("Launches", ("is_open", "grows", "rank")),
+    ("Certificate and port", ("lab_scheme", "lab_port", "tls_secret", "cluster_issuer")),
+    ("Gateway, and more of the ingress", ("gateway", "ingress_networks", "ingress_annotations")),
+    ("What labs reach", ("forbidden_networks", "name_servers")),
+    ("Images", ("image_registry", "login", "forget_login")),
+    ("Storage", ("storage_classes",)),
+)
 
 
 class NamesField(forms.CharField):
@@ -134,24 +156,19 @@ class ClusterAdmin(AdministratorsOnly):
     ordering = ("rank", "title")
     readonly_fields = ("health", "version", "heard", "problem")
     actions_detail = ("test_connection",)
-    fieldsets = (
-        (None, {"fields": ("title", "slug", "rank", "is_open", "grows", "health", "heard", "version", "problem")}),
-        ("Connection", {"fields": ("connection", "kubeconfig_file", "kubeconfig")}),
-        ("Images", {"fields": ("image_registry", "login", "forget_login")}),
-        ("Addresses of labs", {"fields": ("lab_domain", "lab_scheme", "lab_port")}),
-        ("What labs reach", {"fields": ("forbidden_networks", "name_servers")}),
-        (
-            "Ingress, or Gateway",
-            {
-                "fields": (
-                    "ingress_controller", "ingress_class", "ingress_namespace", "ingress_networks", "ingress_annotations",
-                    "gateway",
-                )
-            },
-        ),
-        ("Certificate", {"fields": ("tls_secret", "cluster_issuer")}),
-        ("Storage and GPUs", {"fields": ("storage_classes", "gpu_models")}),
-    )  # fmt: skip
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What every cluster needs comes first; the rest is folded up until something of it is set."""
+        seen = ("health", "heard", "version", "problem") if obj else ()
+        often = [(None, ("title", "slug", *seen)), *OFTEN]
+        seldom = [(title, fields, obj is not None and _is_set(obj, fields)) for title, fields in SELDOM]
+        return [
+            *((title, {"fields": fields}) for title, fields in often),
+            *(
+                (title, {"fields": fields, "classes": () if is_set else ("collapse",)})
+                for title, fields, is_set in seldom
+            ),
+        ]
 
     def get_queryset(self, request: HttpRequest) -> Rows:
         return super().get_queryset(request).annotate(live=Count("workloads", filter=~Q(workloads__state=State.ENDED)))
@@ -183,6 +200,8 @@ class ClusterAdmin(AdministratorsOnly):
             field = forms.ChoiceField(
                 choices=names, required=False, widget=UnfoldAdminSelectWidget(), help_text=field.help_text
             )
+        if db_field.name == "gpu_models":
+            field = GpuModelsField(required=False, help_text=GPU_HELP)
         if field:
             field.help_text = conditional_escape(field.help_text)
             field.label = LABELS.get(db_field.name, field.label)
@@ -239,6 +258,13 @@ class ClusterAdmin(AdministratorsOnly):
         return HttpResponseRedirect(reverse("admin:labs_cluster_change", args=[obj.pk]))
 
     response_post_save_add = response_post_save_change
+
+
+def _is_set(cluster: Cluster, fields: Sequence[str]) -> bool:
+    """Whether any of these fields of the form has another value than a new cluster's."""
+    kept = {"login": "registry_sealed", "forget_login": "registry_sealed"}
+    new = Cluster()
+    return any(getattr(cluster, name) != getattr(new, name) for name in (kept.get(field, field) for field in fields))
 
 
 def _worst(findings: list[Any]) -> str:

@@ -153,8 +153,9 @@ def test_a_connection_of_the_third_kind_needs_a_kubeconfig(world: World) -> None
         ({"name_servers": "169.254.20.10/24"}, "Networks such as"),
         ({"name_servers": "0.0.0.0/0"}, "0.0.0.0/0 is too much"),
         ({"name_servers": "::ffff:0:0/96"}, "no cluster takes this"),
-        ({"gpu_models": '[{"title": "A100"}]'}, "Each model has a name"),
-        ({"gpu_models": '{"name": "A100"}'}, "A list of GPU models"),
+        ({"gpu_models-lines": "1", "gpu_models-0-title": "A100"}, "Each model has a name"),
+        ({"gpu_models-lines": "2", "gpu_models-1-count": "many"}, "GPU model 1: “How many” is a whole number"),
+        ({"gpu_models-lines": "1", "gpu_models-0-node_labels": "A100"}, "labels are written name=value"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(world: World, more: dict[str, str], sentence: str) -> None:
@@ -343,3 +344,54 @@ def test_the_overview_names_clusters_that_do_not_answer(world: World, django_ass
     assert "Clusters do not answer" in text
     for sentence in ("Campus", "Elsewhere", "The token is wrong.", "(connect timeout)", page(mine, "test_connection")):
         assert sentence in text
+
+
+def test_gpu_models_are_lines_of_a_form_and_come_back_as_they_were_typed(world: World) -> None:
+    client = world.client("administrator")
+    typed = {
+        "gpu_models-lines": "3",
+        "gpu_models-0-name": "a100", "gpu_models-0-title": "A100 80 GB", "gpu_models-0-memory_gib": "80",
+        "gpu_models-0-count": "8", "gpu_models-0-node_labels": "gpu=a100, zone=b",
+        "gpu_models-2-name": "l4", "gpu_models-2-count": "two",
+    }  # fmt: skip
+    refused = client.post(ADD, BASE | {"kubeconfig": pasted()} | typed).text
+    for text in (
+        "GPU model 2: “How many” is a whole number, such as 8.",
+        'value="two"',
+        'value="A100 80 GB"',
+        'value="gpu=a100, zone=b"',
+    ):
+        assert text in refused
+    assert client.post(ADD, BASE | {"kubeconfig": pasted()} | typed | {"gpu_models-2-count": "2"}).status_code == 302
+    row = Cluster.objects.get(slug="cloud")
+    assert row.gpu_models == [
+        {
+            "name": "a100",
+            "title": "A100 80 GB",
+            "memory_gib": 80,
+            "count": 8,
+            "node_labels": {"gpu": "a100", "zone": "b"},
+        },
+        {"name": "l4", "count": 2},
+    ]
+    shown = client.get(page(row)).text
+    assert 'name="gpu_models-3-name"' in shown, "two more lines"
+    assert 'value="gpu=a100, zone=b"' in shown
+    client.post(page(row), form_data(client, page(row)) | {"title": "Renamed"})
+    assert len(Cluster.objects.get(slug="cloud", title="Renamed").gpu_models) == 2, (
+        "a form without lines changes nothing"
+    )
+    client.post(page(row), form_data(client, page(row)) | {"gpu_models-lines": "2", "gpu_models-1-name": "l4"})
+    assert Cluster.objects.get(slug="cloud").gpu_models == [{"name": "l4"}]
+
+
+def test_the_form_begins_with_what_every_cluster_needs(world: World) -> None:
+    client = world.client("administrator")
+    shown = client.get(ADD).text
+    folded = shown[shown.index("<details>") :]
+    for name in ("title", "connection", "lab_domain", "ingress_controller", "gpu_models-0-name"):
+        assert f'name="{name}"' not in folded
+    for name in ("gateway", "tls_secret", "name_servers", "image_registry"):
+        assert f'name="{name}"' in folded
+    row = ClusterFactory(gateway="gateways/labs")
+    assert client.get(page(row)).text.count("<details>") == shown.count("<details>") - 1, "something of it is set"
