@@ -6,11 +6,14 @@ services' sentences.
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+
+from django.utils import timezone
 
 from accounts.models import User
 from labs.errors import Refusal
@@ -135,6 +138,7 @@ class LaunchForm:
             longest = self.longest(item)
             made.high = duration(longest) if longest else ""
             made.unit = self.typed.get(f"{name}_unit", "hours")
+            made.help = " ".join(filter(None, (made.help, self._cut_short(longest))))
         elif kind == "password":
             made.kind, made.value = "password", ""
         return made
@@ -155,6 +159,13 @@ class LaunchForm:
         """The longest lifetime in minutes; None where there is no end to it."""
         limits = [row.lifetime_minutes for row in self.limits if row.lifetime_minutes]
         return min([value for value in [item.get("max"), *limits] if value], default=None)
+
+    def _cut_short(self, longest: int | None) -> str:
+        """That the instance may be over before the lab, where that can be."""
+        ends_at = self.instance.ends_at
+        if ends_at is None or (longest and timezone.now() + datetime.timedelta(minutes=longest) <= ends_at):
+            return ""
+        return f"{self.instance} ends on {self.instance.ends_on:%-d %B %Y} at midnight, and your lab with it."
 
     def _gpu(self, item: dict[str, Any]) -> Field | None:
         """Number and model as one question, with only what the person may have; none where there are no GPUs."""

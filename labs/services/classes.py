@@ -34,7 +34,7 @@ from labs.models.template import ServiceKind
 from labs.models.workload import STOPPABLE_STATES
 
 from .history import record
-from .launch import launch
+from .launch import launch, when_open
 from .names import free_name
 from .parameters import clean
 from .placement import clusters_of, gpu_counts
@@ -110,7 +110,7 @@ def start(
     instance = Instance.objects.select_for_update(no_key=True).get(pk=saved.instance_id)
     _check(actor, instance)
     if not instance.is_running(timezone.localdate(now)):
-        raise Refusal(f"{instance} is not running now.", code="instance-over")
+        raise Refusal(when_open(instance, now), code="instance-over")
     going_on = ClassRun.objects.filter(saved=saved, section=section, finished_at=None).first()
     if going_on:
         return going_on

@@ -38,7 +38,7 @@ Gpus = Mapping[str, int]
 def clean(template: ServiceTemplate, gpus: Gpus, values: Mapping[str, Any]) -> Answers:
     """Check every answer. `gpus`: as `labs.services.placement.gpu_counts`. Raises Refusal with one sentence a field."""
     errors: dict[str, str] = {}
-    cleaned: dict[str, Any] = {"name": str(values.get("name") or "").strip()}
+    cleaned: dict[str, Any] = {"name": name_of(values)}
     declared = {item["name"]: item for item in template.parameters}
     for unknown in set(values) - set(declared) - {"name"}:
         # The name comes back in the answer, so it must be one that can be written.
@@ -53,6 +53,11 @@ def clean(template: ServiceTemplate, gpus: Gpus, values: Mapping[str, Any]) -> A
     if errors:
         raise Refusal("Please look at the marked fields.", code="invalid", errors=errors)
     return _answers(cleaned)
+
+
+def name_of(values: Mapping[str, Any]) -> str:
+    """The name among the answers, as it was typed."""
+    return str(values.get("name") or "").strip()
 
 
 def _answers(cleaned: dict[str, Any]) -> Answers:

@@ -21,7 +21,7 @@ from labs.errors import Refusal
 from labs.forms import LaunchForm, answers_of, offered
 from labs.models import Instance, Lab, ServiceTemplate
 from labs.services import admission, names
-from labs.services.launch import CAN_WAIT
+from labs.services.launch import CAN_WAIT, KEY, when_open
 from labs.services.launch import launch as launch_lab
 from labs.services.placement import clusters_of
 
@@ -53,13 +53,15 @@ def launch(request: HttpRequest, instance: Instance, template: ServiceTemplate) 
     if request.method != "POST":
         form = LaunchForm(template, instance, user)
         form.typed = offered(form, names.default_name(form.clusters, user)) | _like(request, form)
+        form.typed["key"] = uuid.uuid4().hex
         return _page(request, form)
     form = LaunchForm(template, instance, user, request.POST.dict())
-    wait = "wait" in request.POST
+    wait, key = "wait" in request.POST, form.typed.get("key", "")
     try:
         lab = launch_lab(
-            actor=user, instance=instance, template=template, values=form.values(), now=timezone.now(), wait=wait
-        )
+            actor=user, instance=instance, template=template, values=form.values(), now=timezone.now(), wait=wait,
+            key=key if KEY.fullmatch(key) else "",
+        )  # fmt: skip
     except Refusal as refusal:
         form.refuse(refusal)
         return _page(request, form, refusal)
@@ -95,6 +97,7 @@ def _page(request: HttpRequest, form: LaunchForm, refusal: Refusal | None = None
         "refusal": refusal,
         "can_wait": can_wait and form.room.fits_at_all(form.ask()),
         "answer": answer,
+        "closed": when_open(form.instance, timezone.now()),
     }
     return answered(render(request, "labs/launch.html", context | _aside(form)), refusal)
 
