@@ -24,6 +24,7 @@ from unfold.widgets import (
 from accounts.models import Membership, Role, Status, User
 from accounts.services import authority, membership
 from labs.models import Instance, InstanceCluster, Lab
+from labs.services.admission import plural
 from labs.services.instances import archive, save_instance
 from labs.services.offering import offer
 
@@ -211,7 +212,9 @@ class InstanceAdmin(ScopedAdmin):
             button="Archive",
             is_danger=True,
         )
-        return ask(self, request, question, [(str(row), f"{members} members, {row.live} labs now")], here)
+        return ask(
+            self, request, question, [(str(row), f"{plural(members, 'member')}, {plural(row.live, 'lab')} now")], here
+        )
 
 
 def _kept(days: int) -> str:

@@ -187,7 +187,7 @@ def _launch(run: ClassRun, seat: ClassSeat, template: ServiceTemplate | None, no
     name = free_name(clusters_of(run.instance), f"{seat.user.email.split('@')[0][:22]}-{run.saved.title}", seat.user)
     return launch(
         actor=run.started_by, owner=seat.user, instance=run.instance, template=template,
-        values={**run.saved.values, "name": name}, now=now, wait=run.wait,
+        values={**{key: value for key, value in run.saved.values.items() if value != ""}, "name": name}, now=now, wait=run.wait,
     )  # fmt: skip
 
 

@@ -212,6 +212,8 @@ def _create(
 
 def duration(minutes: int) -> str:
     """In words: 90 → "90 minutes", 240 → "4 hours", 2880 → "2 days"."""
+    if not minutes:
+        return "0 minutes"
     for size, unit in ((1440, "day"), (60, "hour"), (1, "minute")):
         if minutes % size == 0:
             count = minutes // size

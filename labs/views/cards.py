@@ -47,7 +47,7 @@ class Card:
         lab = self.lab
         shown = (
             lab.state, lab.is_ready, lab.end_reason, lab.diagnosis, lab.steps, lab.expires_at, lab.cluster_events,
-            self.place, self.is_over, self.is_unknown,
+            self.place, getattr(lab, "next_end", None), self.is_over, self.is_unknown,
         )  # fmt: skip
         return hashlib.blake2s(repr(shown).encode(), digest_size=4).hexdigest()
 

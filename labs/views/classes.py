@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any, cast
 
 from django.contrib import messages
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -30,8 +30,10 @@ ORDER = ("bad", "wait", "ok", "off")
 @require_safe
 @for_staff
 def index(request: HttpRequest, instance: Instance) -> HttpResponse:
-    running = Count("runs__seats", filter=Q(runs__seats__lab__state__in=STOPPABLE_STATES))
-    saved = SavedLaunch.objects.filter(instance=instance).select_related("template").annotate(running=running)
+    live = Count("runs__seats", filter=Q(runs__seats__lab__state__in=STOPPABLE_STATES))
+    waiting = Count("runs__seats", filter=Q(runs__seats__lab__state=State.QUEUED))
+    saved = SavedLaunch.objects.filter(instance=instance).select_related("template")
+    saved = saved.annotate(live=live, waiting=waiting, running=F("live") - F("waiting"))
     runs = ClassRun.objects.filter(instance=instance).select_related("saved", "started_by")
     context = {
         "instance": instance, "here": "classes", "saved": saved, "runs": runs[:RUNS_SHOWN],
@@ -142,13 +144,13 @@ def _told(seat: Any) -> dict[str, str]:
     if seat.state == SeatState.REFUSED:
         return {"kind": "refused", "tone": "bad", "word": "Not started"}
     if seat.state == SeatState.HAS_ONE:
-        return {"kind": "has-one", "tone": "off", "word": "Has it already"}
+        return {"kind": "has-one", "tone": "off", "word": "Had one already"}
     if lab is None:
         return {"kind": "ended", "tone": "off", "word": "Ended"}
     if lab.state == State.RUNNING:
         return {"kind": "running", "tone": "ok", "word": "Running"}
     if lab.state == State.QUEUED:
-        return {"kind": "queued", "tone": "wait", "word": "Waits for room"}
+        return {"kind": "queued", "tone": "wait", "word": "Waiting for room"}
     if lab.state == State.ENDED:
         failed = lab.end_reason == "failed"
         return {

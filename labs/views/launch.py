@@ -23,6 +23,7 @@ from labs.models import Instance, Lab, ServiceTemplate
 from labs.services import admission, names
 from labs.services.launch import CAN_WAIT, KEY, when_open
 from labs.services.launch import launch as launch_lab
+from labs.services.overview import next_end
 from labs.services.placement import clusters_of
 
 View = Callable[[HttpRequest, Instance, ServiceTemplate], HttpResponse]
@@ -88,14 +89,15 @@ def _page(request: HttpRequest, form: LaunchForm, refusal: Refusal | None = None
     answer = names.check_name(form.clusters, form.typed.get("name", ""), form.user)
     if refusal and not answer.ok:
         form.errors.setdefault("name", answer.message)
-    can_wait = bool(refusal and refusal.code in CAN_WAIT and not refusal.errors)
+    can_wait = bool(refusal and refusal.code in CAN_WAIT and not refusal.errors) and form.room.fits_at_all(form.ask())
     context = {
         "instance": form.instance,
         "template": form.template,
         "form": form,
         "fields": form.fields(),
         "refusal": refusal,
-        "can_wait": can_wait and form.room.fits_at_all(form.ask()),
+        "can_wait": can_wait,
+        "next_end": next_end(form.instance) if can_wait else None,
         "answer": answer,
         "closed": when_open(form.instance, timezone.now()),
     }
