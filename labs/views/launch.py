@@ -8,7 +8,7 @@ from functools import wraps
 from typing import cast
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -32,10 +32,12 @@ View = Callable[[HttpRequest, Instance, ServiceTemplate], HttpResponse]
 def for_members(view: View) -> Callable[[HttpRequest, str, str], HttpResponse]:
     """The view with the instance and its service; those who are not in it are sent to the instance's page."""
 
-    @login_required
     @never_cache
     @wraps(view)
     def wrapped(request: HttpRequest, slug: str, service: str) -> HttpResponse:
+        if not request.user.is_authenticated:
+            # The page's script has kept what was sent, and gives it back to a page that is opened "again".
+            return redirect_to_login(f"{request.path}?again=1" if request.method == "POST" else request.get_full_path())
         user = cast(User, request.user)
         instance = get_object_or_404(Instance.objects.visible_to(user), slug=slug)
         template = get_object_or_404(instance.services.filter(is_current=True), slug=service)
