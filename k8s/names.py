@@ -75,9 +75,11 @@ def suggest(name: str, taken: Callable[[str], bool] | Collection[str]) -> str:
 
 
 def _readable(name: str, longest: int) -> str:
-    """Small letters, digits and single hyphens, starting with a letter; "lab" when nothing is left."""
+    """Small letters, digits and single hyphens, starting with a letter: "lab" stands before a digit, and where nothing is left."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    words = re.sub(r"[^a-z0-9]+", "-", plain).lstrip("-0123456789")
+    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    # Else the labs of a class whose addresses are numbers could not be told apart.
+    words = f"lab-{words}" if words[:1].isdigit() else words
     return _cut(words, longest) or "lab"
 
 

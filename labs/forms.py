@@ -6,11 +6,14 @@ services' sentences.
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+
+from django.utils import timezone
 
 from accounts.models import User
 from labs.errors import Refusal
@@ -18,13 +21,14 @@ from labs.models import Instance, Lab, Quota, ServiceTemplate
 from labs.services.admission import Ask, limits_of, number
 from labs.services.launch import duration
 from labs.services.overview import free_gpus
-from labs.services.placement import clusters_of
+from labs.services.parameters import with_point
+from labs.services.placement import largest_machine, places
 
 PLAIN = re.compile(r"\d{1,9}(\.\d{1,6})?")
 #: Minutes of each unit that a length of time is given in.
 UNITS = {"minutes": 1, "hours": 60, "days": 1440}
 #: How the service speaks of a range, in its own units.
-RANGE = re.compile(r"(At least|At most) ([\d.]+) (?:MiB|minutes); you asked for ([\d.]+)\.")
+RANGE = re.compile(r"(At least|At most) ([\d.]+) (?:MiB|minutes?); you asked for ([\d.]+)\.")
 STEPS = re.compile(r"In steps of ([\d.]+) (?:MiB|minutes)\.")
 MIB_IN_GIB = 1024
 
@@ -73,7 +77,8 @@ class LaunchForm:
         self.errors: dict[str, str] = {}
         self.room = limits_of(instance, user)
         self.limits = [row for row in (self.room.whole, self.room.personal) if row]
-        self.clusters = clusters_of(instance)
+        self.places = places(instance)
+        self.clusters = [place.cluster for place in self.places]
         self.gpus = free_gpus(cluster for cluster in self.clusters if cluster.is_open)
 
     @property
@@ -97,7 +102,10 @@ class LaunchForm:
         """The answers as `labs.services.launch` takes them: memory in MiB, lifetime in minutes."""
         values = {"name": self.typed.get("name", "")}
         for item in self.template.parameters:
-            values[item["name"]] = self._value(item)
+            # A question that was not asked has its default; one that was left empty has none.
+            asked = "gpu" if item["name"] in ("gpus", "gpu_model") else item["name"]
+            if asked in self.typed:
+                values[item["name"]] = self._value(item)
         return values
 
     def ask(self) -> Ask:
@@ -135,6 +143,7 @@ class LaunchForm:
             longest = self.longest(item)
             made.high = duration(longest) if longest else ""
             made.unit = self.typed.get(f"{name}_unit", "hours")
+            made.help = " ".join(filter(None, (made.help, self._cut_short(longest))))
         elif kind == "password":
             made.kind, made.value = "password", ""
         return made
@@ -146,6 +155,8 @@ class LaunchForm:
         )
         key, factor = {"cpu": ("cpu_millis", 1000), "memory": ("memory_mib", 1)}.get(item["name"], ("", 1))
         limits = [Decimal(getattr(row, key)) / factor for row in self.limits if key and getattr(row, key) is not None]
+        if key and (largest := largest_machine(self.places, key)) is not None:
+            limits.append(Decimal(largest) / factor)
         most = min([high, *limits])
         high = max(low, low + (most - low) // step * step)
         size = MIB_IN_GIB if item.get("unit") == "MiB" else 1
@@ -155,6 +166,13 @@ class LaunchForm:
         """The longest lifetime in minutes; None where there is no end to it."""
         limits = [row.lifetime_minutes for row in self.limits if row.lifetime_minutes]
         return min([value for value in [item.get("max"), *limits] if value], default=None)
+
+    def _cut_short(self, longest: int | None) -> str:
+        """That the instance may be over before the lab, where that can be."""
+        ends_at = self.instance.ends_at
+        if ends_at is None or (longest and timezone.now() + datetime.timedelta(minutes=longest) <= ends_at):
+            return ""
+        return f"{self.instance} ends on {self.instance.ends_on:%-d %B %Y} at midnight, and your lab with it."
 
     def _gpu(self, item: dict[str, Any]) -> Field | None:
         """Number and model as one question, with only what the person may have; none where there are no GPUs."""
@@ -173,7 +191,7 @@ class LaunchForm:
         text = self.typed.get(name, "").strip() if item["type"] != "password" else self.typed.get(name, "")
         if name in ("gpus", "gpu_model"):
             model, _, count = self.typed.get("gpu", "").rpartition(":")
-            return model if name == "gpu_model" else count
+            return model if name == "gpu_model" else count or "0"
         amount = _decimal(text)
         if amount is not None and item.get("unit") == "MiB":
             return _plain(amount * MIB_IN_GIB)
@@ -261,6 +279,7 @@ def _length(name: str, minutes: int) -> dict[str, str]:
 
 
 def _decimal(text: str) -> Decimal | None:
+    text = with_point(text)
     return Decimal(text) if PLAIN.fullmatch(text) else None
 
 

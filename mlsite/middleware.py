@@ -53,6 +53,19 @@ def _has_null(values: QueryDict) -> bool:
     return any("\0" in text for name, texts in values.lists() for text in (name, *texts))
 
 
+def whole_pages(get_response: Answer) -> Answer:
+    """Who has been signed out gets the sign-in page as a page, and never as a part of one: a part is answered with 401, which the
+    page's script tells."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if request.headers.get("HX-Request") and response.status_code == 302 and not request.user.is_authenticated:
+            return HttpResponse(status=401)
+        return response
+
+    return handle
+
+
 def private_pages(get_response: Answer) -> Answer:
     """What was made for a person who is signed in is kept by nobody: the back button shows nothing of it after they have signed out."""
 

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from labs.models import Instance, Lab, ServiceTemplate
+from labs.services.launch import KEY
 
 
 class ServiceSerializer(serializers.ModelSerializer[ServiceTemplate]):
@@ -17,10 +18,11 @@ class ServiceSerializer(serializers.ModelSerializer[ServiceTemplate]):
 
 class InstanceSerializer(serializers.ModelSerializer[Instance]):
     services = ServiceSerializer(many=True, source="offers")
+    ends_at = serializers.DateTimeField(read_only=True, help_text="When all that runs there ends; null: no such time.")
 
     class Meta:
         model = Instance
-        fields = ("slug", "title", "kind", "summary", "policy", "starts_on", "ends_on", "services")
+        fields = ("slug", "title", "kind", "summary", "policy", "starts_on", "ends_on", "ends_at", "services")
 
 
 class LabSerializer(serializers.ModelSerializer[Lab]):
@@ -28,6 +30,9 @@ class LabSerializer(serializers.ModelSerializer[Lab]):
     service = serializers.SlugRelatedField[ServiceTemplate](slug_field="slug", read_only=True, source="template")
     owner = serializers.CharField(source="owner.email", read_only=True)
     address = serializers.SerializerMethodField()
+    latest_end = serializers.DateTimeField(
+        read_only=True, help_text="When it ends at the latest: after its lifetime, or when its instance is over."
+    )
     diagnosis = serializers.SerializerMethodField(help_text="What is wrong, in plain words; null when nothing is.")
 
     class Meta:
@@ -35,7 +40,7 @@ class LabSerializer(serializers.ModelSerializer[Lab]):
         fields = (
             "id", "name", "instance", "service", "owner", "state", "end_reason", "is_ready", "address", "image",
             "cpu_millis", "memory_mib", "gpus", "gpu_model", "lifetime_minutes", "created_at", "started_at", "expires_at",
-            "ended_at", "lost_at", "lost_why", "diagnosis", "steps",
+            "latest_end", "ended_at", "lost_at", "lost_why", "diagnosis", "steps",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -54,6 +59,13 @@ class LaunchSerializer(serializers.Serializer[dict[str, Any]]):
     instance = serializers.SlugField()  # type: ignore[assignment]  # the name of an attribute of the base class
     service = serializers.SlugField(default="jupyterlab")
     wait = serializers.BooleanField(default=False, help_text="Stand in the queue if there is no room now.")
+    key = serializers.RegexField(
+        rf"^{KEY.pattern}$",
+        default="",
+        allow_blank=True,
+        help_text="Any text of letters, digits and hyphens, another one for each launch. Sent again with it, after a time-out for "
+        "example, the same launch answers 200 with the lab that it made the first time.",
+    )
     values = serializers.DictField(
         child=serializers.CharField(allow_blank=True, trim_whitespace=False, allow_null=True),
         help_text="name, image, cpu (cores), memory (MiB), gpus, gpu_model, lifetime (minutes), repository, password",

@@ -52,25 +52,25 @@ class OfLabs(generics.GenericAPIView[Lab]):
 class LabsView(OfLabs, generics.ListAPIView[Lab]):
     """The labs that the person may see, newest first; launching."""
 
-    @extend_schema(request=LaunchSerializer, responses={201: LabSerializer, 400: RefusalSerializer})
+    @extend_schema(
+        request=LaunchSerializer,
+        responses={200: LabSerializer, 201: LabSerializer, 400: RefusalSerializer, 429: RefusalSerializer},
+    )
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         asked = LaunchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         user, data = cast(User, request.user), asked.validated_data
         instance = get_object_or_404(Instance.objects.visible_to(user), slug=data["instance"])
         template = get_object_or_404(instance.services.filter(is_current=True), slug=data["service"])
+        now = timezone.now()
         try:
             lab = launch(
-                actor=user,
-                instance=instance,
-                template=template,
-                values=data["values"],
-                now=timezone.now(),
-                wait=data["wait"],
-            )
+                actor=user, instance=instance, template=template, values=data["values"], now=now, wait=data["wait"],
+                key=data["key"],
+            )  # fmt: skip
         except Refusal as refusal:
             return refused(refusal)
-        return Response(LabSerializer(lab).data, status=201)
+        return Response(LabSerializer(lab).data, status=201 if lab.created_at == now else 200)
 
 
 class LabView(OfLabs, generics.RetrieveAPIView[Lab]):

@@ -176,6 +176,20 @@ class Instance(Reconciled):
         """Until when its files are kept; None as long as it is not archived."""
         return self.archived_at + datetime.timedelta(days=self.keep_days) if self.archived_at else None
 
+    @property
+    def ends_at(self) -> datetime.datetime | None:
+        """The moment after its last day, in the site's time zone; None where it has no last day."""
+        if self.ends_on is None or self.ends_on == datetime.date.max:
+            return None
+        after = self.ends_on + datetime.timedelta(days=1)
+        midnight = datetime.datetime.combine(after, datetime.time(), timezone.get_default_timezone())
+        # In UTC, or sums and comparisons would be those of the clock on the wall, which is changed twice a year.
+        return midnight.astimezone(datetime.UTC)
+
+    def cut(self, end: datetime.datetime) -> datetime.datetime:
+        """The end of something that would end then, if the instance were not over before."""
+        return min(end, self.ends_at) if self.ends_at else end
+
     def is_running(self, today: datetime.date) -> bool:
         """Whether things may be launched on this day."""
         if self.archived_at:

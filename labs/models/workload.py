@@ -140,6 +140,8 @@ class Workload(Reconciled):
     cluster_events = models.JSONField(default=list, blank=True)
     #: The end of the log at the moment of a failure, for afterwards.
     log_tail = models.TextField(blank=True)
+    #: Tells the request that launched it from others: the same one sent again gives this lab.
+    launch_key = models.CharField(max_length=64, blank=True, editable=False)
     #: Digest of every object as last applied, so that only what changed is sent: {"Pod": "…"}.
     applied = models.JSONField(default=dict, blank=True)
     #: uid of the Secret that owns the others.
@@ -160,6 +162,11 @@ class Workload(Reconciled):
         ordering = ["-created_at"]
         constraints = [
             models.UniqueConstraint(fields=["cluster", "name"], condition=~Q(state="ended"), name="workload_name_free"),
+            models.UniqueConstraint(
+                fields=["owner", "name", "launch_key"],
+                condition=~Q(launch_key=""),
+                name="workload_launched_once",
+            ),
             models.CheckConstraint(condition=Q(state__in=State.values), name="workload_state_known"),
             models.CheckConstraint(
                 condition=Q(end_reason__in=["", *EndReason.values]), name="workload_end_reason_known"
@@ -213,6 +220,19 @@ class Workload(Reconciled):
         somebody stopped explains nothing."""
         over = self.state in (State.STOPPING, State.ENDED) and self.end_reason != EndReason.FAILED
         return None if over else self.diagnosis
+
+    @property
+    def latest_end(self) -> datetime.datetime:
+        """When it ends at the latest. Its time counts from its first answer, and is cut where its instance is over before."""
+        if self.expires_at:
+            return self.expires_at
+        begin = self.started_at or self.start_deadline or self.created_at
+        return self.instance.cut(begin + datetime.timedelta(minutes=self.lifetime_minutes))
+
+    @property
+    def ends_with_instance(self) -> bool:
+        """Whether it is the end of its instance that ends it, and not its lifetime."""
+        return self.latest_end == self.instance.ends_at
 
     def is_unknown(self, now: datetime.datetime) -> bool:
         """Whether nothing can be said of it, because its cluster is silent. What it was last known to be stands in the row."""

@@ -35,7 +35,7 @@ from labs.models.template import ServiceKind
 from labs.models.workload import STOPPABLE_STATES
 
 from .history import record
-from .launch import launch
+from .launch import launch, when_open
 from .names import free_name
 from .parameters import clean
 from .placement import clusters_of, gpu_counts
@@ -111,7 +111,7 @@ def start(
     instance = Instance.objects.select_for_update(no_key=True).get(pk=saved.instance_id)
     _check(actor, instance)
     if not instance.is_running(timezone.localdate(now)):
-        raise Refusal(f"{instance} is not running now.", code="instance-over")
+        raise Refusal(when_open(instance, now), code="instance-over")
     going_on = ClassRun.objects.filter(saved=saved, section=section, finished_at=None).first()
     if going_on:
         return going_on
@@ -188,7 +188,7 @@ def _launch(run: ClassRun, seat: ClassSeat, template: ServiceTemplate | None, no
     name = free_name(clusters_of(run.instance), f"{seat.user.email.split('@')[0][:22]}-{run.saved.title}", seat.user)
     return launch(
         actor=run.started_by, owner=seat.user, instance=run.instance, template=template,
-        values={**run.saved.values, "name": name}, now=now, wait=run.wait,
+        values={**{key: value for key, value in run.saved.values.items() if value != ""}, "name": name}, now=now, wait=run.wait,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import dataclass
 
 from django.db import transaction
 
@@ -10,6 +11,7 @@ from accounts.models import User
 from accounts.services import authority, rates
 from labs.errors import Refusal
 from labs.models import Instance, State, Verb, Workload
+from labs.models.bulk import update_each
 from labs.models.reconciled import changed
 
 from .admission import longest_lifetime
@@ -18,16 +20,49 @@ from .launch import duration
 from .queue import ring
 
 
-def room_minutes(workload: Workload) -> int:
-    """How many minutes it may still be given. The longest lifetime counts from the first answer, extensions included."""
-    if workload.state != State.RUNNING:
-        return 0
+@dataclass(frozen=True)
+class Room:
+    """How much more time a workload may get."""
+
+    minutes: int
+    #: The end of its instance leaves no more, though its lifetime would.
+    is_cut: bool = False
+
+
+def room(workload: Workload) -> Room:
+    """How much more it may be given. The longest lifetime counts from the first answer, extensions included."""
+    if workload.state != State.RUNNING or workload.expires_at is None:
+        return Room(0)
     ceilings = [
         (workload.template.parameter("lifetime") or {}).get("max"),
         longest_lifetime(workload.instance, workload.owner),
     ]
     longest = min((value for value in ceilings if value is not None), default=None)
-    return max(0, longest - workload.lifetime_minutes) if longest is not None else workload.lifetime_minutes
+    minutes = max(0, longest - workload.lifetime_minutes) if longest is not None else workload.lifetime_minutes
+    if ends_at := workload.instance.ends_at:
+        left = max(0, int((ends_at - workload.expires_at).total_seconds()) // 60)
+        if left < minutes:
+            return Room(left, is_cut=True)
+    return Room(minutes)
+
+
+def room_minutes(workload: Workload) -> int:
+    """How many minutes it may still be given."""
+    return room(workload).minutes
+
+
+def move_ends(instance: Instance) -> None:
+    """Its last day is another one: what runs there ends with it, or has the whole of its lifetime again."""
+    rows = Workload.objects.filter(instance=instance, state=State.RUNNING)
+    ends = {
+        pk: end
+        for pk, started, minutes, expires in rows.values_list("pk", "started_at", "lifetime_minutes", "expires_at")
+        if (end := instance.cut(started + datetime.timedelta(minutes=minutes))) != expires
+    }
+    update_each(Workload, {pk: {"expires_at": end} for pk, end in ends.items()})
+    if ends:
+        rows.filter(pk__in=ends).update(**changed())
+        ring(ends.keys())
 
 
 def extend(workload: Workload, *, actor: User, minutes: int, now: datetime.datetime) -> None:
@@ -41,11 +76,10 @@ def extend(workload: Workload, *, actor: User, minutes: int, now: datetime.datet
         row = Workload.objects.select_related("instance", "owner", "template").get(pk=workload.pk)
         if row.state != State.RUNNING or row.expires_at is None or row.expires_at <= now:
             raise Refusal("Only a running lab can be extended.", code="not-running")
-        room = room_minutes(row)
-        if minutes > room:
-            raise Refusal(
-                _too_long(row, room, minutes), code="over-limit", errors={"minutes": _too_long(row, room, minutes)}
-            )
+        left = room(row)
+        if minutes > left.minutes:
+            told = _too_long(row, left, minutes)
+            raise Refusal(told, code="over-limit", errors={"minutes": told})
         rates.spend(actor, "extend", now=now)
         until = row.expires_at + datetime.timedelta(minutes=minutes)
         extended = Workload.objects.filter(pk=row.pk, state=State.RUNNING, expires_at=row.expires_at).update(
@@ -62,9 +96,14 @@ def extend(workload: Workload, *, actor: User, minutes: int, now: datetime.datet
         ring([row.pk])
 
 
-def _too_long(row: Workload, room: int, minutes: int) -> str:
-    if room == 0:
+def _too_long(row: Workload, left: Room, minutes: int) -> str:
+    if left.is_cut:
+        last = f"{row.instance} ends on {row.instance.ends_on:%-d %B %Y} at midnight, and its labs with it"
+        more = f"it can have {duration(left.minutes)} more" if left.minutes else "it cannot have more"
+        return f"{last}: {more}; you asked for {duration(minutes)}."
+    if not left.minutes:
         return f"It has all the {duration(row.lifetime_minutes)} that it may have."
     return (
-        f"It has {duration(row.lifetime_minutes)} and may get {duration(room)} more; you asked for {duration(minutes)}."
+        f"It has {duration(row.lifetime_minutes)} and may get {duration(left.minutes)} more; you asked for "
+        f"{duration(minutes)}."
     )

@@ -24,6 +24,7 @@ from labs.models.template import ServiceKind
 
 from . import clusters, retention, toll
 from .claims import run_claimed
+from .extension import move_ends
 from .history import record
 from .stopping import stop_all
 
@@ -133,6 +134,8 @@ def save_instance(
     instance.save(update_fields=FIELDS if old else None)
     after = _told(instance)
     changed = [name for name in FIELDS if before.get(name) != after[name]]
+    if "ends_on" in changed and old:
+        move_ends(instance)
     if changed:
         record(
             Verb.INSTANCE_CHANGED, instance, actor=actor, now=now, instance=instance,

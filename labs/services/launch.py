@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -20,10 +21,12 @@ from labs.models.template import ServiceKind
 from .admission import Ask, Limits, limits_of
 from .history import record
 from .names import check_name
-from .parameters import Answers, clean
+from .parameters import Answers, clean, name_of
 from .placement import gpu_counts, place, places
 from .waiting import check_queue, check_turn, start_deadline
 
+#: What a key of a launch looks like.
+KEY = re.compile(r"[A-Za-z0-9-]{1,64}")
 #: Refusals that may pass: the launch can stand in the queue.
 CAN_WAIT = ("over-limit", "over-own-limit", "no-room", "cluster-silent", "queue-first")
 
@@ -44,18 +47,37 @@ def launch(
     now: datetime.datetime,
     wait: bool = False,
     owner: User | None = None,
+    key: str = "",
 ) -> Lab:
     """Accept a launch, or raise Refusal with what is wrong. `wait`: stand in the queue if there is no room now.
 
     `owner`: whose it will be, and against whose limits it counts, when that is not the actor.
-    One transaction locks the instance's row, so that no number of requests at once takes it over its limits.
+    `key`: tells one request from another (KEY). The same one sent twice gives the lab of the first time.
     """
+    try:
+        return _launch(actor, owner or actor, instance, template, values, now, wait, key)
+    except (Refusal, IntegrityError):
+        # Looked for only now: it costs the usual launch nothing.
+        if key and (before := _launched_with(key, owner or actor, instance, values)):
+            return before
+        raise
+
+
+def _launched_with(key: str, owner: User, instance: Instance, values: Mapping[str, Any]) -> Lab | None:
+    found: QuerySet[Lab] = Lab.objects.select_related("instance", "owner", "template", "cluster")
+    return found.filter(owner=owner, instance=instance, launch_key=key, name=name_of(values)).first()
+
+
+def _launch(
+    actor: User, owner: User, instance: Instance, template: ServiceTemplate, values: Mapping[str, Any],
+    now: datetime.datetime, wait: bool, key: str,
+) -> Lab:  # fmt: skip
+    """One transaction locks the instance's row, so that no number of requests at once takes it over its limits."""
     if template.kind != ServiceKind.LAB:
         raise Refusal("This service cannot be launched yet.", code="invalid")
     found = places(instance)
     clusters = [one.cluster for one in found]
     answers = clean(template, gpu_counts(clusters), values)
-    owner = owner or actor
     if answers.password and owner != actor:
         raise Refusal("Nobody sets the password of somebody else's lab.", code="invalid")
     own_hosts = _check_name(clusters, answers.name, owner)
@@ -72,7 +94,7 @@ def launch(
             state, cluster = _check_room(limits, found, answers, wait, now)
             if owner == actor:
                 rates.spend(actor, "launch", now=now)
-            lab = _create(actor, owner, locked, cluster, template, answers, password_hash, lifetime, state, now)
+            lab = _create(actor, owner, locked, cluster, template, answers, password_hash, lifetime, state, now, key)
             if lab.host not in own_hosts:
                 Host.objects.create(name=lab.host, owner=owner, created_at=now)
     except IntegrityError:
@@ -90,9 +112,21 @@ def _check_open(
     if owner == actor and not authority.can_launch(actor, instance):
         raise Refusal(f"You are not in {instance}, or your access has not been approved.", code="not-member")
     if not instance.is_running(timezone.localdate(now)):
-        raise Refusal(f"{instance} is not running now.", code="instance-over")
+        raise Refusal(when_open(instance, now), code="instance-over")
     if not instance.services.filter(pk=template.pk, is_current=True).exists():
         raise Refusal(f"{instance} does not offer this service.", code="not-offered")
+
+
+def when_open(instance: Instance, now: datetime.datetime) -> str:
+    """Why nothing can be launched in it now, and from when on; empty where that is possible."""
+    today = timezone.localdate(now)
+    if instance.is_running(today):
+        return ""
+    if instance.archived_at:
+        return f"{instance} is over."
+    if instance.ends_on and instance.ends_on < today:
+        return f"{instance} ended on {instance.ends_on:%-d %B %Y}."
+    return f"{instance} starts on {instance.starts_on:%-d %B %Y}. You can launch labs from that day on."
 
 
 def _check_name(clusters: list[Cluster], name: str, owner: User) -> Collection[str]:
@@ -133,7 +167,7 @@ def _check_room(
 
 def _create(
     actor: User, owner: User, instance: Instance, cluster: Cluster, template: ServiceTemplate, answers: Answers,
-    password_hash: str, lifetime: int, state: State, now: datetime.datetime,
+    password_hash: str, lifetime: int, state: State, now: datetime.datetime, key: str,
 ) -> Lab:  # fmt: skip
     lab = Lab(
         instance=instance,
@@ -152,6 +186,7 @@ def _create(
         created_at=now,
         start_deadline=start_deadline(now),
         password_hash=password_hash,
+        launch_key=key,
     )
     lab.save(force_insert=True)
     asked = {
@@ -178,6 +213,8 @@ def _create(
 def duration(minutes: int) -> str:
     """In words: 2880 → "2 days", 240 → "4 hours", 45 → "45 minutes"; what is no whole number of hours in all units: 1435 → "23 hours
     55 minutes"."""
+    if not minutes:
+        return "0 minutes"
     for size, unit in ((1440, "day"), (60, "hour")):
         if minutes % size == 0:
             return _count(minutes // size, unit)

@@ -62,7 +62,8 @@ def _free(clusters: Sequence[Cluster], name: str) -> str:
 
 def default_name(clusters: Sequence[Cluster], owner: User) -> str:
     """A name that the person may have, made from their address."""
-    return free_name(clusters, f"{owner.email.split('@')[0]}-lab", owner)
+    local = owner.email.split("@")[0]
+    return free_name(clusters, f"lab-{local}" if local[:1].isdigit() else f"{local}-lab", owner)
 
 
 def free_name(clusters: Sequence[Cluster], wish: str, owner: User) -> str:

@@ -108,7 +108,7 @@ def _answers(labs: Sequence[Lab], fields: dict[UUID, dict[str, Any]], now: datet
     """They have answered for the first time: from now on their lifetimes count."""
     move_many([lab for lab in labs if lab.state == State.REQUESTED], State.STARTING, now=now)
     for lab in labs:
-        fields[lab.pk]["expires_at"] = now + datetime.timedelta(minutes=lab.lifetime_minutes)
+        fields[lab.pk]["expires_at"] = lab.instance.cut(now + datetime.timedelta(minutes=lab.lifetime_minutes))
     move_many(labs, State.RUNNING, now=now, started_at=now, each=fields, **changed_later(AFTER_A_RUSH))
 
 

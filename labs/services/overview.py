@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import Case, Count, Min, OuterRef, QuerySet, Subquery, Sum, When
 
 from accounts.models import User
 from labs.models import Cluster, Instance, Quota, Scope, ServiceTemplate, State, Workload
@@ -86,8 +86,15 @@ def usage_by(field: str, rows: QuerySet[Workload]) -> dict[int, dict[str, int]]:
     }
 
 
+def next_end(instance: Instance) -> datetime.datetime | None:
+    """When the next of what runs there ends by itself: a guess of when there is room again. None while nothing runs. One query."""
+    running = Workload.objects.filter(instance=instance, state=State.RUNNING)
+    found: datetime.datetime | None = running.aggregate(end=Min("expires_at"))["end"]
+    return found
+
+
 def with_place_in_queue(rows: QuerySet[Workload]) -> QuerySet[Workload]:
-    """Each row with `ahead`: how many wait before it in its instance; null where nobody does."""
+    """Each row with `ahead`: how many wait before it in its instance; null where nobody does. And with `next_end` of its instance."""
     ahead = (
         Workload.objects.filter(
             instance=OuterRef("instance"), state=State.QUEUED, created_at__lt=OuterRef("created_at")
@@ -97,4 +104,6 @@ def with_place_in_queue(rows: QuerySet[Workload]) -> QuerySet[Workload]:
         .annotate(count=Count("pk"))
         .values("count")
     )
-    return rows.annotate(ahead=Subquery(ahead))
+    running = Workload.objects.filter(instance=OuterRef("instance"), state=State.RUNNING).order_by("expires_at")
+    ends = Case(When(state=State.QUEUED, then=Subquery(running.values("expires_at")[:1])))
+    return rows.annotate(ahead=Subquery(ahead), next_end=ends)

@@ -31,6 +31,14 @@ class Answers:
     others: dict[str, Any] = field(default_factory=dict)
 
 
+NUMBERS = ("number", "integer", "minutes")
+#: What the web pages of GitHub, GitLab, Gitea and Bitbucket put behind the address of a repository.
+PAGES = (
+    "tree", "blob", "raw", "src", "edit", "blame", "commit", "commits", "pull", "merge_requests", "issues", "wiki", "releases",
+    "archive",
+)  # fmt: skip
+RAW_HOSTS = ("raw.githubusercontent.com", "gist.githubusercontent.com")
+
 #: How many GPUs of each model can be asked for, by its name.
 Gpus = Mapping[str, int]
 
@@ -38,7 +46,7 @@ Gpus = Mapping[str, int]
 def clean(template: ServiceTemplate, gpus: Gpus, values: Mapping[str, Any]) -> Answers:
     """Check every answer. `gpus`: as `labs.services.placement.gpu_counts`. Raises Refusal with one sentence a field."""
     errors: dict[str, str] = {}
-    cleaned: dict[str, Any] = {"name": str(values.get("name") or "").strip()}
+    cleaned: dict[str, Any] = {"name": name_of(values)}
     declared = {item["name"]: item for item in template.parameters}
     for unknown in set(values) - set(declared) - {"name"}:
         # The name comes back in the answer, so it must be one that can be written.
@@ -53,6 +61,11 @@ def clean(template: ServiceTemplate, gpus: Gpus, values: Mapping[str, Any]) -> A
     if errors:
         raise Refusal("Please look at the marked fields.", code="invalid", errors=errors)
     return _answers(cleaned)
+
+
+def name_of(values: Mapping[str, Any]) -> str:
+    """The name among the answers, as it was typed."""
+    return str(values.get("name") or "").strip()
 
 
 def _answers(cleaned: dict[str, Any]) -> Answers:
@@ -89,24 +102,31 @@ def _clean_one(item: dict[str, Any], value: Any, gpus: Gpus) -> Any:
     text = "" if value is None else str(value)
     if item["type"] != "password":
         text = text.strip()
-    if not text and item["type"] != "password":
+    if value is None:
         text = str(item.get("default", ""))
+    if item["type"] in NUMBERS:
+        text = with_point(text)
     if not text and item.get("required"):
         raise ValueError(f"{item['label']} is needed.")
     return CLEANERS[item["type"]](item, text, gpus)
+
+
+def with_point(text: str) -> str:
+    """A number with a decimal comma as one with a point. "1,500" stays as it is: it may be meant as one thousand five hundred."""
+    return text.replace(",", ".") if re.fullmatch(r"\d{1,9},\d{1,2}", text) else text
 
 
 def _number(item: dict[str, Any], text: str, gpus: Gpus) -> Decimal:
     try:
         number = Decimal(text or "0")
     except InvalidOperation:
-        raise ValueError(f"{text[:20]!r} is not a number.") from None
+        raise ValueError(f"{text[:20]!r} is not a number. Write it like 2 or 1.5.") from None
     if not number.is_finite() or not re.fullmatch(r"[+-]?\d{1,12}(\.\d{1,6})?", text or "0"):
         raise ValueError("Please give a plain number.")
     unit = f" {item['unit']}" if item.get("unit") else ""
     low, high, step = item.get("min"), item.get("max"), item.get("step")
     if low is not None and number < Decimal(str(low)):
-        raise ValueError(f"At least {low}{unit}; you asked for {text}.")
+        raise ValueError(f"At least {low}{unit.removesuffix('s') if low == 1 else unit}; you asked for {text}.")
     if high is not None and number > Decimal(str(high)):
         raise ValueError(f"At most {high}{unit}; you asked for {text}.")
     if step and (number - Decimal(str(low or 0))) % Decimal(str(step)):
@@ -141,7 +161,29 @@ def _git_url(item: dict[str, Any], text: str, gpus: Gpus) -> str:
         raise ValueError("Leave name, password and token out of the address: others could read them.")
     if parts.query or parts.fragment:
         raise ValueError("The address of the repository itself, without “?” and “#”.")
-    return text
+    return _repository(parts.scheme, parts.netloc, [part for part in parts.path.split("/") if part])
+
+
+def _repository(scheme: str, host: str, path: list[str]) -> str:
+    """The address that can be cloned. Raises ValueError for that of a page within a repository, as browsers show it."""
+    site = host.lower().removeprefix("www.")
+    if site == "gist.github.com":
+        # With or without the person; a gist has no name but its number.
+        number = next((part for part in path[:2] if re.fullmatch(r"[0-9a-f]{20,40}(\.git)?", part)), None)
+        if number is None:
+            raise ValueError("The address of a gist, such as https://gist.github.com/you/0123456789abcdef0123.")
+        return f"{scheme}://{host}/{number.removesuffix('.git')}.git"
+    if site in RAW_HOSTS:
+        raise ValueError("This is the address of a file. Give the address of the repository that it is in.")
+    within = next((at for at in range(1, len(path) - 1) if path[at] == "-" or (at > 1 and path[at] in PAGES)), None)
+    # With ".git" it is a repository, whatever the groups above it are called.
+    if within is not None and not path[-1].endswith(".git"):
+        whole = f"{scheme}://{host}/{'/'.join(path[:within])}"
+        raise ValueError(
+            f"This is the address of a page within a repository. The repository itself is probably {whole}, which is copied "
+            "as a whole, from its default branch."
+        )
+    return f"{scheme}://{host}/{'/'.join(path)}"
 
 
 def _password(item: dict[str, Any], text: str, gpus: Gpus) -> str:

@@ -53,6 +53,22 @@ def clusters_of(instance: Instance) -> list[Cluster]:
     return [place.cluster for place in found]
 
 
+def largest_machine(found: Iterable[InstanceCluster], key: str) -> int | None:
+    """The most of CPU ("cpu_millis") or memory ("memory_mib") that one lab could get on any of these that takes launches, if nothing
+    of ours ran there; None where that is not known. No query."""
+    most = 0
+    for item in found:
+        if not item.cluster.is_open:
+            continue
+        snapshot = getattr(item.cluster, "snapshot", None)
+        if item.cluster.grows or snapshot is None:
+            return None
+        own, suited = getattr(item, key), capacity.suitable(snapshot.machines, {"spec": {}})
+        there = max((_without_ours(machine, _RESOURCES[key]) for machine in suited), default=0)
+        most = max(most, there if own is None else min(own, there))
+    return most or None
+
+
 def gpu_counts(clusters: Iterable[Cluster]) -> dict[str, int]:
     """The models of GPU that can be asked for, and how many of each the best of the clusters has."""
     counts: dict[str, int] = {}

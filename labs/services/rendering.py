@@ -134,4 +134,4 @@ def _labels(lab: Lab) -> dict[str, str]:
 
 def _latest_end(lab: Lab) -> str:
     """Before the first answer: the time by which it is over in any case."""
-    return str(int((lab.start_deadline or lab.created_at).timestamp()) + 60 * lab.lifetime_minutes)
+    return str(int(lab.latest_end.timestamp()))

@@ -96,8 +96,12 @@ def visit(cluster: Cluster, now: datetime.datetime) -> None:
 
 def end_due(now: datetime.datetime) -> int:
     """End what has expired, and give up what has not answered before its start deadline."""
-    expired = Workload.objects.expired(now).select_related("instance", "owner")
-    ended = len(end_many(expired, EndReason.EXPIRED, now=now)) if expired else 0
+    ended = 0
+    by_reason: dict[EndReason, list[Workload]] = defaultdict(list)
+    for row in Workload.objects.expired(now).select_related("instance", "owner"):
+        by_reason[EndReason.INSTANCE_OVER if row.ends_with_instance else EndReason.EXPIRED].append(row)
+    for reason, rows in by_reason.items():
+        ended += len(end_many(rows, reason, now=now))
     # A start is not given up for a cluster that is silent: it may have come far, and goes on when the cluster is back.
     for row in Workload.objects.overdue(now).filter(cluster__problem="").select_related("instance", "owner"):
         ended += fail(row, _given_up(row.diagnosis), now=now)

@@ -51,7 +51,7 @@ class Card:
         lab = self.lab
         shown = (
             lab.state, lab.is_ready, lab.end_reason, lab.diagnosis, lab.steps, lab.expires_at, lab.cluster_events, lab.lost_at, lab.removal,
-            self.place, self.is_over, self.is_unknown, self.ends_soon,
+            self.place, getattr(lab, "next_end", None), self.is_over, self.is_unknown, self.ends_soon,
         )  # fmt: skip
         return hashlib.blake2s(repr(shown).encode(), digest_size=4).hexdigest()
 

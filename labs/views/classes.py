@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any, cast
 
 from django.contrib import messages
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -28,11 +29,13 @@ ORDER = ("bad", "wait", "ok", "off")
 @require_safe
 @for_staff
 def index(request: HttpRequest, instance: Instance) -> HttpResponse:
-    saved = list(SavedLaunch.objects.filter(instance=instance).select_related("template"))
+    waiting = Count("runs__seats", filter=Q(runs__seats__lab__state=State.QUEUED))
+    saved = list(SavedLaunch.objects.filter(instance=instance).select_related("template").annotate(waiting=waiting))
     live, sections = classes.live_by_section(instance), classes.sections_of(instance)
     for row in saved:
-        row.running = live[row.pk][""]  # type: ignore[attr-defined]
-        row.running_in = [(name, live[row.pk][name]) for name in sections if live[row.pk][name]]  # type: ignore[attr-defined]
+        row.live = live[row.pk][""]  # type: ignore[attr-defined]
+        row.running = row.live - row.waiting  # type: ignore[attr-defined]
+        row.live_in = [(name, live[row.pk][name]) for name in sections if live[row.pk][name]]  # type: ignore[attr-defined]
     runs = ClassRun.objects.filter(instance=instance).select_related("saved", "started_by")
     context = {
         "instance": instance, "here": "classes", "saved": saved, "runs": runs[:RUNS_SHOWN],
@@ -143,13 +146,13 @@ def _told(seat: Any) -> dict[str, str]:
     if seat.state == SeatState.REFUSED:
         return {"kind": "refused", "tone": "bad", "word": "Not started"}
     if seat.state == SeatState.HAS_ONE:
-        return {"kind": "has-one", "tone": "off", "word": "Has it already"}
+        return {"kind": "has-one", "tone": "off", "word": "Had one already"}
     if lab is None:
         return {"kind": "ended", "tone": "off", "word": "Ended"}
     if lab.state == State.RUNNING:
         return {"kind": "running", "tone": "ok", "word": "Running"}
     if lab.state == State.QUEUED:
-        return {"kind": "queued", "tone": "wait", "word": "Waits for room"}
+        return {"kind": "queued", "tone": "wait", "word": "Waiting for room"}
     if lab.state == State.ENDED:
         failed = lab.end_reason == "failed"
         return {

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import cast
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -21,8 +21,9 @@ from labs.errors import Refusal
 from labs.forms import LaunchForm, answers_of, offered
 from labs.models import Instance, Lab, ServiceTemplate
 from labs.services import admission, names
-from labs.services.launch import CAN_WAIT
+from labs.services.launch import CAN_WAIT, KEY, when_open
 from labs.services.launch import launch as launch_lab
+from labs.services.overview import next_end
 from labs.services.placement import clusters_of
 
 View = Callable[[HttpRequest, Instance, ServiceTemplate], HttpResponse]
@@ -31,10 +32,12 @@ View = Callable[[HttpRequest, Instance, ServiceTemplate], HttpResponse]
 def for_members(view: View) -> Callable[[HttpRequest, str, str], HttpResponse]:
     """The view with the instance and its service; those who are not in it are sent to the instance's page."""
 
-    @login_required
     @never_cache
     @wraps(view)
     def wrapped(request: HttpRequest, slug: str, service: str) -> HttpResponse:
+        if not request.user.is_authenticated:
+            # The page's script has kept what was sent, and gives it back to a page that is opened "again".
+            return redirect_to_login(f"{request.path}?again=1" if request.method == "POST" else request.get_full_path())
         user = cast(User, request.user)
         instance = get_object_or_404(Instance.objects.visible_to(user), slug=slug)
         template = get_object_or_404(instance.services.filter(is_current=True), slug=service)
@@ -53,13 +56,15 @@ def launch(request: HttpRequest, instance: Instance, template: ServiceTemplate) 
     if request.method != "POST":
         form = LaunchForm(template, instance, user)
         form.typed = offered(form, names.default_name(form.clusters, user)) | _like(request, form)
+        form.typed["key"] = uuid.uuid4().hex
         return _page(request, form)
     form = LaunchForm(template, instance, user, request.POST.dict())
-    wait = "wait" in request.POST
+    wait, key = "wait" in request.POST, form.typed.get("key", "")
     try:
         lab = launch_lab(
-            actor=user, instance=instance, template=template, values=form.values(), now=timezone.now(), wait=wait
-        )
+            actor=user, instance=instance, template=template, values=form.values(), now=timezone.now(), wait=wait,
+            key=key if KEY.fullmatch(key) else "",
+        )  # fmt: skip
     except Refusal as refusal:
         form.refuse(refusal)
         return _page(request, form, refusal)
@@ -86,15 +91,17 @@ def _page(request: HttpRequest, form: LaunchForm, refusal: Refusal | None = None
     answer = names.check_name(form.clusters, form.typed.get("name", ""), form.user)
     if refusal and not answer.ok:
         form.errors.setdefault("name", answer.message)
-    can_wait = bool(refusal and refusal.code in CAN_WAIT and not refusal.errors)
+    can_wait = bool(refusal and refusal.code in CAN_WAIT and not refusal.errors) and form.room.fits_at_all(form.ask())
     context = {
         "instance": form.instance,
         "template": form.template,
         "form": form,
         "fields": form.fields(),
         "refusal": refusal,
-        "can_wait": can_wait and form.room.fits_at_all(form.ask()),
+        "can_wait": can_wait,
+        "next_end": next_end(form.instance) if can_wait else None,
         "answer": answer,
+        "closed": when_open(form.instance, timezone.now()),
     }
     return answered(render(request, "labs/launch.html", context | _aside(form)), refusal)
 

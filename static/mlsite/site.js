@@ -105,9 +105,58 @@
     const place = document.getElementById(`${event.target.id}_choice`);
     if (place) place.textContent = help || "";
   });
+
+  // Signing in, in another tab too, gives another token: forms and parts of pages that were there before send the new one.
+  const token = () => document.cookie.match(/(?:^|; )(?:__Host-)?mlsite_csrf=([^;]+)/)?.[1];
+  const KEPT = `typed ${location.pathname}`;
+  const keep = (form) => {
+    const typed = [...new FormData(form)].filter(([name]) => !["csrfmiddlewaretoken", "key", "password"].includes(name));
+    try {
+      sessionStorage.setItem(KEPT, JSON.stringify(typed));
+    } catch {
+      return; // Storage may be forbidden.
+    }
+  };
+  const giveBack = () => {
+    const form = document.getElementById("launch");
+    if (!form || !new URLSearchParams(location.search).has("again")) return;
+    try {
+      for (const [name, value] of JSON.parse(sessionStorage.getItem(KEPT) || "[]")) {
+        if (form.elements[name]) form.elements[name].value = value;
+      }
+    } catch {
+      return;
+    }
+  };
+  document.addEventListener(
+    "submit",
+    (event) => {
+      const field = event.target.querySelector("input[name=csrfmiddlewaretoken]");
+      if (field && token()) field.value = token();
+      if (event.target.id === "launch") keep(event.target);
+    },
+    true,
+  );
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (token()) event.detail.headers["X-CSRFToken"] = token();
+  });
+
+  // What a part of a page could not get is told once, above the page; what is typed there stays.
+  const tell = (id) => {
+    for (const note of document.querySelectorAll(".trouble")) note.hidden = note.id !== id;
+  };
+  document.addEventListener("htmx:responseError", (event) => {
+    if (event.detail.xhr.status === 401) tell("signed-out");
+    else if (event.detail.requestConfig?.verb === "post") tell("not-done");
+  });
+  document.addEventListener("htmx:afterOnLoad", (event) => {
+    if (event.detail.successful) tell("");
+  });
+
   document.addEventListener("htmx:load", (event) => prepare(event.target));
   document.addEventListener("DOMContentLoaded", () => {
     readClock();
+    giveBack();
     prepare(document);
     setInterval(tick, 1000);
   });

@@ -24,10 +24,11 @@ VALUES = {"name": "my-lab", "cpu": "1", "memory": "1024", "lifetime": "60"}
 
 def launched(world: SimpleNamespace, **values: Any) -> Lab:
     wait = values.pop("wait", False)
-    actor = values.pop("actor", world.member)
+    actor, key = values.pop("actor", world.member), values.pop("key", "")
     return launch(
-        actor=actor, instance=world.instance, template=world.template, values=VALUES | values, now=world.now, wait=wait
-    )
+        actor=actor, instance=world.instance, template=world.template, values=VALUES | values, now=world.now, wait=wait,
+        key=key,
+    )  # fmt: skip
 
 
 def refused(world: SimpleNamespace, **values: Any) -> Refusal:

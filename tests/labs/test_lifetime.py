@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import datetime
 from types import SimpleNamespace
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.utils import timezone
 
 from labs.errors import Refusal
 from labs.models import EndReason, Event, Lab, Quota, Scope, State, Verb, Workload
+from labs.services import observe
 from labs.services.extension import extend, room_minutes
+from labs.services.instances import save_instance
 from labs.services.stopping import stop
 from labs.services.sweep import end_due
 from labs.services.transition import move
@@ -153,3 +158,79 @@ def test_the_queue_moves_up_in_order_as_room_comes_free(world: SimpleNamespace) 
     promote_queued(world.instance.pk, now=world.now)
     states = dict(Workload.objects.values_list("pk", "state"))
     assert [states[lab.pk] for lab in (first, second)] == [State.REQUESTED, State.QUEUED]
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.fixture
+def last_day(world: SimpleNamespace, settings: Any) -> SimpleNamespace:
+    """The world's instance ends on the day on which clocks are set back in Berlin, which has 25 hours."""
+    settings.TIME_ZONE = "Europe/Berlin"
+    world.instance.ends_on = datetime.date(2026, 10, 25)
+    world.instance.save()
+    world.noon = datetime.datetime(2026, 10, 25, 12, 0, tzinfo=BERLIN)
+    world.end = datetime.datetime(2026, 10, 25, 23, 0, tzinfo=datetime.UTC)
+    return world
+
+
+def answers_at(lab: Lab, now: datetime.datetime) -> Lab:
+    observe._answers([lab], {lab.pk: {"is_ready": True}}, now)
+    row: Lab = Lab.objects.select_related("instance", "owner", "template", "cluster").get(pk=lab.pk)
+    return row
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [(datetime.date(2026, 10, 25), 25), (datetime.date(2026, 3, 29), 23), (datetime.date(2026, 7, 1), 24)],
+)
+def test_the_last_day_ends_at_midnight_on_the_sites_clock(
+    world: SimpleNamespace, settings: Any, day: datetime.date, hours: int
+) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"
+    world.instance.ends_on = day
+    begin = datetime.datetime.combine(day, datetime.time(), BERLIN).astimezone(datetime.UTC)
+    assert world.instance.ends_at == begin + datetime.timedelta(hours=hours)
+    assert world.instance.is_running(timezone.localdate(world.instance.ends_at - MINUTE))
+    assert not world.instance.is_running(timezone.localdate(world.instance.ends_at))
+
+
+def test_a_lab_of_the_last_day_ends_with_it(last_day: SimpleNamespace) -> None:
+    starting = lab_of(last_day, State.STARTING, lifetime_minutes=1440, start_deadline=last_day.noon)
+    assert (starting.latest_end, starting.ends_with_instance) == (last_day.end, True)
+    row = answers_at(starting, last_day.noon)
+    assert (row.expires_at, row.lifetime_minutes) == (last_day.end, 1440)
+    assert row.time_left(last_day.noon) == datetime.timedelta(hours=12)
+    assert end_due(last_day.end) == 1
+    assert Workload.objects.get(pk=row.pk).end_reason == EndReason.INSTANCE_OVER
+
+
+def test_a_short_lab_of_the_last_day_ends_by_its_lifetime(last_day: SimpleNamespace) -> None:
+    row = answers_at(lab_of(last_day, State.STARTING, lifetime_minutes=60), last_day.noon)
+    assert (row.expires_at, row.ends_with_instance) == (last_day.noon + 60 * MINUTE, False)
+    end_due(row.expires_at)
+    assert Workload.objects.get(pk=row.pk).end_reason == EndReason.EXPIRED
+
+
+def test_no_extension_goes_beyond_the_last_day(last_day: SimpleNamespace) -> None:
+    lab = answers_at(lab_of(last_day, State.STARTING, lifetime_minutes=60), last_day.noon)
+    assert room_minutes(lab) == 11 * 60
+    with pytest.raises(
+        Refusal, match="ends on 25 October 2026 at midnight, and its labs with it: it can have 11 hours more"
+    ):
+        extend(lab, actor=last_day.member, minutes=12 * 60, now=last_day.noon)
+    extend(lab, actor=last_day.member, minutes=11 * 60, now=last_day.noon)
+    row = Lab.objects.select_related("instance", "owner", "template").get(pk=lab.pk)
+    assert (row.expires_at, room_minutes(row)) == (last_day.end, 0)
+
+
+def test_another_last_day_moves_the_ends(last_day: SimpleNamespace) -> None:
+    lab = answers_at(lab_of(last_day, State.STARTING, lifetime_minutes=1440), last_day.noon)
+    last_day.instance.ends_on = None
+    save_instance(last_day.instance, actor=last_day.owner, now=last_day.noon)
+    row = Workload.objects.get(pk=lab.pk)
+    assert row.expires_at == last_day.noon + 1440 * MINUTE
+    assert row.generation > lab.generation
+    last_day.instance.ends_on = datetime.date(2026, 10, 25)
+    save_instance(last_day.instance, actor=last_day.owner, now=last_day.noon)
+    assert Workload.objects.get(pk=lab.pk).expires_at == last_day.end

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import User
 from labs.forms import in_words, minutes_of
@@ -179,3 +181,27 @@ def test_lengths_of_time_are_read_in_their_unit() -> None:
 def test_sentences_that_are_words_already_stay() -> None:
     sentence = "At most 1 day here; you asked for 40 hours."
     assert in_words(sentence, "lifetime") == sentence
+
+
+def test_without_room_waiting_stands_with_the_reason_and_says_when(world: SimpleNamespace, browser: Client) -> None:
+    running = LabFactory(instance=world.instance, owner=world.member, state=State.RUNNING, cpu_millis=4000)
+    form = {"name": "second", "cpu": "2", "memory": "2", "lifetime": "1", "lifetime_unit": "hours"}
+    text = browser.post(world.launch, form).text
+    button = '<button class="main" type="submit" form="launch" name="wait" value="1">Wait in the queue</button>'
+    assert text.count("Wait in the queue") == 1
+    assert text.index(button) < text.index('<form class="sheet" id="launch"')
+    assert f'The next lab here ends <time datetime="{running.expires_at.isoformat()}"' in text
+
+
+def test_the_last_day_is_told_where_it_ends_the_lab(world: SimpleNamespace, browser: Client) -> None:
+    for day, is_told in ((timezone.localdate() + datetime.timedelta(days=30), False), (timezone.localdate(), True)):
+        world.instance.ends_on = day
+        world.instance.save()
+        said = f"Physics ends on {day:%-d %B %Y} at midnight, and your lab with it."
+        assert (said in browser.get(world.launch).text) == is_told
+
+
+def test_when_it_starts_is_told_before_the_form_is_filled_in(world: SimpleNamespace, browser: Client) -> None:
+    world.instance.starts_on = datetime.date(2035, 3, 5)
+    world.instance.save()
+    assert "Physics starts on 5 March 2035." in browser.get(world.launch).text

@@ -16,6 +16,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlsite.settings")
 django.setup()
 
+from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import User
@@ -27,6 +28,7 @@ LONGEST_WAIT = 20.0
 
 
 def main(count: int, seed: int) -> None:
+    settings.RATE_LIMITS = dict.fromkeys(settings.RATE_LIMITS, 0)  # It is one person who does it all.
     chance = random.Random(seed)
     instance = Instance.objects.get(slug="physics-250")
     Quota.objects.filter(instance=instance).update(cpu_millis=None, memory_mib=None, running=None)

@@ -47,3 +47,18 @@ def start(slug: str, number: int) -> Callable[[], str]:
 def used(slug: str) -> Callable[[], int]:
     """The thousandths of a CPU that the instance has in use."""
     return lambda: int(Workload.objects.filter(instance__slug=slug).counted().usage()["cpu_millis"])
+
+
+def twice(slug: str, number: int) -> Callable[[], str]:
+    """The same launch of the same person, as often as it is called."""
+    instance = Instance.objects.get(slug=slug)
+    template, actor = instance.services.get(), User.objects.get(email=f"person0.{slug}@example.org")
+    values = {"name": f"{slug}-same", "cpu": "10", "memory": "1024", "lifetime": "60"}
+
+    def act() -> str:
+        lab = launch(
+            actor=actor, instance=instance, template=template, values=values, now=timezone.now(), key=f"{slug}-key"
+        )
+        return str(lab.pk)
+
+    return act

@@ -1,0 +1,108 @@
+"""Answers as people type and paste them."""
+
+from __future__ import annotations
+
+import datetime
+from types import SimpleNamespace
+
+import pytest
+
+from labs.forms import LaunchForm, in_words, minutes_of
+from labs.models import MachineSnapshot
+from labs.services import names
+from labs.services.launch import duration
+from labs.services.placement import largest_machine, places
+from tests.factories import UserFactory
+from tests.labs.test_launch import launched, refused
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("typed", "whole"),
+    [
+        ("https://github.com/u/p/tree/main/dir", "https://github.com/u/p"),
+        ("https://github.com/u/p/blob/main/a.ipynb", "https://github.com/u/p"),
+        ("https://gitlab.example.org/g/sub/p/-/tree/main", "https://gitlab.example.org/g/sub/p"),
+        ("https://bitbucket.org/u/p/src/main/", "https://bitbucket.org/u/p"),
+        ("https://github.com/u/p/pull/3", "https://github.com/u/p"),
+    ],
+)
+def test_a_page_within_a_repository_is_refused_with_the_repository(
+    world: SimpleNamespace, typed: str, whole: str
+) -> None:
+    said = refused(world, repository=typed).errors["repository"]
+    assert said.startswith("This is the address of a page within a repository.")
+    assert f" {whole}, which" in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("https://github.com/u/p", "https://github.com/u/p"),
+        ("https://github.com/u/p.git/", "https://github.com/u/p.git"),
+        ("https://github.com/tree/blob", "https://github.com/tree/blob"),
+        ("https://gitlab.example.org/group/sub/src", "https://gitlab.example.org/group/sub/src"),
+        ("https://gitlab.example.org/group/sub/src/p.git", "https://gitlab.example.org/group/sub/src/p.git"),
+        ("https://gist.github.com/u/0123456789abcdef0123", "https://gist.github.com/0123456789abcdef0123.git"),
+        ("https://gist.github.com/0123456789abcdef0123.git", "https://gist.github.com/0123456789abcdef0123.git"),
+    ],
+)
+def test_what_can_be_cloned_is_kept(world: SimpleNamespace, typed: str, kept: str) -> None:
+    assert launched(world, repository=typed).parameters["repository"] == kept
+
+
+@pytest.mark.parametrize("typed", ["https://gist.github.com/u", "https://raw.githubusercontent.com/u/p/main/a.ipynb"])
+def test_what_is_no_repository_is_refused(world: SimpleNamespace, typed: str) -> None:
+    assert "repository" in refused(world, repository=typed).errors
+
+
+def test_a_decimal_comma_is_a_decimal_point(world: SimpleNamespace) -> None:
+    assert launched(world, cpu="1,5").cpu_millis == 1500
+    assert minutes_of("1,5", "hours") == "90"
+    assert refused(world, name="other", cpu="1,500").errors["cpu"] == "'1,500' is not a number. Write it like 2 or 1.5."
+
+
+@pytest.mark.parametrize("name", ["cpu", "memory", "lifetime"])
+def test_an_empty_number_is_not_silently_another(world: SimpleNamespace, name: str) -> None:
+    assert refused(world, **{name: ""}).errors == {name: f"{name.capitalize().replace('Cpu', 'CPU')} is needed."}
+    form = LaunchForm(world.template, world.instance, world.member, {"name": "a", name: "", "gpu": ""})
+    assert form.values() == {"name": "a", name: "", "gpus": "0", "gpu_model": ""}
+
+
+def test_no_time_at_all_is_told_in_minutes(world: SimpleNamespace) -> None:
+    said = refused(world, lifetime="0").errors["lifetime"]
+    assert in_words(said, "lifetime") == "At least 1 minute; you asked for 0 minutes."
+    assert duration(0) == "0 minutes"
+
+
+def test_when_it_starts_is_told(world: SimpleNamespace) -> None:
+    world.instance.starts_on = datetime.date(2035, 3, 5)
+    world.instance.save()
+    assert refused(world).message == f"{world.instance} starts on 5 March 2035. You can launch labs from that day on."
+
+
+def test_labs_of_numeric_addresses_can_be_told_apart(world: SimpleNamespace) -> None:
+    clusters = list(world.instance.clusters.all())
+    person = UserFactory(email="4711@uni.example")
+    assert names.default_name(clusters, person) == "lab-4711"
+    assert names.free_name(clusters, "4711-week-3", person) == "lab-4711-week-3"
+
+
+def test_no_more_is_offered_than_a_machine_has(world: SimpleNamespace) -> None:
+    place = world.instance.places.get()
+    assert largest_machine(places(world.instance), "cpu_millis") is None
+    allocatable = {"cpu": 2000, "memory": 7000, "pods": 10}
+    machine = {
+        "name": "a",
+        "labels": {},
+        "allocatable": allocatable,
+        "requested": {"cpu": 300},
+        "ours": {},
+        "taints": [],
+    }
+    MachineSnapshot.objects.create(cluster=place.cluster, at=world.now, machines=[machine])
+    assert largest_machine(places(world.instance), "cpu_millis") == 1700
+    form = LaunchForm(world.template, world.instance, world.member, {})
+    highest = {field.name: field.high for field in form.fields() if field.kind == "amount"}
+    assert highest == {"cpu": "1.5", "memory": "6.75"}
