@@ -26,7 +26,7 @@ MARKS = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-
 #: Scripts whose letters pass for Latin ones. No registry lets a name mix them.
 LOOK_ALIKE = ("CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC")
 #: What input methods and word processors write in the place of plain punctuation.
-PLAIN = {
+PLAIN: dict[int, int | str] = {
     **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},
     **dict.fromkeys(map(ord, "。｡"), "."), **dict.fromkeys(map(ord, "、､"), ","), **dict.fromkeys(map(ord, "‘’‚‛ʼ′"), "'"),
     **dict.fromkeys(map(ord, "“”„‟«»″"), '"'), **dict.fromkeys(map(ord, "〈《⟨"), "<"), **dict.fromkeys(map(ord, "〉》⟩"), ">"),

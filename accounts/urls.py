@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from .views import invitation, notices, people, presence, profile, roster
+from .views import addresses, invitation, notices, people, presence, profile, roster
 
 urlpatterns = [
+    # Before allauth's page at the same address.
+    path("accounts/email/", addresses.addresses, name="account_email"),
     path("profile/", profile.profile, name="profile"),
     path("profile/data/", profile.data, name="profile-data"),
     path("profile/delete/", profile.delete, name="profile-delete"),

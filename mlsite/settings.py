@@ -312,6 +312,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
     "PAGE_SIZE": 100,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "labs.api.errors.answer",
 }
 SPECTACULAR_SETTINGS = {"TITLE": SITE_TITLE, "VERSION": "1", "SERVE_INCLUDE_SCHEMA": False}
 

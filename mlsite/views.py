@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from django.db import DatabaseError, connection
 from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -47,6 +48,8 @@ def _for(user: User) -> dict[str, Any]:
         "launchable": launchable,
         "first": first,
         "cards": running,
+        # Somebody whose other address is confirmed has been asked already.
+        "unconfirmed": "" if EmailAddress.objects.filter(user=user, verified=True).exists() else user.email,
     }
 
 

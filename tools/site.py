@@ -76,8 +76,16 @@ class Site:
         python, images = sys.executable, self.root / ".run" / "images"
         devcluster = [python, "-m", "k8s.devcluster", "up", "--dir", self.state / "cluster", "--port", 0]
         devcluster += ["--ingress-port", self.lab_port, "--images-dir", images]
-        web = [python, "-m", "gunicorn", "mlsite.wsgi", "--bind", f"127.0.0.1:{self.port}", "--threads", 8]
-        web += ["--graceful-timeout", 5, "--log-level", "warning", "--no-control-socket"]
+        web = [python, "-m", "gunicorn", "--config", "python:mlsite.server", "mlsite.wsgi", "--threads", 8]
+        web += [
+            "--bind",
+            f"127.0.0.1:{self.port}",
+            "--graceful-timeout",
+            5,
+            "--log-level",
+            "warning",
+            "--no-control-socket",
+        ]
         # The demo's instances are reconciled by the first tasks: these must find a cluster, or they wait a minute.
         manage = [python, "-m", "tools.ready", self.prepared, self.kubeconfig, python, "manage.py"]
         commands: dict[str, list[object]] = {

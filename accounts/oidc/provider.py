@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,7 +29,9 @@ TROUBLE = (RequestException, jwt.PyJWTError, ImproperlyConfigured, LookupError, 
 #: With a key of the provider's own; never with one that both know, or none.
 ALGORITHMS = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 #: Seconds that the provider's clock may be off.
-LEEWAY = 60
+LEEWAY = 120
+#: Characters of a subject: by the specification, and that are kept as they are. A longer one is kept as its digest.
+LONGEST_SUBJECT, LONGEST_KEPT = 255, 191
 
 
 @contextmanager
@@ -74,7 +77,7 @@ class InstitutionAdapter(OpenIDConnectOAuth2Adapter):
                 raise OAuth2Error("the ID token is of another sign-in")
             data = {"id_token": identity, "userinfo": identity}
             if self.openid_config.get("userinfo_endpoint"):
-                told = self._fetch_user_info(token.token)
+                told = self._user_info(app, token.token)
                 # Core 5.3.2: userinfo of somebody else is not to be used.
                 if told["sub"] != identity["sub"]:
                     raise OAuth2Error("userinfo is of another person")
@@ -83,24 +86,39 @@ class InstitutionAdapter(OpenIDConnectOAuth2Adapter):
 
     def _decode_id_token(self, app: Any, id_token: str) -> dict[str, Any]:
         """Its signature is checked also where the connection would vouch for it; Core 3.1.3.7."""
-        header = jwt.get_unverified_header(id_token)
-        if header["alg"] not in ALGORITHMS:
-            raise OAuth2Error("the ID token is not signed by the provider")
-        decoded: dict[str, Any] = jwt.decode(
-            id_token, key=self._key(header.get("kid")), algorithms=[header["alg"]], audience=app.client_id,
-            issuer=self.openid_config["issuer"], leeway=LEEWAY, options={"require": ["iss", "sub", "aud", "exp", "iat"]},
-        )  # fmt: skip
+        decoded = self._verified(app, id_token, ["iss", "sub", "aud", "exp", "iat"])
         if decoded.get("azp", app.client_id) != app.client_id:
             raise OAuth2Error("the ID token is meant for somebody else")
         return decoded
 
+    def _user_info(self, app: Any, access_token: str) -> dict[str, Any]:
+        """What the provider tells of the person: as JSON, or signed (Core 5.3.2)."""
+        with get_adapter().get_requests_session() as session:
+            answer = session.get(self.profile_url, headers={"Authorization": f"Bearer {access_token}"})
+        answer.raise_for_status()
+        if answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/jwt":
+            return self._verified(app, answer.text.strip(), ["iss", "sub", "aud"])
+        told: dict[str, Any] = answer.json()
+        return told
+
+    def _verified(self, app: Any, token: str, claims_needed: list[str]) -> dict[str, Any]:
+        """What a token says that the provider has signed for this site."""
+        header = jwt.get_unverified_header(token)
+        if header["alg"] not in ALGORITHMS:
+            raise OAuth2Error("the token is not signed by the provider")
+        decoded: dict[str, Any] = jwt.decode(
+            token, key=self._key(header.get("kid")), algorithms=[header["alg"]], audience=app.client_id,
+            issuer=self.openid_config["issuer"], leeway=LEEWAY, options={"require": claims_needed},
+        )  # fmt: skip
+        return decoded
+
     def _key(self, kid: str | None) -> Any:
-        """The key of this name; a token may leave the name out where there is one key only."""
+        """The key of this name. Token and key may each leave the name out where there is one key only."""
         with get_adapter().get_requests_session() as session:
             answer = session.get(self.openid_config["jwks_uri"])
         answer.raise_for_status()
         keys = [key for key in jwt.PyJWKSet.from_dict(answer.json()).keys if key.public_key_use in (None, "sig")]
-        named = [key for key in keys if kid in (None, key.key_id)]
+        named = [key for key in keys if kid in (None, key.key_id)] or [key for key in keys if key.key_id is None]
         if len(named) != 1:
             raise OAuth2Error("the provider has no such key")
         return named[0].key
@@ -134,8 +152,10 @@ class InstitutionProvider(OpenIDConnectProvider):
 
     def extract_uid(self, data: dict[str, Any]) -> str:
         subject = str(claims.of(data)["sub"])
-        if claims.line(subject, len(subject)) != subject:
+        if len(subject) > LONGEST_SUBJECT or claims.line(subject, len(subject)) != subject:
             raise OAuth2Error("a subject that cannot be stored")
+        if len(subject) > LONGEST_KEPT:
+            return f"sha256:{hashlib.sha256(subject.encode()).hexdigest()}"
         return subject
 
     def extract_extra_data(self, data: dict[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,15 @@ from allauth.account.internal.flows.reauthentication import is_reauthentication_
 from allauth.core.exceptions import ReauthenticationRequired
 from allauth.socialaccount.adapter import get_adapter
 from allauth.socialaccount.helpers import render_authentication_error
+from allauth.socialaccount.internal.statekit import STATES_SESSION_KEY
 from allauth.socialaccount.models import SocialApp
 from allauth.socialaccount.providers.base import AuthProcess
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView
+from django.conf import settings
 from django.core.exceptions import MultipleObjectsReturned
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
 
 from .provider import InstitutionAdapter
@@ -32,7 +35,10 @@ def login(request: HttpRequest, provider_id: str) -> HttpResponse:
 
 @never_cache
 def callback(request: HttpRequest, provider_id: str) -> HttpResponse:
-    """Where the provider sends people back to."""
+    """Where the provider sends people back to. Who is signed in and goes back to it with the browser's button stays signed in."""
+    states = request.session.get(STATES_SESSION_KEY) or {}
+    if request.user.is_authenticated and request.GET.get("state") not in states:
+        return redirect(settings.LOGIN_REDIRECT_URL)
     return _through(request, provider_id, OAuth2CallbackView.adapter_view)
 
 

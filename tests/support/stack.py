@@ -77,6 +77,8 @@ class Stack:
                 python,
                 "-m",
                 "gunicorn",
+                "--config",
+                "python:mlsite.server",
                 "mlsite.wsgi",
                 "-b",
                 f"127.0.0.1:{self.web_port}",

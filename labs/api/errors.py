@@ -1,0 +1,50 @@
+"""One shape for whatever the JSON interface refuses: that of a service's Refusal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+WRONG = "The request has mistakes: see errors."
+
+
+def answer(error: Exception, context: dict[str, Any]) -> Response | None:
+    """message: a sentence; code: a word for programs; errors: a sentence for each field that is wrong; suggestion: another value.
+
+    None for what is no refusal but a fault of ours.
+    """
+    response = exception_handler(error, context)
+    if response is None:
+        return None
+    told = response.data
+    if isinstance(error, ValidationError):
+        errors = _fields(told)
+        message, code = errors.pop("", WRONG), "invalid"
+    else:
+        errors = {}
+        message = str(told.get("detail", "")) if isinstance(told, dict) else str(told)
+        code = error.get_codes() if isinstance(error, APIException) else _code(response.status_code)
+    response.data = {"message": message, "code": str(code), "errors": errors, "suggestion": ""}
+    return response
+
+
+def _code(status: int) -> str:
+    return {403: "permission_denied", 404: "not_found"}.get(status, "error")
+
+
+def _fields(told: Any, name: str = "") -> dict[str, str]:
+    """Every mistake by the path of its field, such as `values.cpu`; those of no field under ""."""
+    if isinstance(told, dict):
+        found: dict[str, str] = {}
+        for key, value in told.items():
+            found |= _fields(value, ".".join(filter(None, (name, "" if key == "non_field_errors" else str(key)))))
+        return found
+    if isinstance(told, list) and any(isinstance(item, dict | list) for item in told):
+        found = {}
+        for place, value in enumerate(told):
+            found |= _fields(value, ".".join(filter(None, (name, str(place)))))
+        return found
+    return {name: " ".join(map(str, told)) if isinstance(told, list) else str(told)}
