@@ -1,6 +1,6 @@
 from .mail import Letter, Mail, MailKind, MailNotice, MailState, MailTemplate
 from .membership import Membership, Role, Status
-from .roster import RosterEntry, RosterUpload
+from .roster import RosterEntry, RosterUpload, UploadState
 from .user import User
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "RosterEntry",
     "RosterUpload",
     "Status",
+    "UploadState",
     "User",
 ]

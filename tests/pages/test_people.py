@@ -101,10 +101,10 @@ def test_a_list_is_uploaded_looked_at_confirmed_and_its_people_are_invited(
 def test_what_cannot_be_read_is_told_on_the_page_and_what_was_pasted_stays(
     world: SimpleNamespace, signed_in: SignIn
 ) -> None:
-    answer = signed_in(world.staff).post("/i/physics/people/import/", {"text": "name\nAnn"})
+    answer = signed_in(world.staff).post("/i/physics/people/import/", {"text": "e-mail\n\n"})
     assert answer.status_code == 400
-    assert "There is no column with the e-mail." in answer.text
-    assert ">name\nAnn</textarea>" in answer.text
+    assert "There is only the line with the names of the columns" in answer.text
+    assert ">e-mail\n\n</textarea>" in answer.text
 
 
 def test_a_file_of_50_mb_is_dropped_on_its_way_in_with_a_sentence(world: SimpleNamespace, signed_in: SignIn) -> None:
