@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import cast
+from typing import Any, cast
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -125,9 +125,10 @@ def _choose(request: HttpRequest, instance: Instance, found: RosterUpload) -> Ht
         group: {name.removeprefix(f"{group}-"): sent[name] for name in sent if name.startswith(f"{group}-")}
         for group in ("columns", "roles", "statuses")
     }
+    chosen = found.choices if sent["choose"] == "again" else {**choices, **groups}
     try:
         uploads.choose(
-            found.pk, Choices.unpack({**choices, **groups}), suspend_missing="suspend_missing" in sent, instance=instance,
+            found.pk, Choices.unpack(chosen), suspend_missing="suspend_missing" in sent, instance=instance,
             actor=cast(User, request.user), now=timezone.now(),
         )  # fmt: skip
     except Refusal as refusal:
@@ -140,19 +141,19 @@ def _preview(instance: Instance, found: RosterUpload, user: User) -> dict[str, o
     context: dict[str, object] = {
         "instance": instance, "here": "import", "upload": found, "table": found.table, "asks": found.state == UploadState.ASKS,
         "refused": found.state == UploadState.REFUSED, "uses": USES | (LIMIT_USES if gives_limits else {}),
-        "roles": ROLES if authority.can_give_roles(user, instance) else {"": "no role", "member": "member"},
+        "roles": ROLES if authority.can_give_roles(user, instance) else {key: ROLES[key] for key in ("", "member")},
     }  # fmt: skip
     return context if found.state != UploadState.READY else context | _what_happens(found)
 
 
 #: What a role of the file can be taken as.
-ROLES = {"": "no role", "member": "member", "staff": "staff", "owner": "owner"}
+ROLES = {"": "not changed", "member": "member", "staff": "staff", "owner": "owner"}
 
 
 def _what_happens(found: RosterUpload) -> dict[str, object]:
     told = found.preview
     counts, samples = told["counts"], told["samples"]
-    kinds = [
+    kinds: list[dict[str, Any]] = [
         {
             "key": key, "title": title, "text": text, "count": counts.get(key, 0),
             "lines": [{**line, "standing": STANDINGS.get(line.get("standing", ""), "")} for line in samples.get(key, [])],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 #: Columns of a table that are looked at; what stands further to the right is left out.
 MOST_COLUMNS = 200
@@ -12,8 +12,9 @@ LONGEST_CELL = 5_000
 #: Signs that no text of a roster has: of control, and those that turn the text around them.
 HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 SAVE_AS = "Save it as CSV or as an Excel workbook (.xlsx), and upload that."
+#: A link as Excel writes it, with what it shows.
 LINK = re.compile(r'=HYPERLINK\("[^"]*"(?:[,;] ?"([^"]*)")?\)', re.IGNORECASE)
-#: What stands at the start of an address that was copied as a link.
+#: One bare address, at a glance; `lines` looks closer.
 ADDRESS = re.compile(r"[^\s@<>()\[\]\",;|]{1,200}@[^\s@<>()\[\]\",;|]{1,200}")
 
 
@@ -34,8 +35,6 @@ class Row:
     number: int
     cells: list[str | Cell]
     is_hidden: bool = False
-    #: Further cells that a line has, and the row leaves out.
-    more: list[str] = field(default_factory=list)
 
 
 def text_cell(value: str) -> str | Cell:

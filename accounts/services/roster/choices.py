@@ -32,7 +32,8 @@ class Choices:
     statuses: dict[str, str] = field(default_factory=dict)
 
     def pack(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if value not in ("", None, {}, False)}
+        """What was chosen, for the data base. Row 0 is a choice, too."""
+        return {key: value for key, value in asdict(self).items() if value or (key == "head" and value == 0)}
 
     def after(self, table: dict[str, Any]) -> Choices:
         """What still holds when the form was filled in for `table`: columns are those of a sheet, an encoding and a row of heads."""

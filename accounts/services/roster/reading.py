@@ -69,7 +69,7 @@ def read(
     counts = {"people": 0, "nobody": 0, "hidden": 0}
     packed = b"" if found.question else _pack(found, lines, choices, counts, progress)
     if not found.question and not counts["people"]:
-        raise _nobody(found, counts)
+        raise _nobody(counts)
     return Reading(packed, list(found.columns.notes.values()), _table(found, choices, lines, counts), found.question)
 
 
@@ -126,7 +126,7 @@ def _pack(found: Found, lines: Lines, choices: Choices, counts: dict[str, int], 
     return b"".join((*made, squeeze.flush()))
 
 
-def _nobody(found: Found, counts: dict[str, int]) -> Refusal:
+def _nobody(counts: dict[str, int]) -> Refusal:
     if counts["hidden"]:
         return Refusal("Every row of the list is hidden. Show the rows in the file, and upload it again.", code="empty")
     return Refusal("There is only the line with the names of the columns, and nobody below it.", code="empty")

@@ -37,6 +37,7 @@ MOST_KEPT = 5
 PACE = 1.0
 #: Entries by which it is seen which notes the roster has.
 WITH_NOTES = 200
+FAULT = "Something went wrong while this list was read. Save it as CSV and upload that, or paste its lines."
 EXPIRED = "This preview is no longer there. Please upload the file again."
 
 
@@ -110,6 +111,10 @@ def work_off(pk: Any, *, now: datetime.datetime) -> bool:
         _read(upload, now, progress)
     except Refusal as refusal:
         _refused(upload, refusal)
+    except Exception:
+        # A fault of ours: it goes to the log, and the page must not wait for ever.
+        RosterUpload.objects.filter(pk=pk, state=UploadState.WAITING).update(state=UploadState.REFUSED, problem=FAULT)
+        raise
     with transaction.atomic():
         latest = RosterUpload.objects.select_for_update().filter(pk=pk).first()
         if latest is None or latest.state != UploadState.WAITING or latest.choices != chosen:
