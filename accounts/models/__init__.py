@@ -1,7 +1,7 @@
 from .mail import Letter, Mail, MailKind, MailNotice, MailState, MailTemplate
 from .membership import Membership, Role, Status
 from .rate import Rate
-from .roster import RosterEntry, RosterUpload
+from .roster import RosterEntry, RosterUpload, UploadState
 from .user import User
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "RosterEntry",
     "RosterUpload",
     "Status",
+    "UploadState",
     "User",
 ]

@@ -91,6 +91,13 @@ class RosterEntry(models.Model):
         super().save(*args, **kwargs)  # type: ignore[arg-type]
 
 
+class UploadState(models.TextChoices):
+    WAITING = "waiting", "being read"
+    ASKS = "asks", "something is to be chosen"
+    READY = "ready", "can be imported"
+    REFUSED = "refused", "cannot be read"
+
+
 class RosterUpload(models.Model):
     """What somebody has uploaded, read and compared, and not confirmed yet. What is confirmed is this, and nothing that a browser sends."""
 
@@ -100,13 +107,21 @@ class RosterUpload(models.Model):
     file_name = models.CharField(max_length=120, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
-    #: The lines, as `accounts.services.roster.uploads` packs them; emptied when they have been imported.
+    state = models.CharField(max_length=16, choices=UploadState, default=UploadState.WAITING)
+    #: Why it cannot be read, or what is to be chosen.
+    problem = models.TextField(blank=True)
+    #: Rows that a worker has read so far.
+    progress = models.PositiveIntegerField(default=0)
+    #: The file or the pasted text, to be read again when somebody chooses another column; emptied with the lines.
+    source = models.BinaryField(default=b"")
+    #: What has been chosen about it (`accounts.services.roster.choices`).
+    choices = models.JSONField(default=dict)
+    #: What there is to choose, as the page shows it.
+    table: Any = models.JSONField(default=dict)
+    #: The lines, as `accounts.services.roster.reading` packs them; emptied when they have been imported.
     lines = models.BinaryField(default=b"")
     #: Heads of the columns that are kept as notes.
     note_heads = models.JSONField(default=list)
-    #: The columns as they were understood, in words; and whether the first line named them.
-    columns = models.JSONField(default=list)
-    has_head = models.BooleanField(default=True)
     suspend_missing = models.BooleanField(default=False)
     #: What it would do, as the page shows it; `digest` tells whether it would still do the same.
     preview: Any = models.JSONField(default=dict)

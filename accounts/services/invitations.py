@@ -31,6 +31,8 @@ from .roster.admitting import admit, check_keeper, lock
 
 SALT = "accounts.invitation"
 TOKEN = re.compile(r"(\d{1,18})-(\d{1,9})-([0-9a-z]{1,8})")
+#: What stands behind a name and a comma, and is no first name.
+BEHIND_NAMES = {"jr", "sr", "ii", "iii", "iv", "phd", "ph.d", "md", "m.d", "msc", "bsc", "ma", "ba", "mba", "esq"}
 #: What is wrong with a link, and what to do about it. The last is for somebody who made the link up.
 PROBLEMS = {
     "used": "This invitation has been accepted already. If that was you, sign in with the account that you used then.",
@@ -70,9 +72,17 @@ def facts(mail: Mail) -> dict[str, str]:
     until = timezone.localtime(now + _good_for())
     return {
         "link": link(entry, now),
-        "name": entry.name or entry.email,
+        "name": called(entry.name) or entry.email,
         "until": f"{until.day} {until:%B %Y}",
     }
+
+
+def called(name: str) -> str:
+    """A name as it is said: “Ivo Lee” for “Lee, Ivo”, as lists write it. What follows a second comma, or is a degree, stays where it is."""
+    family, comma, given = name.partition(",")
+    if not comma or "," in given or not given.strip() or given.strip(" .").lower() in BEHIND_NAMES:
+        return name
+    return f"{given.strip()} {family.strip()}"
 
 
 def find(token: str, *, now: datetime.datetime) -> Found:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import CharField, Count, F, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce, Lower, NullIf
+from django.db.models.functions import Coalesce, NullIf
 from django.utils import timezone
 
 from accounts.models import Mail, Membership, Role, RosterEntry, Status
@@ -124,14 +125,24 @@ def counts(instance: Instance) -> dict[str, int]:
 
 
 def page(instance: Instance, wish: Wish, *, start: int, size: int) -> tuple[int, list[Person]]:
-    """How many there are in all, and `size` of them from `start` on, by name. Five queries, whatever their number."""
+    """How many there are in all, and `size` of them from `start` on, by name. Four queries, whatever their number.
+
+    The names are sorted here: databases sort by bytes, or by the locale with which they happen to have been set up.
+    """
     rows = _entry_rows(instance, wish)
     if not wish.section:
         rows = rows.union(_member_rows(instance, wish), all=True)
-    found = list(rows.order_by("sort", "kind", "key")[start : start + size])
-    people = _people(instance, [(kind, key) for kind, key, _ in found])
+    found = sorted(rows, key=lambda row: (sort_key(row[2]), row))
+    people = _people(instance, [(kind, key) for kind, key, _ in found[start : start + size]])
     back = Mail.objects.unreachable({address for one in people for address in (one.email, one.other_email) if address})
-    return rows.count(), [replace(one, came_back=back.get(one.other_email) or back.get(one.email)) for one in people]
+    return len(found), [replace(one, came_back=back.get(one.other_email) or back.get(one.email)) for one in people]
+
+
+def sort_key(name: str) -> str:
+    """By letters, whatever their accents and capitals: “Élodie” stands beside “Eva”, and not behind “Zoe”."""
+    if name.isascii():
+        return name.lower()
+    return "".join(sign for sign in unicodedata.normalize("NFKD", name) if not unicodedata.combining(sign)).casefold()
 
 
 def _people(instance: Instance, keys: Sequence[tuple[str, int]]) -> list[Person]:
@@ -201,7 +212,7 @@ def _member_rows(instance: Instance, wish: Wish) -> QuerySet[Any, Any]:
 
 
 def _keys(rows: QuerySet[Any], kind: str, name: Any) -> QuerySet[Any, Any]:
-    rows = rows.order_by().annotate(kind=Value(kind, output_field=CharField()), key=F("pk"), sort=Lower(name))
+    rows = rows.order_by().annotate(kind=Value(kind, output_field=CharField()), key=F("pk"), sort=name)
     return rows.values_list("kind", "key", "sort")
 
 

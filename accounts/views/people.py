@@ -96,7 +96,7 @@ def _told(request: HttpRequest, count: int, done: str) -> None:
         messages.success(request, f"{count:,} {'person' if count == 1 else 'people'} {done}.")
     else:
         messages.info(
-            request, "There was nobody to do that for: tick those whom you mean; who has joined is left as is."
+            request, "Nothing was done. Choose people first; people who have joined already stay as they are."
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import cast
+from typing import Any, cast
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -11,10 +11,11 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from accounts.models import RosterUpload, User
+from accounts.models import RosterUpload, Status, UploadState, User
 from accounts.services import authority
 from accounts.services.roster import uploads
 from accounts.services.roster.admitting import OWNERS_ONLY
+from accounts.services.roster.choices import Choices
 from labs.errors import Refusal
 from labs.models import Instance
 
@@ -22,12 +23,38 @@ from .scope import for_staff
 
 #: In the order in which the preview shows them: what needs a look first.
 KINDS = {
-    "wrong": ("Wrong", "Left out of the import. Mend them in your list and upload it again, or leave them."),
-    "missing": ("No longer on the list", "They lose access, and what they run is stopped."),
-    "new": ("New", "They are put on the roster. You invite them in the next step."),
+    "wrong": (
+        "Wrong",
+        "These lines are left out. Correct them in your list and upload it again, or import without them.",
+    ),
+    "missing": ("No longer on the list", "They lose access, and their running labs are stopped."),
+    "left": (
+        "Left out by status",
+        "Their status says that they are not in the class. You can change that under “Columns”.",
+    ),
+    "new": ("New", "They are added to the roster."),
     "changed": ("Changed", ""),
     "unchanged": ("Unchanged", ""),
 }
+#: What becomes of somebody whom the list names, by where they stand (`importing.Standings`).
+STANDINGS = {
+    Status.APPROVED: "Is a member already",
+    Status.REQUESTED: "Has asked for access: gets in",
+    Status.SUSPENDED: "Suspended: stays out",
+    Status.DENIED: "Not approved: stays out",
+    "waits": "Waits for approval",
+    "gone": "Has left: may ask again",
+    "account": "Has an account: gets in at once",
+}
+#: What a column can be, in the order of the form.
+USES = {
+    "": "not used", "email": "e-mail", "name": "name", "given": "first name", "family": "last name", "section": "section",
+    "role": "role", "status": "status", "note": "keep as a note",
+}  # fmt: skip
+LIMIT_USES = {
+    "cpu": "limit: CPU", "memory": "limit: memory (GiB)", "gpus": "limit: GPUs", "running": "limit: services at once",
+    "lifetime": "limit: lifetime (hours)",
+}  # fmt: skip
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -67,30 +94,81 @@ def preview(request: HttpRequest, instance: Instance, pk: uuid.UUID) -> HttpResp
     found = uploads.find(pk, instance=instance, actor=user, now=now)
     if found is None:
         raise Http404
-    if request.method != "POST":
-        return render(request, "people/preview.html", _preview(instance, found))
+    if request.method == "POST":
+        return _choose(request, instance, found) if "choose" in request.POST else _confirm(request, instance, found)
+    if found.state == UploadState.WAITING:
+        page = "people/reading_part.html" if request.headers.get("HX-Request") else "people/reading.html"
+        return render(request, page, {"instance": instance, "here": "import", "upload": found})
+    if request.headers.get("HX-Request"):
+        return HttpResponse(headers={"HX-Refresh": "true"})  # It has been read: the page shows what came of it.
+    return render(request, "people/preview.html", _preview(instance, found, user))
+
+
+def _confirm(request: HttpRequest, instance: Instance, found: RosterUpload) -> HttpResponse:
+    user, now = cast(User, request.user), timezone.now()
     try:
-        counts = uploads.confirm(pk, instance=instance, actor=user, now=now)
+        counts = uploads.confirm(found.pk, instance=instance, actor=user, now=now)
     except Refusal as refusal:
         if refusal.code == "stale":
             uploads.renew(found, instance=instance, actor=user, now=now)
         messages.error(request, refusal.message)
-        return redirect("roster-preview", instance.slug, pk)
+        return redirect("roster-preview", instance.slug, found.pk)
     messages.success(request, _done(counts))
     return redirect("people", instance.slug)
 
 
-def _preview(instance: Instance, found: RosterUpload) -> dict[str, object]:
-    counts, samples = found.preview["counts"], found.preview["samples"]
-    kinds = [
-        {"key": key, "title": title, "text": text, "count": counts.get(key, 0), "lines": samples.get(key, [])}
+def _choose(request: HttpRequest, instance: Instance, found: RosterUpload) -> HttpResponse:
+    """Read the list again with the columns, the sheet and so on that were chosen."""
+    sent = request.POST
+    choices = {key: sent.get(key, "") for key in ("sheet", "encoding", "head", "domain", "hidden")}
+    groups = {
+        group: {name.removeprefix(f"{group}-"): sent[name] for name in sent if name.startswith(f"{group}-")}
+        for group in ("columns", "roles", "statuses")
+    }
+    chosen = found.choices if sent["choose"] == "again" else {**choices, **groups}
+    try:
+        uploads.choose(
+            found.pk, Choices.unpack(chosen), suspend_missing="suspend_missing" in sent, instance=instance,
+            actor=cast(User, request.user), now=timezone.now(),
+        )  # fmt: skip
+    except Refusal as refusal:
+        messages.error(request, refusal.message)
+    return redirect("roster-preview", instance.slug, found.pk)
+
+
+def _preview(instance: Instance, found: RosterUpload, user: User) -> dict[str, object]:
+    gives_limits = authority.can_change_limits(user, instance)
+    context: dict[str, object] = {
+        "instance": instance, "here": "import", "upload": found, "table": found.table, "asks": found.state == UploadState.ASKS,
+        "refused": found.state == UploadState.REFUSED, "uses": USES | (LIMIT_USES if gives_limits else {}),
+        "roles": ROLES if authority.can_give_roles(user, instance) else {key: ROLES[key] for key in ("", "member")},
+    }  # fmt: skip
+    return context if found.state != UploadState.READY else context | _what_happens(found)
+
+
+#: What a role of the file can be taken as.
+ROLES = {"": "not changed", "member": "member", "staff": "staff", "owner": "owner"}
+
+
+def _what_happens(found: RosterUpload) -> dict[str, object]:
+    told = found.preview
+    counts, samples = told["counts"], told["samples"]
+    kinds: list[dict[str, Any]] = [
+        {
+            "key": key, "title": title, "text": text, "count": counts.get(key, 0),
+            "lines": [{**line, "standing": STANDINGS.get(line.get("standing", ""), "")} for line in samples.get(key, [])],
+        }
         for key, (title, text) in KINDS.items()
-    ]
+    ]  # fmt: skip
+    for kind in kinds:
+        if kind["key"] == "new" and told.get("invite"):
+            kind["text"] = f"{kind['text']} In the next step you can invite those who are not members yet."
+        kind["has_standing"] = any(line["standing"] for line in kind["lines"])
     todo = counts["new"] + counts["changed"]
     return {
-        "instance": instance, "here": "import", "upload": found, "kinds": [kind for kind in kinds if kind["count"]],
-        "counts": counts, "todo": todo, "does_something": bool(todo or counts["missing"]),
-        "unread": found.preview["unread"] if found.suspend_missing else 0,
+        "kinds": [kind for kind in kinds if kind["count"]], "counts": counts, "todo": todo,
+        "does_something": bool(todo or counts["missing"]), "shut_out": told.get("shut_out", 0),
+        "unread": told["unread"] if found.suspend_missing else 0,
     }  # fmt: skip
 
 

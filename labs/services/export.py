@@ -52,7 +52,7 @@ def cell(value: Any) -> str:
 
 def original(text: str) -> str:
     """What a cell of ours was before `cell`."""
-    return OURS.sub(r"\1", text)
+    return OURS.sub(r"\1", text) if "'" in text else text
 
 
 class _Echo:

@@ -63,7 +63,23 @@
     number.addEventListener("input", () => (slider.value = number.value));
   };
 
+  // One box for all the boxes of a name in its form; a part of them shows as neither.
+  const chooseAll = (label) => {
+    const box = label.querySelector("input");
+    const others = [...label.closest("form").querySelectorAll(`input[type=checkbox][name=${label.dataset.chooseAll}]`)];
+    const count = () => {
+      const chosen = others.filter((other) => other.checked).length;
+      box.checked = chosen === others.length;
+      box.indeterminate = chosen > 0 && chosen < others.length;
+    };
+    box.addEventListener("change", () => others.forEach((other) => (other.checked = box.checked)));
+    others.forEach((other) => other.addEventListener("change", count));
+    label.hidden = others.length < 2;
+    count();
+  };
+
   const prepare = (root) => {
+    root.querySelectorAll("[data-choose-all]").forEach(chooseAll);
     root.querySelectorAll("time[data-moment]").forEach(write);
     root.querySelectorAll("[data-pair]").forEach(pair);
     tick();

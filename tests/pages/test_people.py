@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
@@ -15,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Mail, Role, RosterEntry, RosterUpload, Status, User
+from accounts.services.roster import uploads
 from labs.models import ClassRun, SavedLaunch, State
 from labs.services import classes
 from tests.factories import InstanceFactory, LabFactory, MembershipFactory, UserFactory
@@ -101,10 +103,56 @@ def test_a_list_is_uploaded_looked_at_confirmed_and_its_people_are_invited(
 def test_what_cannot_be_read_is_told_on_the_page_and_what_was_pasted_stays(
     world: SimpleNamespace, signed_in: SignIn
 ) -> None:
-    answer = signed_in(world.staff).post("/i/physics/people/import/", {"text": "name\nAnn"})
+    answer = signed_in(world.staff).post("/i/physics/people/import/", {"text": "e-mail\n\n"})
     assert answer.status_code == 400
-    assert "There is no column with the e-mail." in answer.text
-    assert ">name\nAnn</textarea>" in answer.text
+    assert "There is only the line with the names of the columns" in answer.text
+    assert ">e-mail\n\n</textarea>" in answer.text
+
+
+def test_a_list_that_leaves_something_open_asks_on_the_page(world: SimpleNamespace, signed_in: SignIn) -> None:
+    client = signed_in(world.owner)
+    text = "Name,E-mail,Email Address,Role\nAnn,old@uni.example,ann@uni.example,Instructor\n"
+    address = client.post("/i/physics/people/import/", {"text": text})["Location"]
+    page = client.get(address)
+    assert "More than one column could hold the e-mail addresses" in page.text
+    assert "Import 1 person" not in page.text
+    chosen = {"choose": "yes", "head": "1", "columns-0": "name", "columns-2": "email", "columns-3": "role"}
+    page = client.post(address, chosen, follow=True)
+    assert "Import 1 person" in page.text
+    assert 'name="roles-instructor"' in page.text
+    client.post(address, {**chosen, "roles-instructor": "owner"})
+    client.post(address)
+    assert set(RosterEntry.objects.values_list("email", "role")) == {("ann@uni.example", "owner")}
+
+
+def test_a_large_list_shows_how_far_it_is_and_then_what_came_of_it(world: SimpleNamespace, signed_in: SignIn) -> None:
+    client = signed_in(world.staff)
+    lines = "".join(f"p{number}@uni.example,{'P' * 140}\n" for number in range(8_000))
+    address = client.post("/i/physics/people/import/", {"text": f"e-mail,name\n{lines}"})["Location"]
+    assert "The list waits for its turn." in client.get(address).text
+    RosterUpload.objects.update(progress=4500)
+    part = client.get(address, headers={"HX-Request": "true"})
+    assert "<b>4500</b> rows have been read." in part.text
+    assert "<html" not in part.text
+    uploads.work_off(RosterUpload.objects.get().pk, now=timezone.now())
+    assert client.get(address, headers={"HX-Request": "true"})["HX-Refresh"] == "true"
+    assert "Import 8000 people" in client.get(address).text
+
+
+def test_the_preview_does_not_promise_to_invite_a_member(world: SimpleNamespace, signed_in: SignIn) -> None:
+    EmailAddress.objects.create(user=world.member, email=world.member.email, verified=True)
+    client = signed_in(world.staff)
+    page = client.get(client.post("/i/physics/people/import/", {"text": world.member.email})["Location"])
+    assert "Is a member already" in page.text
+    assert "invite" not in page.text
+
+
+def test_the_button_that_invites_stands_above_the_people(world: SimpleNamespace, signed_in: SignIn) -> None:
+    for number in range(3):
+        RosterEntry.objects.create(instance=world.instance, email=f"p{number}@uni.example")
+    page = signed_in(world.staff).get("/i/physics/people/").text
+    assert page.index("Invite 3 people by mail") < page.index("<table")
+    assert 'data-choose-all="entry"' in page
 
 
 def test_a_file_of_50_mb_is_dropped_on_its_way_in_with_a_sentence(world: SimpleNamespace, signed_in: SignIn) -> None:

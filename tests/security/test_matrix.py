@@ -150,7 +150,7 @@ def _objects(mine: Side) -> dict[str, Any]:
         **dict.fromkeys(("class-start", "class-stop", "class-remove"), saved),
         "class-run": ClassRun.objects.create(instance=mine.instance, saved=saved),
         "roster-preview": RosterUpload.objects.create(
-            instance=mine.instance, user=mine.owner, expires_at=later, preview=NOTHING_NEW
+            instance=mine.instance, user=mine.owner, expires_at=later, preview=NOTHING_NEW, state="ready"
         ),
     }
 

@@ -1,255 +1,135 @@
-"""What people upload or paste as rows of text: CSV in whatever form Excel and others write it, XLSX, or a list of addresses.
+"""What people upload or paste, opened: rows of text, whatever program has written them. Nothing here knows what the columns mean.
 
-Nothing here knows what the columns mean. What cannot be read is refused with a sentence that says what to do.
+What cannot be read is refused with a sentence that says what to do.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 import re
-import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, datetime
-from email.utils import getaddresses
-from typing import Any
-from xml.etree.ElementTree import ParseError
-
-from defusedxml.common import DefusedXmlException
-from django.conf import settings
-from openpyxl import load_workbook
+from dataclasses import dataclass, field
+from itertools import islice
 
 from labs.errors import Refusal
 
-from .workbooks import Look, most_rows, too_far
+from .addresses import rows_of_addresses
+from .cells import SAVE_AS, Row
+from .choices import Choices
+from .columns import find_head
+from .delimited import cells_of, first_lines, is_even, likely_separators, row_of, rows_of_csv, rows_of_html
+from .encodings import Decoded, decode
+from .sheets import Book, Sheet, open_book
+from .workbooks import check_archive
 
-#: Columns of a table that are looked at; a sheet with more is no roster.
-MOST_COLUMNS = 60
-#: Characters of one cell.
-LONGEST_CELL = 5_000
-#: Signs that no text of a roster has: of control, and those that turn the text around them.
-HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-SEPARATORS = ",;\t|"
+WORKBOOK = b"PK\x03\x04"
 OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 #: How the files of other programs begin.
 STRANGERS = {
     b"%PDF": "a PDF", b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture", b"GIF8": "a picture",
     b"{\\rtf": "a text document", b"\x1f\x8b": "a packed file", b"Rar!": "a packed file", b"7z\xbc\xaf": "a packed file",
 }  # fmt: skip
-SAVE_AS = "Save it as CSV or as an Excel workbook (.xlsx), and upload that."
+PAGE = re.compile(r"\s{0,100}<(?:!doctype html|html|table|\?xml|meta|head)", re.IGNORECASE)
+#: Rows that show what a sheet holds.
+LOOKED_AT = 40
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A formula in the place of a value: what it would come to is not ours to guess."""
+@dataclass
+class Source:
+    """An opened list. `rows` may raise Refusal while they are read on."""
 
-    formula: str
+    rows: Iterator[Row]
+    #: Names of the sheets to choose from, and the one that is read.
+    sheets: list[str] = field(default_factory=list)
+    sheet: str = ""
+    #: Columns that nobody sees in the file; known once the first row is.
+    hidden: set[int] = field(default_factory=set)
+    #: How the letters of a text were read, where there is a doubt.
+    decoded: Decoded = field(default_factory=lambda: Decoded(""))
+    #: A list of addresses, taken apart already into address, name and section.
+    is_list: bool = False
+    #: A cell stands in its column for certain; in text, a separator too many moves those behind it.
+    is_aligned: bool = False
 
-    def __str__(self) -> str:
-        return self.formula
+
+def open_source(content: bytes, choices: Choices) -> Source:
+    """Open a file. What it is, is seen from its content, never from its name. Raises Refusal."""
+    check(content)
+    if content.startswith(WORKBOOK):
+        return _workbook(content, choices)
+    decoded = decode(content, choices.encoding)
+    source = _text(decoded.text)
+    source.decoded = decoded
+    return source
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row, with its number as a spreadsheet counts it, from 1."""
-
-    number: int
-    cells: list[str | Cell]
-
-
-def rows_of_upload(content: bytes, name: str) -> Iterator[Row]:
-    """The rows of a file. What it is, is seen from its content; its name only helps to say what is wrong.
-
-    Raises Refusal, also while it is read on.
-    """
+def check(content: bytes) -> None:
+    """Raise Refusal for what is no list at a glance, however large it is."""
     if not content.strip():
         raise Refusal("The file is empty.", code="empty")
     if content.startswith(OLD_EXCEL):
         raise Refusal(f"This is a file of an old Excel, or one with a password. {SAVE_AS}", code="old-excel")
-    if content.startswith(b"PK\x03\x04"):
-        return _rows_of_workbook(content)
+    if content.startswith(WORKBOOK):
+        check_archive(content)
     for start, what in STRANGERS.items():
         if content.startswith(start):
             raise Refusal(f"This is {what}, not a table. {SAVE_AS}", code="no-table")
-    return rows_of_text(_decode(content))
 
 
-def rows_of_text(text: str) -> Iterator[Row]:
-    """The rows of CSV with any of the usual separators, or of a list of addresses as mail programs write them."""
+def _text(text: str) -> Source:
     text = text.removeprefix("\ufeff")
     if not text.strip():
         raise Refusal("There is nothing in it.", code="empty")
     if "\0" in text:
         raise Refusal(f"This is not a table of text. {SAVE_AS}", code="binary")
-    if _is_list_of_addresses(text):
-        return _rows_of_addresses(text)
-    return _rows_of_csv(text)
+    if text.lstrip()[:2] in ("[{", '{"'):
+        raise Refusal(f"This is JSON, not a table. {SAVE_AS}", code="no-table")
+    if PAGE.match(text):
+        rows = rows_of_html(text)
+        first = next(rows, None)
+        if first is None:
+            raise Refusal(f"This is a page without a table. {SAVE_AS}", code="no-table")
+        return Source(_with(first, rows), is_aligned=True)
+    lines = first_lines(text)
+    if said := re.fullmatch(r'"?sep=(.)"?,*', lines[0].strip()):
+        rows = rows_of_csv(text, said[1])
+        return Source(row for row in rows if row.number > 1)
+    if separator := _separator_of_table(lines):
+        return Source(rows_of_csv(text, separator))
+    return Source(rows_of_addresses(text), is_list=True)
 
 
-def _decode(content: bytes) -> str:
-    """UTF-8 and UTF-16, with a mark or without; otherwise what Windows writes in the west."""
-    for mark, encoding in (
-        (codecs.BOM_UTF8, "utf-8"),
-        (codecs.BOM_UTF16_LE, "utf-16-le"),
-        (codecs.BOM_UTF16_BE, "utf-16-be"),
-    ):
-        if content.startswith(mark):
-            return content.removeprefix(mark).decode(encoding, "replace")
-    head = content[:2000]
-    if b"\0" in head:
-        # Text in UTF-16 without its mark has a null in every second place; nothing else that is text has any.
-        encoding = "utf-16-le" if head[1::2].count(0) > head[0::2].count(0) else "utf-16-be"
-        try:
-            found = content.decode(encoding)
-        except UnicodeDecodeError:
-            found = "\0"
-        nulls = max(head[0::2].count(0), head[1::2].count(0))
-        return found if nulls > len(head) // 4 else "\0"
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", "replace").replace("\ufffd", "?")
+def _separator_of_table(lines: list[str]) -> str:
+    """The separator, where the lines are a table: the one that shows names of columns, or else parts all lines alike."""
+    separators = likely_separators(lines)
+    widths = {}
+    for separator in separators:
+        rows = [row_of(number, cells_of(line, separator)) for number, line in enumerate(lines, start=1)]
+        if head := find_head(rows):
+            widths[separator] = len(head.cells)
+    if widths:
+        return max(widths, key=lambda separator: widths[separator])
+    if even := next((separator for separator in separators if is_even(lines, separator)), ""):
+        return even
+    return "" if any("@" in line for line in lines) else separators[0]
 
 
-# Text ------------------------------------------------------------------------------------------------------------------
+def _with(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
+    yield first
+    yield from rows
 
 
-def _rows_of_csv(text: str) -> Iterator[Row]:
-    first = text.lstrip("\r\n").split("\n", 1)[0].strip()
-    separator = ""
-    if said := re.fullmatch(r'"?sep=(.)"?', first):
-        separator = said[1]
-    skip = 1 if separator else 0
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator or _separator(first), strict=True)
-    for number in range(1, settings.ROSTER_MAX_LINES + 1_000_000):
-        try:
-            values = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            raise Refusal(
-                f'Line {number} cannot be read: a quotation mark (") is not closed, or stands in the middle of a cell.',
-                code="quotes",
-            ) from None
-        if number > skip and any(value.strip() for value in values):
-            yield _row(number, [_text_cell(value) for value in values])
+def _workbook(content: bytes, choices: Choices) -> Source:
+    book = open_book(content)
+    name = choices.sheet if choices.sheet in book.sheets else _likely_sheet(book)
+    sheet = Sheet(book, name)
+    return Source(sheet.rows(), sheets=list(book.sheets), sheet=name, hidden=sheet.hidden_columns, is_aligned=True)
 
 
-def _separator(line: str) -> str:
-    """What parts the first line into most cells, quotation marks respected."""
-    plain = re.sub(r'"[^"]*"', "", line)
-    return max(SEPARATORS, key=plain.count)
-
-
-def _text_cell(value: str) -> str | Cell:
-    value = value.strip()
-    return Cell(value) if value.startswith("=") else value
-
-
-def _is_list_of_addresses(text: str) -> bool:
-    """Whether it is as a mail program copies it: `Ann Lee <ann@uni.example>, ...`, and no table."""
-    first = text.strip().split("\n", 1)[0]
-    return bool(re.match(r'\s*("[^"]*"|[^,;\t"<>@]*)\s*<[^<>\s]+@[^<>\s]+>\s*([,;]|$)', first))
-
-
-def _rows_of_addresses(text: str) -> Iterator[Row]:
-    yield Row(0, ["e-mail", "name"])
-    for number, line in enumerate(text.splitlines(), start=1):
-        # Outlook parts addresses with semicolons, others with commas.
-        for part in _parted(line):
-            for name, address in getaddresses([part]) if part.strip(" ,") else ():
-                yield _row(number, [address or part.strip(), name])
-
-
-def _parted(line: str) -> list[str]:
-    """At each semicolon that stands outside of quotation marks, counted from the end: one that is not closed opens nothing."""
-    pieces = line.split('"')
-    parts: list[list[str]] = [[]]
-    for after, piece in zip(reversed(range(len(pieces))), pieces, strict=True):
-        first, *rest = piece.split(";") if after % 2 == 0 else [piece]
-        parts[-1].append(first)
-        parts += [[text] for text in rest]
-        if after:
-            parts[-1].append('"')
-    return ["".join(part) for part in parts]
-
-
-def _row(number: int, cells: list[str | Cell]) -> Row:
-    while cells and not cells[-1]:
-        cells.pop()
-    if len(cells) > MOST_COLUMNS:
-        raise Refusal(
-            f"Line {number} has more than {MOST_COLUMNS} columns. Leave out those that are not needed.",
-            code="columns",
-        )
-    return Row(number, cells)
-
-
-# Workbooks --------------------------------------------------------------------------------------------------------------
-
-
-def _rows_of_workbook(content: bytes) -> Iterator[Row]:
-    _check_archive(content)
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            look = Look(archive)
-        book = load_workbook(io.BytesIO(content), read_only=True, keep_links=False)
-        sheet = next((item for item in book.worksheets if item.sheet_state == "visible"), None)
-        if sheet is None:
-            raise Refusal("There is no sheet in the workbook.", code="empty")
-        if row := look.far.get(sheet._worksheet_path):
-            raise too_far(row)
-        # What a sheet says of its size may be wrong; its rows are read one by one, and no further than is needed.
-        sheet.reset_dimensions()
-        for number, row in enumerate(sheet.iter_rows(max_col=MOST_COLUMNS + 1, max_row=most_rows()), start=1):
-            if all(cell.value is None for cell in row):
-                continue
-            cells = [_sheet_cell(cell) for cell in row]
-            if any(cells):
-                yield _row(number, cells)
-    except Refusal:
-        raise
-    except (DefusedXmlException, ParseError, zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError,
-            AttributeError, IndexError, OverflowError, AssertionError):  # fmt: skip
-        raise Refusal(f"This workbook cannot be read; it may be damaged. {SAVE_AS}", code="damaged") from None
-
-
-def _check_archive(content: bytes) -> None:
-    """Before anything of it is unpacked. Python's zipfile reads no more of a part than is declared here."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            parts = archive.infolist()
-            names = {part.filename for part in parts}
-            is_open_document = "mimetype" in names and archive.getinfo("mimetype").file_size < 200
-            kind = archive.read("mimetype") if is_open_document else b""
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError):
-        raise Refusal(f"This workbook cannot be read; it may be damaged. {SAVE_AS}", code="damaged") from None
-    if b"opendocument" in kind:
-        raise Refusal(f"This is a file of LibreOffice. {SAVE_AS}", code="opendocument")
-    if any(name.lower().endswith("vbaproject.bin") for name in names):
-        raise Refusal(f"This workbook holds macros. {SAVE_AS}", code="macros")
-    if "xl/workbook.xml" not in names:
-        raise Refusal(f"This is not a workbook of Excel. {SAVE_AS}", code="no-table")
-    unpacked = sum(part.file_size for part in parts)
-    if len(parts) > 1000 or unpacked > settings.ROSTER_MAX_MB * 10 * 2**20:
-        raise Refusal(
-            f"Unpacked, this workbook is far too large ({unpacked // 2**20:,} MiB). {SAVE_AS}", code="zip-bomb"
-        )
-
-
-def _sheet_cell(cell: Any) -> str | Cell:
-    value = cell.value
-    if value is None:
-        return ""
-    if cell.data_type == "f":
-        return Cell(str(getattr(value, "text", value) or "="))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    if isinstance(value, datetime | date):
-        is_day = isinstance(value, datetime) and value.time() == value.time().min
-        return (value.date() if is_day and isinstance(value, datetime) else value).isoformat()
-    return str(value).strip()
+def _likely_sheet(book: Book) -> str:
+    """The first sheet that names columns, or holds addresses; else the first."""
+    names = list(book.sheets)
+    for name in names[:20] if len(names) > 1 else ():
+        rows = list(islice(Sheet(book, name).rows(), LOOKED_AT))
+        if find_head(rows) or any("@" in str(cell) for row in rows for cell in row.cells):
+            return name
+    return names[0]

@@ -14,12 +14,14 @@ from itertools import islice
 from typing import Any
 
 import tablib
+from allauth.account.models import EmailAddress
 from django.core.exceptions import ValidationError
 from import_export import resources
 from import_export.instance_loaders import BaseInstanceLoader
 from import_export.results import RowResult
 
-from accounts.models import Role, RosterEntry, User
+from accounts.models import Membership, Role, RosterEntry, Status, User
+from accounts.models.membership import OUT
 from accounts.services import authority
 from accounts.services.identity import verified_addresses
 from labs.models import Event, Instance, Verb
@@ -53,6 +55,10 @@ class Outcome:
     named: set[str] = field(default_factory=set)
     #: A line whose address cannot be read: nobody can say who is missing.
     unread: int = 0
+    #: How many of the list are suspended or denied, which the list does not change.
+    shut_out: int = 0
+    #: How many of the new ones are to be invited.
+    invite: int = 0
     hash: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=24))
 
     def note(self, kind: str, shown: dict[str, Any]) -> None:
@@ -62,6 +68,36 @@ class Outcome:
             samples.append(shown)
         if kind != "unchanged":
             self.hash.update(repr((kind, sorted(shown.items()))).encode())
+
+
+class Standings:
+    """How those whom a list names stand in the instance before the import. What it changes on its way does not count."""
+
+    def __init__(self, roster: Instance) -> None:
+        self.roster = roster
+        #: The status by the key of a person, once met; "" without a membership.
+        self.known: dict[int, str] = {}
+
+    def of(self, entries: list[Any]) -> dict[str, str]:
+        """By address: a status, "waits", "gone" or "account"; nothing for those who are to be invited. Two queries."""
+        emails = [entry.email for entry in entries]
+        found = EmailAddress.objects.filter(email__in=emails, verified=True, user__is_active=True).order_by("-pk")
+        owners = dict(found.values_list("email", "user")) if emails else {}
+        owners |= {entry.email: entry.user_id for entry in entries if entry.user_id}
+        fresh = {pk for pk in owners.values() if pk not in self.known}
+        rows = Membership.objects.filter(instance=self.roster, user__in=fresh)
+        status = dict(rows.values_list("user", "status")) if fresh else {}
+        self.known |= {pk: status.get(pk, "") for pk in fresh}
+        return {entry.email: self._word(entry, owners.get(entry.email)) for entry in entries}
+
+    def _word(self, entry: Any, owner: int | None) -> str:
+        status = self.known[owner] if owner else ""
+        if entry.barred or owner is None:
+            return str(status or entry.barred)
+        if entry.user_id:
+            # A list lets nobody in whose line is theirs already: they asked, or have left.
+            return {"": "gone", Status.REQUESTED: "waits"}.get(status, status)
+        return status or "account"
 
 
 class Loader(BaseInstanceLoader):
@@ -102,6 +138,7 @@ class RosterResource(resources.ModelResource):
         #: Addresses of whoever imports, where nobody sets their own limits.
         self.own = set() if authority.can_set_own_limits(actor) else {actor.email, *verified_addresses(actor)}
         self.actor = actor
+        self.standings = Standings(roster)
         #: In which line each address was met first.
         self.met: dict[str, int] = {}
 
@@ -187,11 +224,11 @@ def run(
 def _run_batch(
     resource: RosterResource, batch: list[Line], outcome: Outcome, *, actor: User, now: datetime.datetime, write: bool
 ) -> None:  # fmt: skip
-    outcome.named.update(item.email for item in batch if item.email)
+    outcome.named.update(item.email for item in batch if item.email and not item.status)
     outcome.unread += sum(not item.email for item in batch)
     table = tablib.Dataset(headers=["email", "line", "values"])
     for item in batch:
-        if not item.problem:
+        if not item.problem and not item.status:
             table.append((item.email, item.number, item.values))
     result = resource.import_data(table, dry_run=not write, use_transactions=False)
     # A line that is wrong is told below. Anything else is a fault of ours, and must not pass for one.
@@ -200,13 +237,18 @@ def _run_batch(
     resource.create_instances.clear()
     resource.update_instances.clear()
     rows = iter(result.rows)
+    pairs = [(item, None if item.problem or item.status else next(rows)) for item in batch]
+    entries = [row.instance for _, row in pairs if row and KINDS[row.import_type] in ("new", "changed")]
+    standings = resource.standings.of(entries)
     touched: list[RosterEntry] = []
     known: list[RosterEntry] = []
-    for item in batch:
-        row = None if item.problem else next(rows)
-        kind = KINDS[row.import_type] if row else "wrong"
+    for item, row in pairs:
+        kind = KINDS[row.import_type] if row else "wrong" if item.problem else "left"
         entry: Any = row.instance if row and kind != "wrong" else None
-        outcome.note(kind, _shown(item, kind, entry, row))
+        standing = standings.get(item.email, "") if entry is not None else ""
+        outcome.note(kind, _shown(item, kind, entry, row, standing))
+        outcome.shut_out += standing in OUT
+        outcome.invite += kind == "new" and not standing
         if entry is not None:
             known.append(entry)
             touched += [entry] if kind != "unchanged" else []
@@ -247,12 +289,18 @@ def _given(pairs: Iterable[tuple[Any, User]], name: str) -> set[int]:
     return {user.pk for entry, user in pairs if entry.before.get(name) != getattr(entry, name)}
 
 
-def _shown(item: Line, kind: str, entry: Any, row: Any) -> dict[str, Any]:
+def _shown(item: Line, kind: str, entry: Any, row: Any, standing: str) -> dict[str, Any]:
     """One line of the preview; texts and numbers only."""
     shown: dict[str, Any] = {"line": item.number, "email": item.email}
     if kind == "wrong":
         return shown | {"problem": item.problem or _problem(row)}
+    if kind == "left":
+        return shown | {"name": item.values.get("name", ""), "status": item.status}
     shown |= {"name": entry.name, "section": entry.section, "role": entry.role}
+    if item.remark:
+        shown["remark"] = item.remark
+    if standing:
+        shown["standing"] = standing
     if entry.limits:
         shown["limits"] = dict(sorted(entry.limits.items()))
     if kind == "changed":

@@ -6,25 +6,32 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from email.utils import parseaddr
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
+from django.core.validators import EmailValidator
 
 from accounts.models import Role
 from labs.services.export import original
 
-from .columns import LIMITS, WORDS, Columns, normal
-from .files import HIDDEN, LONGEST_CELL, Cell
+from .addresses import split_one
+from .cells import HIDDEN, LONGEST_CELL, Cell, is_address
+from .choices import Choices
+from .columns import Columns
+from .words import KNOWN, LIMITS, OUT_WORDS, WORDS, is_nobody, is_own_role, normal, role_of
 
 LONGEST = {"name": 150, "section": 60, "note": 1000}
-ROLES = {
-    Role.MEMBER: "member student students learner participant teilnehmer teilnehmerin studierende etudiant etudiante",
-    Role.STAFF: "staff ta tutor tutorin assistant teachingassistant assistent assistentin hiwi",
-    Role.OWNER: "owner",
-}
-ROLE_WORDS = {word: role for role, words in ROLES.items() for word in words.split()}
+#: Columns whose cells leave nobody out, whatever stands in them.
+EASY = ("name", "given", "family", "section", "note")
+#: Roles and statuses of one list that somebody can say the meaning of.
+MOST_WORDS = 40
+#: Characters that an address and the name beside it may have.
+LONGEST_ADDRESS = 600
+#: “localhost” is no domain for mail from outside.
+IS_EMAIL = EmailValidator(allowlist=[])
+LOGIN = re.compile(r"[^\s@]{1,64}")
+ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+RECKON = "Open the file in Excel or LibreOffice, save it, and upload it again; or put the value there."
 #: For each limit: the name in Quota, how many of the row's units one of the file's is, and the most (in the row's units).
 QUOTA = {
     "cpu": ("cpu_millis", Decimal(1000), 10_000_000),
@@ -53,101 +60,179 @@ class Line:
     number: int
     email: str = ""
     values: dict[str, Any] = field(default_factory=dict)
+    #: Why the person is left out; and what was made of the line that its writer may not expect.
     problem: str = ""
+    remark: str = ""
+    #: The status because of which the person is left out.
+    status: str = ""
 
-    def pack(self) -> dict[str, Any]:
-        return {"n": self.number, "e": self.email, "v": self.values, "p": self.problem}
+    def pack(self) -> list[Any]:
+        return [self.number, self.email, self.values, self.problem, self.remark, self.status]
 
     @classmethod
-    def unpack(cls, kept: dict[str, Any]) -> Line:
-        return cls(kept["n"], kept["e"], kept["v"], kept["p"])
+    def unpack(cls, kept: list[Any]) -> Line:
+        return cls(*kept)
 
 
-def read(number: int, cells: Sequence[str | Cell], columns: Columns) -> Line:
-    """The line as it stands in the file. Nothing is raised: what is wrong is told in `problem`."""
-    line = Line(number)
-    by_key: dict[str, str] = {}
-    notes: dict[str, str] = {}
-    try:
-        if len(cells) > len(columns.keys):
-            raise ValueError(f"It has {len(cells)} cells, and there are {len(columns.keys)} columns.")
+class Lines:
+    """Reads rows, one at a time, and counts the roles and statuses that it meets, so that somebody can say what they mean."""
+
+    def __init__(self, columns: Columns, choices: Choices, *, gives_roles: bool) -> None:
+        self.columns, self.choices, self.gives_roles = columns, choices, gives_roles
+        self.heads = {place: WORDS.get(key, "") for place, key in enumerate(columns.keys) if key}
+        self.heads |= columns.notes
         # The address first: whatever else is wrong with the line, it is known whose it is.
-        for place, key in sorted(enumerate(columns.keys), key=lambda item: item[1] != "email"):
-            cell = cells[place] if place < len(cells) else ""
-            head = WORDS.get(key) or columns.notes.get(place, "")
-            if not head:
-                continue
-            text = _text(cell, head)
-            if key:
-                by_key[key] = text
-            else:
-                notes[head] = _short(text, "note", head)
-            if key == "email":
-                line.email, by_key["sender"] = _address(text)
-        line.values = _values(by_key)
-        if columns.notes:
-            line.values["notes"] = {head: text for head, text in notes.items() if text}
-    except ValueError as problem:
-        line.problem = str(problem)
-    return line
+        self.places = sorted(self.heads, key=lambda place: columns.keys[place] != "email")
+        self.email = columns.keys.index("email") if "email" in columns.keys else 0
+        self.names = [place for place, key in enumerate(columns.keys) if key in ("name", "given", "family")]
+        #: For "role" and "status": by the word without capitals and signs, how it is written, and how often.
+        self.words: dict[str, dict[str, list[Any]]] = {"role": {}, "status": {}}
+
+    def read(self, number: int, cells: Sequence[str | Cell]) -> Line | None:
+        """The line as it stands in the file; None where it is nobody's. Nothing is raised: what is wrong is told in `problem`."""
+        line = Line(number)
+        if self._is_nobody(cells):
+            return None
+        remarks: list[str] = []
+        by_key: dict[str, str] = {}
+        notes: dict[str, str] = {}
+        try:
+            cells = self._joined(cells)
+            for place in self.places:
+                if self.columns.is_loose and place >= len(cells):
+                    continue
+                key, head = self.columns.keys[place], self.heads[place]
+                text = _text(cells[place] if place < len(cells) else "", head, remarks, strict=key not in EASY)
+                if key == "email":
+                    line.email, by_key["sender"] = address_of(text, self.columns.domain)
+                elif key == "note":
+                    notes[head] = _cut(text, "note", head, remarks)
+                else:
+                    by_key[key] = text
+            line.values = self._values(by_key, remarks)
+            if self.columns.notes:
+                line.values["notes"] = {head: text for head, text in notes.items() if text}
+            line.status = self._status(by_key.get("status", ""))
+        except ValueError as problem:
+            line.problem = str(problem)
+        line.remark = " ".join(remarks)
+        return line
+
+    def _is_nobody(self, cells: Sequence[str | Cell]) -> bool:
+        """A row of sums, of a test student, of a remark, with the heads once more, or with neither address nor name."""
+        if self.email < len(cells) and "@" in str(cells[self.email]):
+            return False
+        email, *names = (
+            str(cells[place]).strip("-:=_ ") if place < len(cells) else "" for place in (self.email, *self.names)
+        )
+        name = " ".join(filter(None, names))
+        if str(cells[0]).startswith("#") and sum(bool(cell) for cell in cells) == 1:
+            return True
+        return (not email and not name) or is_nobody(name) or is_nobody(email) or KNOWN.get(normal(email)) == "email"
+
+    def _joined(self, cells: Sequence[str | Cell]) -> Sequence[str | Cell]:
+        """`Lee, Ann,ann@x` in a table of name and e-mail is a name with a comma in it, where the address shows that it is."""
+        keys, more = self.columns.keys, len(cells) - len(self.columns.keys)
+        if more <= 0:
+            return cells
+        name = next((place for place, key in enumerate(keys) if key == "name"), None)
+        email = self.email
+        if name is not None and name < email and "@" in str(cells[email + more]) and "@" not in str(cells[email]):
+            return [*cells[:name], ", ".join(map(str, cells[name : name + more + 1])), *cells[name + more + 1 :]]
+        raise ValueError(f"It has {len(cells)} cells, and there are {len(keys)} columns.")
+
+    def _values(self, by_key: dict[str, str], remarks: list[str]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        if name := _name(by_key) or by_key["sender"]:
+            values["name"] = _cut(name, "name", WORDS["name"], remarks)
+        if "section" in by_key:
+            values["section"] = _cut(by_key["section"], "section", WORDS["section"], remarks)
+        if "role" in by_key:
+            self._count("role", by_key["role"])
+            values["role"] = self.meant_role(by_key["role"])
+        asked = [key for key in LIMITS if key in by_key]
+        if asked:
+            values["limits"] = {QUOTA[key][0]: _limit(key, by_key[key]) for key in asked}
+        return values
+
+    def meant_role(self, text: str) -> str:
+        """The role, or "" where the file leaves it open. Another system's word gives no more than the person may give."""
+        if (chosen := self.choices.roles.get(normal(text)[:80])) is not None:
+            return chosen
+        role = role_of(text)
+        return role if self.gives_roles or is_own_role(text) or role == Role.MEMBER else ""
+
+    def meant_status(self, text: str) -> str:
+        """One of STATUSES: whether somebody with this status is of the class."""
+        word = normal(text)[:80]
+        return self.choices.statuses.get(word, "out" if word in OUT_WORDS else "in")
+
+    def _status(self, text: str) -> str:
+        self._count("status", text)
+        return text[:40] if self.meant_status(text) == "out" else ""
+
+    def _count(self, key: str, text: str) -> None:
+        word, known = normal(text)[:80], self.words[key]
+        if word in known:
+            known[word][1] += 1
+        elif word and len(known) < MOST_WORDS:
+            known[word] = [text[:40], 1]
 
 
-def _text(cell: str | Cell, head: str) -> str:
+def _text(cell: str | Cell, head: str, remarks: list[str], *, strict: bool) -> str:
     if isinstance(cell, Cell):
-        raise ValueError(f"The cell “{head}” holds a formula. Put its value there: copy, then “paste values”.")
-    text = original(cell)
-    if len(text) > LONGEST_CELL:
-        raise ValueError(f"The cell “{head}” has {len(text):,} characters; at most {LONGEST_CELL:,} are read.")
+        what = "an error" if cell.formula.startswith("#") else "a formula whose value is not in the file"
+        if strict:
+            raise ValueError(f"The cell “{head}” holds {what}. {RECKON}")
+        remarks.append(f"The cell “{head}” holds {what}, and was left empty.")
+        return ""
+    text = original(cell[: LONGEST_CELL + 1])
+    if len(text) > LONGEST_CELL and strict:
+        raise ValueError(f"The cell “{head}” is longer than {LONGEST_CELL:,} characters.")
     text = " ".join(text.split())
     if HIDDEN.search(text):
         raise ValueError(f"The cell “{head}” holds a sign that cannot be shown.")
     return text
 
 
-def _address(text: str) -> tuple[str, str]:
-    """The address in small letters, and the name that stands before it as in `Ann Lee <ann@uni.example>`."""
-    if not text:
+def address_of(text: str, domain: str = "") -> tuple[str, str]:
+    """The address in small letters, and the name that stands beside it as in `Ann Lee <ann@uni.example>`.
+
+    The one place in which a roster's line reads an address. `domain`: behind a login name. Raises ValueError.
+    """
+    if not text.strip("-"):
         raise ValueError("The e-mail is missing.")
-    name, address = parseaddr(text) if "<" in text else ("", text.removeprefix("mailto:"))
-    address = address.strip(" ;,").lower()
+    address, name = (text, "") if is_address(text) else split_one(text[:LONGEST_ADDRESS])
+    address = address or text
+    if address[:7].lower() == "mailto:":
+        address = address[7:].partition("?")[0]
+    if domain and LOGIN.fullmatch(address):
+        address = f"{address}@{domain}"
+    address = address.strip(" ;,.<>'\"").lower()
     try:
-        validate_email(address)
+        if len(address) > 254:
+            raise ValidationError("")
+        IS_EMAIL(address)
     except ValidationError:
-        address = ""
-    if not address or len(address) > 254:
-        raise ValueError(f"“{text[:80]}” is not an e-mail address.")
+        raise ValueError(f"“{text[:80]}” is not an e-mail address.") from None
     return address, name
 
 
-def _values(by_key: dict[str, str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    name = " ".join(filter(None, (by_key.get("given"), by_key.get("family")))) or by_key.get("name", "")
-    if name := name or by_key["sender"]:
-        values["name"] = _short(name, "name", WORDS["name"])
-    if "section" in by_key:
-        values["section"] = _short(by_key["section"], "section", WORDS["section"])
-    if "role" in by_key:
-        values["role"] = _role(by_key["role"])
-    asked = [key for key in LIMITS if key in by_key]
-    if asked:
-        values["limits"] = {QUOTA[key][0]: _limit(key, by_key[key]) for key in asked}
-    return values
+def _name(by_key: dict[str, str]) -> str:
+    given, family = by_key.get("given", ""), by_key.get("family", "")
+    if not given or not family:
+        return given or family or by_key.get("name", "")
+    if ASIAN.search(given[0]) and ASIAN.search(family[0]):
+        return f"{family} {given}"
+    # A column “name” beside the last name may hold both.
+    return given if given.casefold().endswith(f" {family.casefold()}") else f"{given} {family}"
 
 
-def _short(text: str, key: str, head: str) -> str:
+def _cut(text: str, key: str, head: str, remarks: list[str]) -> str:
     if len(text) > LONGEST[key]:
-        raise ValueError(f"The cell “{head}” has {len(text):,} characters; at most {LONGEST[key]:,} are kept.")
+        remarks.append(f"The cell “{head}” was cut after {LONGEST[key]:,} characters.")
+        return text[: LONGEST[key] - 1] + "…"
     return text
-
-
-def _role(text: str) -> str:
-    """The role, or "" where the file leaves it open."""
-    if not text:
-        return ""
-    role = ROLE_WORDS.get(normal(text))
-    if role is None:
-        raise ValueError(f"“{text[:40]}” is no role: member, staff or owner.")
-    return str(role.value)
 
 
 def _limit(key: str, text: str) -> int | None:

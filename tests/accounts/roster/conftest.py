@@ -11,8 +11,9 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.utils import timezone
 
-from accounts.models import Role, RosterUpload, User
+from accounts.models import Role, RosterUpload, UploadState, User
 from accounts.services.roster import uploads
+from labs.errors import Refusal
 from tests.factories import InstanceFactory, MembershipFactory, UserFactory
 
 
@@ -35,9 +36,16 @@ def keep(course: SimpleNamespace, now: datetime.datetime) -> Callable[..., Roste
 
     def make(content: bytes | str, actor: User | None = None, name: str = "list.csv", **more: Any) -> RosterUpload:
         given: dict[str, Any] = {"text": content} if isinstance(content, str) else {"content": content}
-        return uploads.keep(
+        upload = uploads.keep(
             instance=course.instance, actor=actor or course.owner, now=now, file_name=name, **given, **more
         )
+        if upload.state == UploadState.WAITING:  # A large one: what a worker does.
+            uploads.work_off(upload.pk, now=now)
+            upload.refresh_from_db()
+        if upload.state == UploadState.REFUSED:
+            upload.delete()
+            raise Refusal(upload.problem)
+        return upload
 
     return make
 
