@@ -60,6 +60,19 @@ def address(value: str, name: str) -> str:
     return value.rstrip("/")
 
 
+def contact(value: str, name: str) -> str:
+    """An e-mail address or a page, as a link target; empty stays empty."""
+    if not value:
+        return ""
+    if re.fullmatch(r"[^@\s:/<>\"]+@[^@\s:/<>\"]+", value):
+        return f"mailto:{value}"
+    if re.fullmatch(r"https?://[^\s<>\"]+", value):
+        return value
+    raise ImproperlyConfigured(
+        f"{name} must be an e-mail address or a page such as https://help.example.org, not {value!r}."
+    )
+
+
 def zone(value: str, name: str) -> str:
     """The time zone that stands in the variable `name`."""
     if value not in available_timezones():

@@ -25,6 +25,8 @@ SITE_IDENTITY = env.text("SITE_IDENTITY", "mlsite")
 SITE_NAMESPACE = env.text("SITE_NAMESPACE", "mlsite")
 #: The name in the page head and in mails where no instance gives its own.
 SITE_TITLE = env.text("SITE_TITLE", "Labs")
+#: Whom people ask who do not know whom to ask: a link to an address or a page, at the foot of pages and on those of errors.
+CONTACT = env.contact(env.text("CONTACT", ""), "CONTACT")
 #: Whether labs may run on the embedded cluster, as processes of this machine.
 EMBEDDED_CLUSTER = DEBUG
 #: Minutes after which a workload that never answered is given up.
@@ -293,7 +295,13 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "filters": {"no links": {"()": "mlsite.logs.NoLinks"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["no links"]}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["no links"]}
+    },
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
-    "loggers": {"django-q": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING"), "propagate": False}},
+    # Django's own handlers would write each line a second time.
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO"},
+        "django-q": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING"), "propagate": False},
+    },
 }
