@@ -25,6 +25,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
 
     return {
         "site_title": settings.SITE_TITLE,
+        "contact": settings.CONTACT,
         "password_sign_in": settings.PASSWORD_SIGN_IN,
         "can_sign_up": settings.PASSWORD_SIGN_IN and settings.SIGN_UP == "everybody",
         "htmx_config": HTMX,

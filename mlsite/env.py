@@ -98,6 +98,19 @@ def host_of(address: str) -> str:
     return split_domain_port(urlsplit(address).netloc)[0]
 
 
+def contact(value: str, name: str) -> str:
+    """An e-mail address or a page, as a link target; empty stays empty."""
+    if not value:
+        return ""
+    if re.fullmatch(r"[^@\s:/<>\"]+@[^@\s:/<>\"]+", value):
+        return f"mailto:{value}"
+    if re.fullmatch(r"https?://[^\s<>\"]+", value):
+        return value
+    raise ImproperlyConfigured(
+        f"{name} must be an e-mail address or a page such as https://help.example.org, not {value!r}."
+    )
+
+
 def zone(value: str, name: str) -> str:
     """The time zone that stands in the variable `name`."""
     if value not in available_timezones():

@@ -23,6 +23,8 @@ SITE_IDENTITY = env.text("SITE_IDENTITY", "mlsite")
 SITE_NAMESPACE = env.text("SITE_NAMESPACE", "mlsite")
 #: The name in the page head and in mails where no instance gives its own.
 SITE_TITLE = env.text("SITE_TITLE", "Labs")
+#: Whom people ask who do not know whom to ask: a link to an address or a page, at the foot of pages and on those of errors.
+CONTACT = env.contact(env.text("CONTACT", ""), "CONTACT")
 #: Whether labs may run on the embedded cluster, as processes of this machine.
 EMBEDDED_CLUSTER = DEBUG
 #: The kubeconfig files by which the site may connect to clusters, by the names that the console offers.
@@ -324,8 +326,8 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["no links"]}},
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
     "loggers": {
+        # Django's own handlers would write each line a second time, and not through the formatter.
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django-q": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING"), "propagate": False},
-        # Django's own handler would write each line a second time, and not through the formatter.
-        "django": {"handlers": [], "propagate": True},
     },
 }

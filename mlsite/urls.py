@@ -5,6 +5,7 @@ from django.urls import include, path
 
 from . import views
 
+handler500 = "mlsite.views.server_error"
 urlpatterns = [
     path("", views.home, name="home"),
     path("about/", views.about, name="about"),

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.models import Prefetch
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseServerError, JsonResponse
 from django.shortcuts import render
+from django.template.loader import get_template
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from accounts.models import Membership, Status, User
+from accounts.models import Membership, User
+from accounts.services.situation import Seat, Standing, sentence
 from labs.models import Instance, Lab, ServiceTemplate
 from labs.views import cards
 
@@ -32,9 +35,8 @@ def _for(user: User) -> dict[str, Any]:
     visible = list(Instance.objects.visible_to(user).prefetch_related(mine, offers))
     today = timezone.localdate()
     joined = [row for row in visible if row.mine]
-    launchable = [
-        row for row in joined if row.mine[0].status == Status.APPROVED and row.offers and row.is_running(today)
-    ]
+    seats = [Seat(row, row.mine[0], bool(row.offers)) for row in joined]
+    launchable = [seat.instance for seat in seats if seat.standing(today) == Standing.READY]
     running = cards.of_person(user, timezone.now())
     recent = (
         Lab.objects.visible_to(user).filter(owner=user).order_by("-created_at").values_list("instance_id", flat=True)
@@ -44,6 +46,7 @@ def _for(user: User) -> dict[str, Any]:
     first = next((row for row in launchable if row.pk == latest), launchable[0] if launchable else None)
     return {
         "joined": joined,
+        "next_step": sentence(user, seats, today=today, is_any_listed=any(row.is_public for row in visible)),
         "others": [row for row in visible if not row.mine and row.is_public and not row.archived_at],
         "launchable": launchable,
         "first": first,
@@ -51,6 +54,12 @@ def _for(user: User) -> dict[str, Any]:
         # Somebody whose other address is confirmed has been asked already.
         "unconfirmed": "" if EmailAddress.objects.filter(user=user, verified=True).exists() else user.email,
     }
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """The page for faults of ours: no data base, no session, and no context processor, any of which may be the fault."""
+    page = get_template("500.html").render({"contact": settings.CONTACT})
+    return HttpResponseServerError(page)
 
 
 @require_safe

@@ -164,6 +164,7 @@ def _mail(entry: RosterEntry, instance: Instance, actor: User, now: datetime.dat
         now=now,
         instance=instance,
         context={"entry": entry.pk, "serial": serial, "name": entry.name, "inviter": str(actor)},
+        by=actor,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import Mail, MailKind, Membership, Role, RosterEntry, Status, User
-from accounts.services import authority, bars, mailing, rates
+from accounts.services import authority, bars, contacts, mailing, rates
 from accounts.services.digest import forget_requests, tell_of_request
 from accounts.services.entrance import Entrance, Way, entrance
 from accounts.services.roster.admitting import admit
@@ -39,7 +39,7 @@ def request_access(*, user: User, instance: Instance, reason: str, now: datetime
     if row and row.status == Status.APPROVED:
         return row
     if row and row.status != Status.REQUESTED:
-        raise Refusal("Your access was decided by the owners. Please write to them.", code="decided")
+        raise _decided(locked)
     if status := bars.status_of(user, locked):
         return _shut_out(row, user, locked, status, now)
     way = entrance(user, locked, now=now)
@@ -122,7 +122,7 @@ def leave(*, user: User, instance: Instance, now: datetime.datetime) -> Status |
     if row is None:
         return None
     if row.status not in MAY_LEAVE:
-        raise Refusal("Your access was decided by the owners. Please write to them.", code="decided")
+        raise _decided(instance)
     _keep_one_owner(row)
     rates.spend(user, "leave", now=now)
     _end(row, Verb.ACCESS_LEFT, user, now)
@@ -349,6 +349,11 @@ def _as_it_stands(membership: Membership) -> Membership:
 def _still_there(membership: Membership) -> Membership | None:
     _lock(membership.instance_id)
     return Membership.objects.select_related("instance", "user").filter(pk=membership.pk).first()
+
+
+def _decided(instance: Instance) -> Refusal:
+    sentence = contacts.write_to_the_owners(instance)
+    return Refusal(f"Your access was decided by the people who run this. {sentence}", code="decided")
 
 
 def _not_yours() -> Refusal:

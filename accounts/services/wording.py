@@ -18,8 +18,8 @@ from django.utils.html import conditional_escape, escape, format_html, urlize
 from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString, mark_safe
 
-from accounts.models import Mail, MailKind, MailTemplate, Membership, Role, User
-from accounts.services import digest
+from accounts.models import Mail, MailKind, MailTemplate, Membership, Role
+from accounts.services import contacts, digest
 from labs.errors import Refusal
 
 Facts = dict[str, str]
@@ -52,7 +52,8 @@ class Kind:
 
 ANY = {"name": "the person's name", "instance": "the title of the instance", "site": "the name of this site"}
 PLACE = {**ANY, "link": "the page of the instance, on a line of its own"}
-DECISION = {**PLACE, "note": "the word that was given with the decision"}
+CONTACT = {"contact": "who answers questions, with the address"}
+DECISION = {**PLACE, **CONTACT, "note": "the word that was given with the decision"}
 LAB = {**ANY, "lab": "the name of the lab", "link": "the page of the lab, as a button when it stands alone"}
 LABS_PAGE = "Open the page of {lab}"
 KINDS: dict[MailKind, Kind] = {
@@ -67,7 +68,7 @@ KINDS: dict[MailKind, Kind] = {
     MailKind.ACCESS_REMOVED: Kind(DECISION),
     MailKind.ROLE_CHANGED: Kind({**DECISION, "role": "the new role"}),
     MailKind.LABS_STOPPED: Kind(
-        {**PLACE, "labs": "which labs", "why": "who or what stopped them, in a sentence", "note": "the reason that was given"}
+        {**PLACE, **CONTACT, "labs": "which labs", "why": "who or what stopped them, in a sentence", "note": "the reason"}
     ),
     MailKind.INVITATION: Kind(
         {**ANY, "link": "the invitation itself, on a line of its own", "inviter": "who invites", "until": "its last day"},
@@ -187,13 +188,11 @@ def plain_facts(mail: Mail) -> Facts:
     }
     if "link" in KINDS[kind].offers and mail.instance:
         known["link"] = settings.SITE_URL + mail.instance.get_absolute_url()
-    return known | {"reply_to": _answers_to(mail)} | _MORE.get(kind, _nothing)(mail)
-
-
-def _answers_to(mail: Mail) -> str:
-    """The address of whoever caused the mail, as it is now; empty when that was nobody, or they have gone."""
-    by = User.objects.filter(pk=mail.context.get("by"), is_active=True).first()
-    return by.email if by else ""
+    if kind in _ANSWERED and (reader := contacts.answers_to(mail)):
+        known["reply_to"] = reader.email
+        if "contact" in KINDS[kind].offers:
+            known["contact"] = contacts.in_words([reader])
+    return known | _MORE.get(kind, _nothing)(mail)
 
 
 def _nothing(mail: Mail) -> Facts:
@@ -237,6 +236,8 @@ def _letter(mail: Mail) -> Facts:
     return {"subject": letter.subject, "text": letter.text, "sender": sender, "reply_to": letter.author_email}
 
 
+#: Kinds about which people have questions: answers go to whoever caused the mail, or to an owner.
+_ANSWERED = {kind for kind, its in KINDS.items() if "contact" in its.offers} | {MailKind.INVITATION}
 _MORE: dict[MailKind, Callable[[Mail], Facts]] = {
     MailKind.REQUESTS_WAITING: _waiting,
     MailKind.ROLE_CHANGED: _role,

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import Mail, MailKind, MailTemplate, User
-from accounts.services import authority, wording
+from accounts.services import authority, contacts, wording
 from accounts.services.wording import Rendered, Words
 from labs.errors import Refusal
 from labs.models import Instance, Verb
@@ -45,10 +45,14 @@ def preview(kind: MailKind, words: Words, instance: Instance, reader: User) -> R
         "role": "staff",
         "inviter": str(reader),
         "until": "the end of the month",
+        "labs": "exercise-1\nexercise-2",
+        "why": f"{reader} stopped labs in {instance}.",
     }
     facts = wording.plain_facts(
         Mail(kind=kind, recipient=reader.email, user=reader, instance=instance, context=example)
     )
+    if "contact" in wording.KINDS[kind].offers:
+        facts["contact"] = contacts.in_words([reader])
     return wording.render(kind, words, facts)
 
 

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.models import Membership, Status
 from accounts.services import invitations
+from accounts.services.contacts import owners
 from accounts.services.invitations import Found
 from labs.errors import Refusal
 
@@ -54,7 +55,7 @@ def _page(request: HttpRequest, found: Found) -> HttpResponse:
         return redirect(entry.instance)
     context = {
         "found": found, "invited_to": entry.instance if entry else None, "is_good": entry and not found.problem,
-        "can_sign_up": get_adapter().is_open_for_signup(request),
+        "owners": owners(entry.instance) if entry and found.problem else [], "can_sign_up": get_adapter().is_open_for_signup(request),
     }  # fmt: skip
     return render(request, "people/invitation.html", context, status=STATUS.get(found.problem, 200))
 

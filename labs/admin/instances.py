@@ -25,6 +25,7 @@ from accounts.models import Membership, Status
 from accounts.services import authority
 from accounts.services.founding import name_owner
 from labs.models import Instance, InstanceCluster, Lab, ServiceTemplate
+from labs.models.instance import Phase
 from labs.models.template import ServiceKind
 from labs.services.instances import archive, free_slug, save_instance
 from labs.services.limits import set_first_limits
@@ -118,10 +119,8 @@ class InstanceAdmin(ScopedAdmin):
     def standing(self, row: Instance) -> SafeString:
         if row.archived_at:
             return pill("Archived", "off")
-        if not row.is_running(timezone.localdate()):
-            started = row.starts_on is None or row.starts_on <= timezone.localdate()
-            return pill("Over" if started else "Not begun", "off")
-        return pill("Running", "ok")
+        phase = row.phase(timezone.localdate())
+        return pill(str(phase.label), "ok" if phase == Phase.RUNNING else "off")
 
     @admin.display(description="Members", ordering="approved")
     def members_approved(self, row: Any) -> int:

@@ -39,6 +39,14 @@ class Kind(models.TextChoices):
     EXPERIMENT = "experiment", "Experiment"
 
 
+class Phase(models.TextChoices):
+    """Where an instance is in its time."""
+
+    NOT_BEGUN = "not-begun", "Not begun"
+    RUNNING = "running", "Running"
+    OVER = "over", "Over"
+
+
 class Policy(models.TextChoices):
     APPROVAL = "approval", "An owner approves each request"
     OPEN = "open", "Everybody who asks is in"
@@ -190,11 +198,15 @@ class Instance(Reconciled):
         """The end of something that would end then, if the instance were not over before."""
         return min(end, self.ends_at) if self.ends_at else end
 
+    def phase(self, today: datetime.date) -> Phase:
+        """Before the first day, within the dates, or after the last one; archived is over."""
+        if self.archived_at or (self.ends_on is not None and self.ends_on < today):
+            return Phase.OVER
+        return Phase.NOT_BEGUN if self.starts_on is not None and self.starts_on > today else Phase.RUNNING
+
     def is_running(self, today: datetime.date) -> bool:
         """Whether things may be launched on this day."""
-        if self.archived_at:
-            return False
-        return (self.starts_on is None or self.starts_on <= today) and (self.ends_on is None or today <= self.ends_on)
+        return self.phase(today) == Phase.RUNNING
 
 
 class InstanceCluster(models.Model):

@@ -12,7 +12,8 @@ from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from labs.models import State, Workload
+from labs.models import Instance, State, Workload
+from labs.models.instance import Phase
 from labs.services import admission, launch
 
 register = template.Library()
@@ -109,6 +110,13 @@ def state_word(workload: Workload) -> str:
     if workload.state == State.RUNNING and not workload.is_ready:
         return "Not answering"
     return str(workload.get_state_display())
+
+
+@register.filter
+def over_or_not_begun(instance: Instance) -> str:
+    """ "Over" or "Not begun"; nothing while it runs."""
+    phase = instance.phase(timezone.localdate())
+    return "" if phase == Phase.RUNNING else str(phase.label)
 
 
 @register.filter

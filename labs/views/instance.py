@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Membership, Status, User
 from accounts.models.membership import OUT
-from accounts.services import authority
+from accounts.services import authority, contacts
 from accounts.services.entrance import entrance
 from accounts.services.identity import verified_addresses
 from accounts.services.membership import leave as leave_instance
@@ -33,6 +33,7 @@ def instance(request: HttpRequest, slug: str) -> HttpResponse:
     today = timezone.localdate()
     context = {
         "instance": row,
+        "owners": contacts.owners(row),
         "services": row.services.filter(is_current=True),
         "is_running": row.is_running(today),
         "not_yet": bool(row.starts_on and row.starts_on > today),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import cast
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from accounts.models import User
+from accounts.models import Membership, User
+from accounts.services.situation import Seat, sentence
 from labs.models import Instance, Lab
 from labs.services.overview import launchable_in, meters_of_person
 
@@ -37,8 +40,17 @@ def labs(request: HttpRequest) -> HttpResponse:
         "meters": meters_of_person(user, member_of),
         "instances": member_of,
         "offers": launchable_in(member_of, timezone.localdate(now)),
+        "next_step": "" if shown else _next_step(user, timezone.localdate(now)),
     }
     return render(request, "labs/labs.html", context)
+
+
+def _next_step(user: User, today: datetime.date) -> str:
+    """What the person can do whose list is empty. Two queries."""
+    offered = Instance.services.through.objects.filter(instance=OuterRef("instance"), servicetemplate__is_current=True)
+    mine = Membership.objects.filter(user=user).select_related("instance").annotate(offers=Exists(offered))
+    seats = [Seat(row.instance, row, row.offers) for row in mine.order_by("instance__title")]
+    return sentence(user, seats, today=today, is_any_listed=Instance.objects.public().exists())
 
 
 @login_required

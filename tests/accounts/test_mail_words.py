@@ -50,7 +50,8 @@ def invitations(monkeypatch: pytest.MonkeyPatch) -> None:
 def mail_of(kind: MailKind, **fields: Any) -> Mail:
     user = UserFactory(name="Ada Lovelace", email="ada@example.org")
     instance = InstanceFactory(title="Physics 250", slug="physics-250")
-    made = {"recipient": user.email, "user": user, "instance": instance, "context": CONTEXT, **fields}
+    context = {**CONTEXT, "by": UserFactory(name="Olga Owner", email="owner@example.org").pk}
+    made = {"recipient": user.email, "user": user, "instance": instance, "context": context, **fields}
     if kind == MailKind.LETTER:
         made["letter"] = LetterFactory(instance=instance, author__name="Olga Owner", author__email="olga@example.org")
     return Mail(kind=kind, key=kind, **made)

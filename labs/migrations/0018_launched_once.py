@@ -5,7 +5,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labs', '0013_hosts'),
+        ('labs', '0017_verb_of_loss'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -11,7 +11,7 @@ def forget(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0010_mail_by_hand'),
+        ('accounts', '0014_mails_about_labs'),
     ]
 
     operations = [

@@ -1,0 +1,89 @@
+"""How a person stands with an instance, and the one sentence that pages say about it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from accounts.models import Membership, Status, User
+from accounts.models.membership import MANAGER_ROLES
+from labs.models import Instance
+from labs.models.instance import Phase
+
+
+class Standing(IntEnum):
+    """The first that fits any of a person's instances is what they are told of."""
+
+    READY = 1
+    WAITING = 2
+    NOT_BEGUN = 3
+    NOTHING_OFFERED = 4
+    SUSPENDED = 5
+    DENIED = 6
+    OVER = 7
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A membership with what the instance offers: whether there is anything to launch."""
+
+    instance: Instance
+    membership: Membership
+    has_services: bool
+
+    def standing(self, today: datetime.date) -> Standing:
+        """By status first, then by the dates, then by the services."""
+        status, phase = Status(self.membership.status), self.instance.phase(today)
+        if status == Status.SUSPENDED:
+            return Standing.SUSPENDED
+        if status == Status.DENIED:
+            return Standing.DENIED
+        if phase == Phase.OVER:
+            return Standing.OVER
+        if status == Status.REQUESTED:
+            return Standing.WAITING
+        if phase == Phase.NOT_BEGUN:
+            return Standing.NOT_BEGUN
+        return Standing.READY if self.has_services else Standing.NOTHING_OFFERED
+
+
+def sentence(user: User, seats: Iterable[Seat], *, today: datetime.date, is_any_listed: bool) -> str:
+    """What the person can do next, of all their instances. `is_any_listed`: whether there are others to ask for access to."""
+    by_standing: dict[Standing, list[Seat]] = {}
+    for seat in seats:
+        by_standing.setdefault(seat.standing(today), []).append(seat)
+    if not by_standing:
+        return _of_nobody(user, is_any_listed)
+    first = min(by_standing)
+    return _words(first, by_standing[first], is_any_listed)
+
+
+def _of_nobody(user: User, is_any_listed: bool) -> str:
+    if user.is_superuser:
+        return "You run this site. The console shows everything in it."
+    if is_any_listed:
+        return "Find your course on the home page, and ask for access."
+    return "No course is listed here. Open the link that your course gave you, or ask its staff for one."
+
+
+def _words(standing: Standing, seats: list[Seat], is_any_listed: bool) -> str:
+    instance, more = seats[0].instance, len(seats) > 1
+    if standing == Standing.READY:
+        return "You have no labs running. A new one is ready in about a minute."
+    if standing == Standing.WAITING:
+        whose = f"{len(seats)} requests of yours are" if more else f"Your request for {instance} is"
+        return f"{whose} waiting for the owners. You get a mail when they decide."
+    if standing == Standing.NOT_BEGUN:
+        return f"{instance} begins on {instance.starts_on:%-d %B %Y}. You can launch labs from then on."
+    if standing == Standing.NOTHING_OFFERED:
+        runs_it = seats[0].membership.role in MANAGER_ROLES
+        todo = "Choose its services in the console." if runs_it else "Its owners decide what it offers."
+        return f"{instance} offers nothing to launch yet. {todo}"
+    if standing == Standing.SUSPENDED:
+        return f"Your access to {instance} is suspended. Its page says whom to ask."
+    if standing == Standing.DENIED:
+        return f"Your request for {instance} was not approved. Its page says whom to ask."
+    others = " Others are listed on the home page." if is_any_listed else ""
+    return f"{'All that you took part in' if more else instance} is over.{others}"
