@@ -67,7 +67,7 @@ def _app(name: str, rank: int, *, allow_http: bool) -> dict[str, Any]:
             "scope": env.text(f"{prefix}_SCOPES", known.get("scopes", "openid profile email")).split(),
             "auth_params": dict(parse_qsl(env.text(f"{prefix}_PARAMETERS", ""), strict_parsing=False)),
             "oauth_pkce_enabled": True,
-            "trusted_domains": _domains(f"{prefix}_TRUSTED_DOMAINS"),
+            "trusted_domains": _domains(env.words(f"{prefix}_TRUSTED_DOMAINS"), prefix),
             "trusts_unstated": env.flag(f"{prefix}_TRUST_UNSTATED"),
             "rank": rank,
         },
@@ -75,9 +75,9 @@ def _app(name: str, rank: int, *, allow_http: bool) -> dict[str, Any]:
     return app if name == GITHUB else {**app, "provider_id": name}
 
 
-def _domains(option: str) -> list[str]:
+def _domains(words: list[str], prefix: str) -> list[str]:
     """In the form that domains have in addresses; "*" is all of them."""
     try:
-        return [word if word == "*" else addresses.domain(word) for word in env.words(option)]
+        return [word if word == "*" else addresses.domain(word) for word in words]
     except addresses.BadAddress as problem:
-        raise ImproperlyConfigured(f"{option}: {problem}") from problem
+        raise ImproperlyConfigured(f"{prefix}_TRUSTED_DOMAINS: {problem}") from problem

@@ -22,8 +22,6 @@ CONTEXT: dict[str, Any] = {
     "note": "Welcome!\nThe first exercise is due on Monday.",
     "people": ["Mina Member, Example University: I take the course.", "Sam Second"],
     "role": "staff",
-    "labs": "mina-lab\nmina-lab-2",
-    "why": "Stefan Staff stopped labs in Physics 250.",
     "inviter": "Olga Owner",
     "until": "14 Dec 2026",
     "lab": "my-lab",
@@ -34,6 +32,10 @@ CONTEXT: dict[str, Any] = {
     "next": "Launch a new lab.",
     "count": "2 labs",
     "labs": "my-lab (Mina Member): Its machine was taken out of service.\nother (Sam Second): Its machine was taken out of service.",
+}
+#: What a kind calls by a name that another has for something else.
+OWN: dict[str, dict[str, Any]] = {
+    MailKind.LABS_STOPPED: {"labs": "mina-lab\nmina-lab-2", "why": "Stefan Staff stopped labs in Physics 250."}
 }
 CRAFTED = 'Eve <script>alert(1)</script>\r\nBcc: all@example.org\u202egnp.exe {link} {{ settings }}"'
 
@@ -50,7 +52,7 @@ def invitations(monkeypatch: pytest.MonkeyPatch) -> None:
 def mail_of(kind: MailKind, **fields: Any) -> Mail:
     user = UserFactory(name="Ada Lovelace", email="ada@example.org")
     instance = InstanceFactory(title="Physics 250", slug="physics-250")
-    context = {**CONTEXT, "by": UserFactory(name="Olga Owner", email="owner@example.org").pk}
+    context = {**CONTEXT, **OWN.get(kind, {}), "by": UserFactory(name="Olga Owner", email="owner@example.org").pk}
     made = {"recipient": user.email, "user": user, "instance": instance, "context": context, **fields}
     if kind == MailKind.LETTER:
         made["letter"] = LetterFactory(instance=instance, author__name="Olga Owner", author__email="olga@example.org")

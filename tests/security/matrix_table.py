@@ -162,7 +162,7 @@ ROWS: list[tuple[str, str, str]] = [
     ("sxxxmomxo", "sxxxmxmxx", "admin:accounts_{letter,mail}_change"),
     ("sxxxmomxo", "sxxxmrmxr", "admin:accounts_mail_try_again admin:accounts_mailtemplate_delete"),
     ("sxxxxxmxr", "sxxxxxmxr", "admin:accounts_user_history"),
-    ("sxxxxxmxo", "sxxxxxmxr", "admin:accounts_user_change"),
+    ("sxxxxxmxo", "sxxxxxmxo", "admin:accounts_user_change"),
     ("sxxxnnnxn", "sxxxmmmxm", "admin:accounts_mailtemplate_preview"),
     ("sxxxmomxo", "sxxxmbmxb", "admin:accounts_mailtemplate_change"),
 ]

@@ -126,7 +126,7 @@ def test_pressed_twenty_times_at_once_it_is_done_once(racers: Racers, what: str)
     assert outcomes.count("done") == 1, outcomes
     assert set(outcomes) <= {"done", "before", "over-limit", "conflict", "not-running"}
     assert facts["events"] == (2 if what == "suspend" else 1)
-    assert facts["mails"] == int(what in ("approve", "suspend"))
+    assert facts["mails"] == int(what in ("approve", "suspend", "stop"))
 
 
 @pytest.mark.parametrize("what", ["demote", "remove", "leave"])
