@@ -10,8 +10,8 @@ from django import forms
 COLUMNS = {
     "name": "Name",
     "title": "Title",
-    "memory_gib": "Memory, GiB",
-    "count": "How many",
+    "memory_gib": "GiB each",
+    "count": "Count",
     "node_labels": "Labels of its machines",
 }
 EXAMPLES = {

@@ -154,7 +154,7 @@ def test_a_connection_of_the_third_kind_needs_a_kubeconfig(world: World) -> None
         ({"name_servers": "0.0.0.0/0"}, "0.0.0.0/0 is too much"),
         ({"name_servers": "::ffff:0:0/96"}, "no cluster takes this"),
         ({"gpu_models-lines": "1", "gpu_models-0-title": "A100"}, "Each model has a name"),
-        ({"gpu_models-lines": "2", "gpu_models-1-count": "many"}, "GPU model 1: “How many” is a whole number"),
+        ({"gpu_models-lines": "2", "gpu_models-1-count": "many"}, "GPU model 1: “Count” is a whole number"),
         ({"gpu_models-lines": "1", "gpu_models-0-node_labels": "A100"}, "labels are written name=value"),
     ],
 )
@@ -341,7 +341,7 @@ def test_the_overview_names_clusters_that_do_not_answer(world: World, django_ass
         assert "The token is wrong" not in text
         assert elsewhere.title not in text
     text = world.client("administrator").get(index).text
-    assert "Clusters do not answer" in text
+    assert "2 clusters do not answer" in text
     for sentence in ("Campus", "Elsewhere", "The token is wrong.", "(connect timeout)", page(mine, "test_connection")):
         assert sentence in text
 
@@ -356,7 +356,7 @@ def test_gpu_models_are_lines_of_a_form_and_come_back_as_they_were_typed(world: 
     }  # fmt: skip
     refused = client.post(ADD, BASE | {"kubeconfig": pasted()} | typed).text
     for text in (
-        "GPU model 2: “How many” is a whole number, such as 8.",
+        "GPU model 2: “Count” is a whole number, such as 8.",
         'value="two"',
         'value="A100 80 GB"',
         'value="gpu=a100, zone=b"',
