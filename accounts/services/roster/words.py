@@ -68,8 +68,9 @@ OWN_ROLES = ("member", "staff", "owner")
 #: Statuses of those who are not, or not yet, of the class. Every other status leaves nobody out.
 OUT = """dropped drop withdrawn withdrew withdrawal deleted removed cancelled canceled inactive unenrolled disenrolled deregistered
     concluded waitlisted waitlist waiting waitinglist wartend warteliste abgemeldet storniert pending rejected declined failed"""
-#: What stands in the place of a name in rows that are no people: of sums, of test students, of the points that can be had.
-NOBODY = """pointspossible studenttest teststudent total totals sum average mean median maximum max minimum min count anzahl summe
+#: What stands in the place of a name in rows that are no people: of sums, of test students, of the points that can be had. Nothing
+#: that somebody may be called, as Max and Min are.
+NOBODY = """pointspossible studenttest teststudent total totals average median maximum minimum anzahl summe
     gesamt moyenne overall"""
 
 
