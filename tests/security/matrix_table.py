@@ -70,7 +70,8 @@ ROWS: list[tuple[str, str, str]] = [
     ("ooooooooo", "nnnnnnnnn", "socialaccount_login_cancelled"),
     ("uuuuuuuuu", "nnnnnnnnn", "socialaccount_login_error"),
     ("rrrrrrrrr", "rrrrrrrrr", "accounts/social/{login/cancelled/,login/error/,signup/,connections/}"),
-    ("mmmmmmmmm", "mmmmmmmmm", "openid_connect_{login,callback}"),
+    ("mmmmmmmmm", "mmmmmmmmm", "openid_connect_login"),
+    ("mrrrrrrrr", "mrrrrrrrr", "openid_connect_callback"),
     # The JSON interface --------------------------------------------------------------------------------------------
     ("xoooooooo", "xnnnnnnnn", "api-instances"),
     ("xoooooooo", "xbbbbbbbb", "api-labs"),
