@@ -19,7 +19,7 @@ from k8s import kubeconfig, networks, registry
 from k8s.client import EMBEDDED, Client
 from k8s.errors import Error, NotFound, Refused, Unavailable
 from labs.errors import Refusal
-from labs.models import Cluster, Instance, Verb
+from labs.models import Cluster, Instance, Verb, Workload
 from labs.models.cluster import Connection
 
 from . import vault
@@ -182,6 +182,10 @@ def save_cluster(
     if login is not None:
         cluster.registry_sealed = _sealed_login(login)
     cluster.full_clean()
+    if old and old.lab_domain != cluster.lab_domain and Workload.objects.live().filter(cluster=old).exists():
+        # Their hosts belong to their owners under the domain at which they were launched.
+        problem = f"Labs still run under {old.lab_domain}. Close the cluster and let them end first."
+        raise Refusal(problem, code="in-use", errors={"lab_domain": problem})
     if old and _way_in(old) != _way_in(cluster):
         # What was heard of the former one says nothing of this one.
         cluster.last_seen_at, cluster.version, cluster.problem = None, "", ""

@@ -14,6 +14,7 @@ from accounts.services.deletion import delete_account
 from labs.errors import Refusal
 from labs.models import Host, InstanceCluster, Lab, State, Workload
 from labs.services import classes, names
+from labs.services.clusters import save_cluster
 from labs.services.waiting import promote_queued
 from tests.factories import ClusterFactory, InstanceFactory, LabFactory, MembershipFactory, UserFactory
 from tests.labs.test_launch import launched, refused
@@ -73,6 +74,17 @@ def test_another_domain_is_another_host(world: SimpleNamespace) -> None:
     other.services.set([world.template])
     MembershipFactory(instance=other, user=world.owner)
     assert launched(SimpleNamespace(**vars(world) | {"instance": other}), actor=world.owner).name == "my-lab"
+
+
+def test_the_domain_of_labs_that_run_is_not_changed(world: SimpleNamespace) -> None:
+    """Or they would answer at hosts that are nobody's yet."""
+    lab, cluster = launched(world), world.instance.clusters.get()
+    cluster.lab_domain = "elsewhere.example.org"
+    administrator = UserFactory(is_superuser=True)
+    with pytest.raises(Refusal, match="Labs still run under labs-"):
+        save_cluster(cluster, actor=administrator, now=world.now)
+    ended(lab)
+    assert save_cluster(cluster, actor=administrator, now=world.now).lab_domain == "elsewhere.example.org"
 
 
 def test_ones_own_lab_is_not_told_as_anothers(world: SimpleNamespace) -> None:
