@@ -110,7 +110,7 @@ class LabAdmin(ScopedAdmin):
         "cpu",
         "memory",
         "gpu",
-        "time_left",
+        "ends",
         "cluster",
     )
     list_select_related = ("owner", "instance", "cluster")
@@ -159,7 +159,12 @@ class LabAdmin(ScopedAdmin):
     def gpu(self, row: Lab) -> str:
         return gpu_label(row) or "none"
 
-    @admin.display(description="Time left", ordering="expires_at", empty_value="")
+    @admin.display(description="End", ordering="expires_at", empty_value="")
+    def ends(self, row: Lab) -> SafeString | str:
+        """When it ended, or how long it still has."""
+        left = self.time_left(row)
+        return when(row.ended_at) if row.ended_at else f"in {left}" if left else ""
+
     def time_left(self, row: Lab) -> str:
         left = row.time_left(timezone.now())
         return duration(left) if left is not None else ""

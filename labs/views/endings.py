@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from accounts.models import User
 from labs.models import EndReason, Event, Lab, Verb
+from labs.models.event import SITE_ACTOR
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,15 @@ def ending_of(lab: Lab, viewer: User) -> Ending:
     # What only waited in the queue ends in one step.
     steps = Event.objects.filter(workload=lab, verb__in=(Verb.STOPPING, Verb.ENDED)).select_related("actor")
     event = steps.order_by("at", "pk").first()
-    actor = event.actor if event else None
+    by = event if event and event.actor_name != SITE_ACTOR else None
     ran = lab.ended_at - lab.started_at if lab.ended_at and lab.started_at else None
-    return Ending(_title(lab, viewer, actor), event.reason if event and actor else "", ran)
+    return Ending(_title(lab, viewer, by), by.reason if by else "", ran)
 
 
-def _title(lab: Lab, viewer: User, actor: User | None) -> str:
+def _title(lab: Lab, viewer: User, by: Event | None) -> str:
     verb = "ends" if lab.is_live else "ended"
-    if actor is not None:
-        return f"{'You' if actor == viewer else actor} stopped this lab"
+    if by is not None:
+        return f"{'You' if by.actor == viewer else by.who} stopped this lab"
     why = {
         EndReason.USER: "because it was shut down from its own File menu",
         EndReason.STAFF: "because the staff stopped it",
