@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from allauth.core import context
 from django import forms
 from django.core.validators import RegexValidator
 
@@ -13,11 +14,21 @@ ONE_LINE = RegexValidator(
 )
 
 
+#: In the session: how the roster calls whoever has opened an invitation and goes on to make an account.
+INVITED_NAME = "invited_name"
+
+
 class SignupForm(forms.Form):
     """What allauth's sign-up asks beside address and password."""
 
     name = forms.CharField(max_length=150, label="Your name", validators=[ONE_LINE])
     affiliation = forms.CharField(max_length=200, required=False, label="Institution or group", validators=[ONE_LINE])
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        request = context.request
+        if request and hasattr(request, "session"):
+            self.fields["name"].initial = request.session.get(INVITED_NAME, "")
 
     def signup(self, request: Any, user: Any) -> None:
         user.name = self.cleaned_data["name"]

@@ -294,9 +294,12 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {"no links": {"()": "mlsite.logs.NoLinks"}},
+    "filters": {
+        "no links": {"()": "mlsite.logs.NoLinks"},
+        "no refused forms": {"()": "mlsite.logs.NoRefusedForms"},
+    },
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["no links"]}
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["no links", "no refused forms"]}
     },
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
     # Django's own handlers would write each line a second time.

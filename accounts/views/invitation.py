@@ -16,6 +16,7 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from accounts.forms import INVITED_NAME
 from accounts.models import Membership, RosterEntry, Status
 from accounts.services import invitations
 from accounts.services.contacts import owners
@@ -72,6 +73,7 @@ def _answer(request: HttpRequest, found: Found, token: str) -> HttpResponse:
         messages.error(request, refusal.message)
         return redirect("home")
     request.session.pop(KEY, None)
+    request.session.pop(INVITED_NAME, None)
     is_in = Membership.objects.filter(user=user, instance=entry.instance, status=Status.APPROVED).exists()
     if is_in:
         messages.success(request, f"Welcome to {entry.instance}.")
@@ -81,6 +83,7 @@ def _answer(request: HttpRequest, found: Found, token: str) -> HttpResponse:
 def _go_and_sign_in(request: HttpRequest, entry: RosterEntry, token: str) -> HttpResponse:
     """Remember the invitation and, for a new account, that its address is proved: it needs no second mail."""
     request.session[KEY] = token
+    request.session[INVITED_NAME] = entry.name
     page = "account_login"
     if request.POST.get("then") == "sign-up" and get_adapter().is_open_for_signup(request):
         page = "account_signup"
