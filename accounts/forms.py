@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from allauth.core import context
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -13,6 +14,10 @@ from accounts.models import User
 ONE_LINE = RegexValidator(
     r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", "Letters and signs of one line, please.", inverse_match=True
 )
+
+
+#: In the session: how the roster calls whoever has opened an invitation and goes on to make an account.
+INVITED_NAME = "invited_name"
 
 
 class AddressField(forms.EmailField):
@@ -40,6 +45,12 @@ class SignupForm(forms.Form):
 
     name = forms.CharField(max_length=150, label="Your name", validators=[ONE_LINE])
     affiliation = forms.CharField(max_length=200, required=False, label="Institution or group", validators=[ONE_LINE])
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        request = context.request
+        if request and hasattr(request, "session"):
+            self.fields["name"].initial = request.session.get(INVITED_NAME, "")
 
     def signup(self, request: Any, user: Any) -> None:
         user.name = self.cleaned_data["name"]

@@ -11,6 +11,10 @@ def _stylesheet(request: HttpRequest) -> str:
     return static("console/console.css")
 
 
+def _script(request: HttpRequest) -> str:
+    return static("console/console.js")
+
+
 def _icon(request: HttpRequest) -> str:
     return static("mlsite/icon.svg")
 
@@ -32,6 +36,7 @@ UNFOLD = {
     "BORDER_RADIUS": "9px",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _icon}],
     "STYLES": [_stylesheet],
+    "SCRIPTS": [_script],
     "DASHBOARD_CALLBACK": "labs.admin.overview.dashboard",
     "TABS": "labs.admin.navigation.tabs",
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": "labs.admin.navigation.navigation"},

@@ -10,6 +10,13 @@ from typing import Any
 LINK = re.compile(r"(/join/|/password/reset/key/|/confirm-email/)[^/\s]+")
 
 
+class NoRefusedForms(logging.Filter):
+    """Drops what Django says of an answer 400: such a form was refused on purpose, and the page says why."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.name == "django.request" and getattr(record, "status_code", None) == 400)
+
+
 class NoLinks(logging.Filter):
     """Takes what lets somebody in out of a line."""
 

@@ -322,8 +322,13 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "mlsite.logs.Line", "format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {"no links": {"()": "mlsite.logs.NoLinks"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["no links"]}},
+    "filters": {
+        "no links": {"()": "mlsite.logs.NoLinks"},
+        "no refused forms": {"()": "mlsite.logs.NoRefusedForms"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["no links", "no refused forms"]}
+    },
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
     "loggers": {
         # Django's own handlers would write each line a second time, and not through the formatter.

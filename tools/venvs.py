@@ -14,6 +14,11 @@ from pathlib import Path
 from tools.checks import Problem
 
 UNFINISHED = "unfinished"
+#: What pip and uv write when nobody answers.
+NO_ANSWER = re.compile(
+    r"NewConnectionError|ConnectTimeoutError|NameResolutionError|ReadTimeoutError|ProxyError|Max retries exceeded|dns error"
+    r"|error sending request|client error \(Connect\)|Connection refused|Network is unreachable|Temporary failure in name resolution"
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class Venv:
             ).returncode
         if code:
             lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-            said = lines[-1] if lines else f"exit code {code}"
+            said = unreachable(lines) or (lines[-1] if lines else f"exit code {code}")
             raise Problem(f"Could not make {self.folder.name}: {said} (all of it: {self.log})")
 
     def _stamped(self) -> str:
@@ -104,6 +109,19 @@ class Venv:
         except (OSError, subprocess.TimeoutExpired):
             return False
         return found.stdout.strip() == sys.version
+
+
+def unreachable(lines: Sequence[str]) -> str:
+    """A sentence where pip or uv could not reach the package registry; else empty.
+
+    pip ends with "No matching distribution found" then, as if the package were missing; that is said of real answers only.
+    """
+    if not any(NO_ANSWER.search(line) for line in lines):
+        return ""
+    return (
+        "the package registry cannot be reached. Check the network connection, or set PIP_INDEX_URL to a mirror that this "
+        "machine can reach, and try again"
+    )
 
 
 def install_uv(venv: Venv, lock: Path) -> Path:

@@ -75,6 +75,21 @@ class LetterAdmin(OwnersOnly):
     fields = ("subject", "body", "audience", "instance", "author_name", "written", "outcome", "mails_of_it")
     actions = None
 
+    def its_instances(self, request: HttpRequest) -> Rows:
+        """Also those in which the owners let the staff write."""
+        rows = Instance.objects.managed_by(person(request)).order_by("title")
+        mine = reach(request)
+        return rows if mine.is_administrator else rows.filter(pk__in=mine.writable)
+
+    def is_theirs(self, request: HttpRequest, instance_id: int | None = None) -> bool:
+        mine = reach(request)
+        return mine.writes_any if instance_id is None else mine.writes(instance_id)
+
+    def get_fields(self, request: HttpRequest, obj: Letter | None = None) -> tuple[str, ...]:
+        """Who got which mail is for the owners."""
+        sees_mails = obj is None or reach(request).owns(obj.instance_id)
+        return self.fields if sees_mails else tuple(name for name in self.fields if name != "mails_of_it")
+
     def get_queryset(self, request: HttpRequest) -> Rows:
         states = {state: Count("mails", filter=Q(mails__state=state)) for state in MailState.values}
         return super().get_queryset(request).select_related("instance").annotate(**states)
@@ -100,7 +115,7 @@ class LetterAdmin(OwnersOnly):
         return format_html('<a class="c-link" href="{}?letter__id__exact={}">To whom it went</a>', url, row.pk)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return reach(request).owns_any
+        return reach(request).writes_any
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """The form; on POST the question with the number of people; on its POST the letter."""
@@ -153,8 +168,8 @@ def write_to(request: HttpRequest, rows: Rows) -> HttpResponse | str:
     """The form of a letter to these memberships, or why there is none."""
     found = list(rows.values_list("pk", "instance_id", "status"))
     instances = {instance for _, instance, _ in found}
-    if len(instances) != 1 or not reach(request).owns(next(iter(instances))):
-        return "A letter goes to members of one instance, of which you are an owner."
+    if len(instances) != 1 or not reach(request).writes(next(iter(instances))):
+        return "A letter goes to members of one instance, in which you may write letters."
     if len(found) > MOST_CHOSEN:
         return f"Choose at most {MOST_CHOSEN} members, or write to a section or to everybody."
     query = urlencode({"instance": instances.pop(), "chosen": ",".join(str(pk) for pk, _, _ in found)})

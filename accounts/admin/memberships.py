@@ -203,7 +203,7 @@ class MembershipAdmin(ScopedAdmin):
         return reach(request).owns_any
 
     def has_write_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return reach(request).owns_any
+        return reach(request).writes_any
 
     @admin.action(description="Write a letter", permissions=["write"])
     def write_to_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:

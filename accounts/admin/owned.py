@@ -14,18 +14,25 @@ from labs.models import Instance
 
 
 class OwnersOnly(ScopedAdmin):
-    """Rows of instances that the person owns; all for a site administrator."""
+    """Rows of instances that the person owns; all for a site administrator. A page may be for others too: `its_instances`, `is_theirs`."""
+
+    def its_instances(self, request: HttpRequest) -> Rows:
+        return owned(request)
+
+    def is_theirs(self, request: HttpRequest, instance_id: int | None = None) -> bool:
+        """Whether the person has such an instance, or this is one."""
+        mine = reach(request)
+        return mine.owns_any if instance_id is None else mine.owns(instance_id)
 
     def get_queryset(self, request: HttpRequest) -> Rows:
-        return super().get_queryset(request).filter(instance__in=owned(request).values("pk"))
+        return super().get_queryset(request).filter(instance__in=self.its_instances(request).values("pk"))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        mine = reach(request)
-        return mine.owns_any if obj is None or isinstance(obj, str) else mine.owns(obj.instance_id)
+        return self.is_theirs(request, None if obj is None or isinstance(obj, str) else obj.instance_id)
 
     def instance_asked_for(self, request: HttpRequest) -> Instance | HttpResponse:
         """The instance of the address, the only one that there is, or a page to choose one."""
-        mine = owned(request)
+        mine = self.its_instances(request)
         if wanted := request.GET.get("instance"):
             found = mine.filter(pk=wanted).first() if wanted.isdecimal() and len(wanted) < 10 else None
             if found is None:

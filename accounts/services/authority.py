@@ -185,7 +185,8 @@ def can_see_mails(user: Person, instance: Instance) -> bool:
 
 
 def can_write_letters(user: Person, instance: Instance) -> bool:
-    return _is_owner(user, instance)
+    """Owners, and staff where the owners have left it to them."""
+    return _is_owner(user, instance) or (instance.staff_may_write and _is_manager(user, instance))
 
 
 def can_change_wordings(user: Person, instance: Instance) -> bool:

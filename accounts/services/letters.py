@@ -88,11 +88,11 @@ def write_letter(
 ) -> Letter:
     """Write a letter and have it sent. The same `pk` once more is the same letter: nothing is sent twice.
 
-    Raises Refusal: for anybody but an owner, for too long a letter, after too many of them, for nobody to send it to.
+    Raises Refusal: for whoever may not write, for too long a letter, after too many of them, for nobody to send it to.
     """
     locked = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
     if not authority.can_write_letters(actor, locked):
-        raise Refusal("Only an owner writes to the members.", code="forbidden")
+        raise Refusal("Owners write to the members; staff may where an owner allows it.", code="forbidden")
     if known := Letter.objects.filter(pk=pk, instance=locked).first():
         return known
     subject, text = check(subject, text)

@@ -16,7 +16,8 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from accounts.models import Membership, Status
+from accounts.forms import INVITED_NAME
+from accounts.models import Membership, RosterEntry, Status
 from accounts.services import invitations
 from accounts.services.contacts import owners
 from accounts.services.invitations import Found
@@ -64,7 +65,7 @@ def _answer(request: HttpRequest, found: Found, token: str) -> HttpResponse:
     if found.problem or found.entry is None:
         return _page(request, found)
     if not request.user.is_authenticated:
-        return _go_and_sign_in(request, token)
+        return _go_and_sign_in(request, found.entry, token)
     user = request.user
     try:
         entry = invitations.take(token, user=user, now=timezone.now())
@@ -72,15 +73,17 @@ def _answer(request: HttpRequest, found: Found, token: str) -> HttpResponse:
         messages.error(request, refusal.message)
         return redirect("home")
     request.session.pop(KEY, None)
+    request.session.pop(INVITED_NAME, None)
     is_in = Membership.objects.filter(user=user, instance=entry.instance, status=Status.APPROVED).exists()
     if is_in:
         messages.success(request, f"Welcome to {entry.instance}.")
     return redirect(entry.instance)
 
 
-def _go_and_sign_in(request: HttpRequest, token: str) -> HttpResponse:
+def _go_and_sign_in(request: HttpRequest, entry: RosterEntry, token: str) -> HttpResponse:
     """Remember the invitation. It proves a mailbox to its own instance only: a new account confirms its address by a code, as always."""
     request.session[KEY] = token
+    request.session[INVITED_NAME] = entry.name
     page = "account_login"
     if request.POST.get("then") == "sign-up" and get_adapter().is_open_for_signup(request):
         page = "account_signup"

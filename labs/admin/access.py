@@ -36,6 +36,8 @@ class Reach:
     is_administrator: bool
     managed: frozenset[int]
     owned: frozenset[int]
+    #: Where they may write letters: what they own, and where the owners leave that to the staff.
+    writable: frozenset[int] = frozenset()
 
     @property
     def enters(self) -> bool:
@@ -45,6 +47,13 @@ class Reach:
     @property
     def owns_any(self) -> bool:
         return self.is_administrator or bool(self.owned)
+
+    @property
+    def writes_any(self) -> bool:
+        return self.is_administrator or bool(self.writable)
+
+    def writes(self, instance_id: int | None) -> bool:
+        return self.is_administrator or instance_id in self.writable
 
     def manages(self, instance_id: int | None) -> bool:
         return self.is_administrator or instance_id in self.managed
@@ -67,9 +76,10 @@ def _find(user: User | AnonymousUser) -> Reach:
         return Reach(False, frozenset(), frozenset())
     if user.is_superuser:
         return Reach(True, frozenset(), frozenset())
-    managed = frozenset(Instance.objects.managed_by(user).values_list("pk", flat=True))
+    found = dict(Instance.objects.managed_by(user).values_list("pk", "staff_may_write"))
+    managed = frozenset(found)
     owned = frozenset(Instance.objects.owned_by(user).values_list("pk", flat=True)) if managed else frozenset()
-    return Reach(False, managed, owned)
+    return Reach(False, managed, owned, owned | {pk for pk, staff_may_write in found.items() if staff_may_write})
 
 
 def _of_instance(rows: Rows, instances: Rows) -> Rows:

@@ -43,7 +43,16 @@ from .places import PlacesInline, save_places
 from .scoped import ScopedAdmin
 
 PAGES = ("title", "kind", "summary", "about", "footer", "accent")
-ACCESS = ("policy", "email_domains", "staff_may_approve", "is_public", "starts_on", "ends_on", "keep_days")
+ACCESS = (
+    "policy",
+    "email_domains",
+    "staff_may_approve",
+    "staff_may_write",
+    "is_public",
+    "starts_on",
+    "ends_on",
+    "keep_days",
+)
 
 
 class InstanceForm(forms.ModelForm):
@@ -189,7 +198,10 @@ class InstanceAdmin(ScopedAdmin):
         """With its plots, and the ways to what belongs to it."""
         if obj is None:
             return {}
-        plots: dict[str, Any] = {"row_charts": instance_charts(obj, timezone.now()), "row_links": _links(obj)}
+        plots: dict[str, Any] = {
+            "row_charts": instance_charts(obj, timezone.now()),
+            "row_links": _links(obj, may_write=reach(request).writes(obj.pk)),
+        }
         if not obj.archived_at and self.has_change_permission(request, obj):
             items = checklist(obj)
             plots |= {"row_checklist": items} if any(not item.is_done for item in items) else {}
@@ -255,13 +267,15 @@ def _kept(days: int) -> str:
     return f"Its volumes on the clusters are removed after {days} {'day' if days == 1 else 'days'}."
 
 
-def _links(row: Any) -> list[tuple[str, str]]:
+def _links(row: Any, *, may_write: bool) -> list[tuple[str, str]]:
     """To the lists, each with this instance's rows only, and to its page on the site."""
+    letter = [("Write a letter", f"{reverse('admin:accounts_letter_add')}?instance={row.pk}")] if may_write else []
     of_it = f"?instance__id__exact={row.pk}"
     return [
         (f"People ({row.approved})", reverse("people", args=[row.slug])),
         ("Import a list", reverse("roster-import", args=[row.slug])),
         ("Labs for all", reverse("classes", args=[row.slug])),
+        *letter,
         (f"Labs now ({row.live})", reverse("admin:labs_lab_changelist") + of_it),
         ("Limits", reverse("admin:labs_quota_changelist") + of_it),
         ("History", reverse("admin:labs_event_changelist") + of_it),

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
-from accounts.models import Membership
+from accounts.models import Membership, User
 from accounts.services import authority
 from labs.models import Instance, Quota, Scope
 from labs.services.limits import remove_limits, set_limits
@@ -22,6 +22,13 @@ from .scoped import ReachableFilter, ScopedAdmin, ScopedInline
 VALUES = ("cpu_millis", "memory_mib", "gpus", "storage_gib", "running", "lifetime_minutes")
 #: The same for reading, in the units of people.
 SHOWN = ("cpu", "memory", "gpu_count", "storage", "services_at_once", "lifetime")
+
+
+def with_address(user: User | None) -> str:
+    """The name with the address: two people may have the same name."""
+    if user is None:
+        return ""
+    return f"{user.name} ({user.email})" if user.name else user.email
 
 
 class InWords:
@@ -87,7 +94,7 @@ class QuotaForm(forms.ModelForm):
         if self.instance.pk and isinstance(user, forms.ModelChoiceField):
             user.disabled = True
             # With every member as a choice in every row, a course of 200 would be a page of 40 000 choices.
-            user.choices = [(self.instance.user_id, str(self.instance.user))]
+            user.choices = [(self.instance.user_id, with_address(self.instance.user))]
         if self.viewer_pk and self.instance.pk and self.instance.user_id == self.viewer_pk:
             for field in self.fields.values():
                 field.disabled = True
@@ -139,7 +146,7 @@ class LimitsInline(FriendlyFields, InWords, ScopedInline):
 
     @admin.display(description="Person")
     def person(self, row: Quota) -> str:
-        return str(row.user)
+        return with_address(row.user)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return () if self.has_change_permission(request, obj) else self.get_fields(request, obj)
@@ -190,7 +197,9 @@ class PersonalInline(LimitsInline):
         field = formset.form.base_fields.get("user")
         formset.form.viewer_pk = None if reach(request).is_administrator else request.user.pk
         if field is not None:
-            people = [(row.user_id, str(row.user)) for row in _members(obj) if row.user_id != formset.form.viewer_pk]
+            people = [
+                (row.user_id, with_address(row.user)) for row in _members(obj) if row.user_id != formset.form.viewer_pk
+            ]
             # One query for the choices of all rows: each row's own field would ask again.
             field.choices = [("", "Choose a person"), *people]
             _start_from_default(formset.form, obj)
@@ -230,7 +239,7 @@ class QuotaAdmin(FriendlyFields, InWords, ScopedAdmin):
 
     @admin.display(description="For", ordering="scope")
     def whose(self, row: Quota) -> str:
-        return str(row.user) if row.scope == Scope.PERSON else row.get_scope_display()
+        return with_address(row.user) if row.scope == Scope.PERSON else row.get_scope_display()
 
     def get_queryset(self, request: HttpRequest) -> Rows:
         return super().get_queryset(request).select_related("instance", "user")

@@ -39,7 +39,8 @@ MAIL = {"accounts_mail": "Mails", "accounts_letter": "Letters", "accounts_mailte
 
 def tabs(request: HttpRequest) -> list[dict[str, Any]]:
     """The pages of the queue side by side, and those of mail."""
-    return [_tabs(request, QUEUE), _tabs(request, MAIL)]
+    own = reach(request).owns_any
+    return [_tabs(request, QUEUE), _tabs(request, MAIL if own else {"accounts_letter": MAIL["accounts_letter"]})]
 
 
 def _tabs(request: HttpRequest, pages: dict[str, str]) -> dict[str, Any]:
@@ -61,13 +62,13 @@ def _daily(request: HttpRequest) -> list[dict[str, Any]]:
         requests |= {"badge": str(waiting), "badge_variant": "primary", "badge_style": "solid"}
     people = _item(request, "Members", "group", "accounts_membership")
     people["active"] = people["active"] and not in_waiting
-    mail = _item(request, "Mail", "mail", "accounts_mail")
+    mail = _item(request, "Mail", "mail", "accounts_mail" if reach(request).owns_any else "accounts_letter")
     mail["active"] = any(_item(request, "", "", name)["active"] for name in MAIL)
     return [
         _link(request, "Overview", "home", reverse("admin:index")),
         requests,
         people,
-        *([mail] if reach(request).owns_any else []),
+        *([mail] if reach(request).writes_any else []),
         _item(request, "Labs", "science", "labs_lab"),
         _item(request, "Limits", "speed", "labs_quota"),
         _item(request, "Instances", "school", "labs_instance"),

@@ -29,6 +29,7 @@ NAMES = {
     "policy": "Access",
     "email_domains": "Domains",
     "staff_may_approve": "Staff decide requests",
+    "staff_may_write": "Staff write to the class",
     "is_active": "May sign in",
     "is_superuser": "Site administrator",
 }

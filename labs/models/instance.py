@@ -125,6 +125,9 @@ class Instance(Reconciled):
     staff_may_approve = models.BooleanField(
         "staff decide requests", default=True, help_text="Otherwise only owners approve and deny."
     )
+    staff_may_write = models.BooleanField(
+        "staff write to the class", default=False, help_text="Otherwise only owners send letters to members."
+    )
     is_public = models.BooleanField("listed on the home page", default=True)
     starts_on = models.DateField(null=True, blank=True)
     ends_on = models.DateField(null=True, blank=True, help_text="The last day on which things run.")

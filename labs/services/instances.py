@@ -40,6 +40,7 @@ FIELDS = (
     "policy",
     "email_domains",
     "staff_may_approve",
+    "staff_may_write",
     "is_public",
     "starts_on",
     "ends_on",

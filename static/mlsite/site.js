@@ -175,5 +175,7 @@
     giveBack();
     prepare(document);
     setInterval(tick, 1000);
+    // After a form that was refused, to the first thing that is wrong with it.
+    document.querySelector('.wrong :is(input, select, textarea):not([type="hidden"])')?.focus();
   });
 })();

@@ -49,7 +49,7 @@ def test_an_owner_approves_stops_and_limits_without_a_blocked_script_or_style(li
         page.goto(live_server.url + lists[0])
         page.check("input.action-select >> nth=0")
         page.wait_for_selector("select[name=action]")
-        page.click("a:has-text('Filters')")
+        page.click("button:has-text('Filters')")
     assert problems == []
     for row in (mine.request, mine.lab, mine.default):
         row.refresh_from_db()

@@ -99,6 +99,12 @@ def test_a_person_gets_limits_of_their_own_once(world: World) -> None:
     assert "limits of their own already" in again.content.decode()
 
 
+def test_personal_limits_name_the_address_too(world: World) -> None:
+    member = world.mine.member.user
+    for url in (instance_page(world), reverse("admin:labs_quota_changelist")):
+        assert f"{member.name} ({member.email})" in world.client("owner").get(url).text
+
+
 def test_an_owner_removes_a_personal_limit_and_it_is_told(world: World) -> None:
     url = reverse("admin:labs_quota_delete", args=[world.mine.personal.pk])
     world.client("owner").post(url, {"post": "yes"})

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Letter, Mail, MailKind, MailState, MailTemplate, Role, RosterEntry
+from labs.models import Instance
 from tests.factories import InstanceFactory, LetterFactory, MembershipFactory
 
 from .conftest import Side, World
@@ -286,3 +287,21 @@ def test_a_member_whose_mail_came_back_has_a_flag(world: World) -> None:
     assert client.get(url).text.count("Mail to this address came back on") == 1
     page = reverse("admin:accounts_membership_change", args=[world.mine.member.pk])
     assert "Mail to this address came back on" in client.get(page).text
+
+
+def test_staff_write_where_the_owners_let_them_and_see_no_mails(world: World) -> None:
+    client = world.client("staff")
+    assert client.get(ADD).status_code == 403
+    Instance.objects.filter(pk=world.mine.instance.pk).update(staff_may_write=True)
+    page = reverse("admin:labs_instance_change", args=[world.mine.instance.pk])
+    assert f"{ADD}?instance={world.mine.instance.pk}" in client.get(page).text
+    data = {**letter_form(client), "subject": "Exercise", "text": "It is due."}
+    sent = client.post(ADD, {**data, "confirmed": "yes"})
+    letter = Letter.objects.get()
+    assert (letter.author, letter.author_email) == (world.people["staff"], world.people["staff"].email)
+    assert "To whom it went" not in client.get(sent["Location"]).text
+    assert client.get(reverse("admin:accounts_letter_changelist")).status_code == 200
+    assert client.get(reverse("admin:accounts_mail_changelist")).status_code == 403
+    assert client.get(f"{ADD}?instance={world.theirs.instance.pk}").status_code == 404
+    data = {"action": "write_to_selected", "_selected_action": [world.mine.member.pk]}
+    assert ADD in client.post(reverse("admin:accounts_membership_changelist"), data)["Location"]

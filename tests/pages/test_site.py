@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -176,3 +177,12 @@ def test_who_is_not_signed_in_is_not_told_otherwise(world: SimpleNamespace) -> N
     assert "You are signed in" not in render_to_string("403.html", request=request)
     request.user = world.member
     assert "You are signed in" in render_to_string("403.html", request=request)
+
+
+def test_a_line_of_django_is_written_once_and_none_for_a_refused_form() -> None:
+    chain = [logging.getLogger(name) for name in ("django.request", "django", None)]
+    writers = [handler for logger in chain for handler in logger.handlers if type(handler) is logging.StreamHandler]
+    assert len(writers) == 1
+    for status, is_written in ((400, False), (403, True), (500, True)):
+        record = logging.makeLogRecord({"name": "django.request", "status_code": status, "msg": "said"})
+        assert bool(writers[0].filter(record)) is is_written

@@ -115,3 +115,26 @@ def test_what_pip_was_told_uv_is_told_too() -> None:
     )
     assert told["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
     assert told["SSL_CERT_FILE"] == "/own.pem"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError('<pip...>: Failed to establish a new "
+        "connection: [Errno 111] Connection refused')': /simple/uv/",
+        "  ├─▶ Failed to fetch: `https://pypi.org/simple/django/`\n  ╰─▶ dns error: failed to lookup address information",
+    ],
+)
+def test_a_registry_that_cannot_be_reached_is_called_so(venv: Venv, said: str) -> None:
+    venv.begin()
+    last = "ERROR: No matching distribution found for uv==1.2.3"
+    with pytest.raises(Problem, match="the package registry cannot be reached") as problem:
+        venv.run([sys.executable, "-c", f"print({said!r}); print({last!r}); raise SystemExit(1)"])
+    assert "No matching distribution" not in str(problem.value)
+
+
+def test_a_package_that_is_really_missing_is_called_so(venv: Venv) -> None:
+    venv.begin()
+    last = "ERROR: No matching distribution found for uv==1.2.3"
+    with pytest.raises(Problem, match="No matching distribution"):
+        venv.run([sys.executable, "-c", f"print({last!r}); raise SystemExit(1)"])

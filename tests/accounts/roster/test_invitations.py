@@ -299,3 +299,12 @@ def handlers_of_the_site(settings: Any) -> list[logging.Filter]:
     """The filters of the handler that writes the site's logs."""
     names = settings.LOGGING["handlers"]["console"]["filters"]
     return [import_string(settings.LOGGING["filters"][name]["()"])() for name in names]
+
+
+def test_the_form_of_a_new_account_begins_with_the_name_on_the_list(
+    invited: SimpleNamespace, entry: RosterEntry
+) -> None:
+    assert entry.name
+    client = Client()
+    client.post(invited.path, {"then": "sign-up"})
+    assert f'value="{entry.name}"' in client.get("/accounts/signup/?next=%2Fjoin%2F").text
