@@ -19,6 +19,7 @@ from unfold.enums import ActionVariant
 
 from accounts.models import Mail, Membership, Role, Status
 from accounts.services import authority, membership
+from accounts.services.identity import address_on_list
 from labs.admin.access import Rows, may, person, reach
 from labs.admin.confirm import ASK, CONFIRMED, Question, ask, bulk_fields, came_from, way_back, word
 from labs.admin.navigation import WAITING
@@ -61,7 +62,9 @@ class MembershipAdmin(ScopedAdmin):
     def get_queryset(self, request: HttpRequest) -> Rows:
         came_back = Mail.objects.came_back(OuterRef("user__email")).values("bounced_at")[:1]
         rows = super().get_queryset(request).select_related("user", "instance", "decided_by")
-        return rows.prefetch_related("user__emailaddress_set").annotate(came_back=Subquery(came_back))
+        return rows.prefetch_related("user__emailaddress_set").annotate(
+            came_back=Subquery(came_back), on_list=address_on_list()
+        )
 
     def get_ordering(self, request: HttpRequest) -> tuple[Any, ...]:
         """Those who wait first, the longest first."""
@@ -88,14 +91,15 @@ class MembershipAdmin(ScopedAdmin):
             f"Mail to this address came back on {timezone.localtime(row.came_back):%-d %b %Y}" if row.came_back else ""
         )
         shown = '<span class="c-name">{}</span> <span class="c-quiet">{}</span> <span class="c-flag">{}</span>'
-        return format_html(shown, row.user, row.user.email, flag)
+        return format_html(shown, row.user, row.on_list or row.user.email, flag)
 
     @admin.display(description="Address")
-    def proof(self, row: Membership) -> SafeString:
-        """Whether the person has shown that the address is theirs, and which others are."""
-        verified = sorted(item.email.lower() for item in row.user.emailaddress_set.all() if item.verified)  # type: ignore[attr-defined]
-        shown = pill("Confirmed", "ok") if row.user.email in verified else pill("Not confirmed", "wait")
-        others = [address for address in verified if address != row.user.email]
+    def proof(self, row: Any) -> SafeString:
+        """Whether the person has shown that the address is theirs, and, where they came by themselves, which others are."""
+        verified = sorted(item.email.lower() for item in row.user.emailaddress_set.all() if item.verified)
+        told = row.on_list or row.user.email
+        shown = pill("Confirmed", "ok") if told in verified else pill("Not confirmed", "wait")
+        others = [] if row.on_list else [one for one in verified if one != told]
         return format_html('{} <span class="c-quiet">{}</span>', shown, f"also {', '.join(others)}" if others else "")
 
     @admin.display(description="Person", ordering="user__name")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
+from django.db.models import Exists, OuterRef, Subquery
 
-from accounts.models import User
+from accounts.models import RosterEntry, User
 from accounts.services import claims
 
 
@@ -15,6 +16,19 @@ def verified_addresses(user: User) -> set[str]:
     """
     found = EmailAddress.objects.filter(user=user, verified=True).values_list("email", flat=True)
     return {email.lower() for email in found}
+
+
+def is_by_address() -> Exists:
+    """Of a roster entry that is somebody's: it became theirs by its address. The instance knows the person by that one, and whoever lists
+    an address learns no other of the account. By the link of an invitation a person shows the account itself.
+    """
+    return Exists(EmailAddress.objects.filter(user=OuterRef("user"), email=OuterRef("email"), verified=True))
+
+
+def address_on_list() -> Subquery:
+    """Of a membership: the roster's address, where the person is known by that one; else nothing."""
+    entries = RosterEntry.objects.filter(is_by_address(), instance=OuterRef("instance"), user=OuterRef("user"))
+    return Subquery(entries.values("email")[:1])
 
 
 def vouched_affiliations(user: User) -> list[str]:

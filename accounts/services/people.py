@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts.models import Mail, Membership, Role, RosterEntry, Status
 from accounts.models.membership import OUT
+from accounts.services.identity import address_on_list, is_by_address
 from labs.models import Instance
 
 from .roster.lines import QUOTA
@@ -52,8 +53,8 @@ class Person:
 
     @property
     def other_email(self) -> str:
-        """The address of the account, where it is not the roster's."""
-        account = self.entry.user if self.entry else None
+        """The address of the account, where it is not the roster's and the person has shown it."""
+        account = self.entry.user if self.entry and not getattr(self.entry, "by_address", False) else None
         return account.email if account and account.email != self.email else ""
 
     @property
@@ -146,7 +147,8 @@ def sort_key(name: str) -> str:
 
 
 def _people(instance: Instance, keys: Sequence[tuple[str, int]]) -> list[Person]:
-    entries = RosterEntry.objects.select_related("user").in_bulk([key for kind, key in keys if kind == "entry"])
+    known = RosterEntry.objects.select_related("user").annotate(by_address=is_by_address())
+    entries = known.in_bulk([key for kind, key in keys if kind == "entry"])
     users = [entry.user_id for entry in entries.values() if entry.user_id]
     wanted = Q(user__in=users) | Q(pk__in=[key for kind, key in keys if kind == "member"])
     members = list(Membership.objects.filter(wanted, instance=instance).select_related("user"))
@@ -163,7 +165,7 @@ def _people(instance: Instance, keys: Sequence[tuple[str, int]]) -> list[Person]
 
 def _entries(instance: Instance) -> QuerySet[RosterEntry]:
     status = Membership.objects.filter(instance=OuterRef("instance"), user=OuterRef("user")).values("status")[:1]
-    return RosterEntry.objects.filter(instance=instance).annotate(status=Subquery(status))
+    return RosterEntry.objects.filter(instance=instance).annotate(status=Subquery(status), by_address=is_by_address())
 
 
 def _others(instance: Instance) -> QuerySet[Membership]:
@@ -196,7 +198,7 @@ def _entry_rows(instance: Instance, wish: Wish) -> QuerySet[Any, Any]:
     for word in wish.search.split()[:5]:
         rows = rows.filter(
             Q(name__icontains=word) | Q(email__icontains=word) | Q(user__name__icontains=word)
-            | Q(user__email__icontains=word) | Q(section__icontains=word)
+            | Q(user__email__icontains=word, by_address=False) | Q(section__icontains=word)
         )  # fmt: skip
     name = Coalesce(NullIf("name", Value("")), NullIf("user__name", Value("")), "email", output_field=CharField())
     return _keys(rows, "entry", name)
@@ -246,7 +248,7 @@ def _roster_rows(rows: QuerySet[Any], notes: list[str], has_limits: bool) -> Ite
         limits = [_amount(key, entry.limits) for key in LIMIT_HEADS] if has_limits else []
         person = Person(entry, Membership(status=entry.status, user=entry.user) if entry.status else None)
         kept = [entry.notes.get(head, "") for head in notes]
-        account = entry.user.email if entry.user else ""
+        account = entry.user.email if entry.user and not entry.by_address else ""
         yield [entry.email, entry.name, entry.section, entry.role, *limits, *kept, person.state_text, account]
 
 
@@ -261,10 +263,11 @@ def _amount(key: str, limits: dict[str, int]) -> Any:
 def members_table(instance: Instance) -> tuple[Sequence[str], Iterator[list[Any]]]:
     """Everybody who has asked or is in: head and rows."""
     section = RosterEntry.objects.filter(instance=OuterRef("instance"), user=OuterRef("user")).values("section")[:1]
-    rows = Membership.objects.filter(instance=instance).select_related("user").annotate(section=Subquery(section))
+    rows = Membership.objects.filter(instance=instance).select_related("user")
+    rows = rows.annotate(section=Subquery(section), on_list=address_on_list())
     return MEMBERS_HEAD, (
         [
-            row.user.name, row.user.email, row.user.affiliation, row.section or "", row.get_role_display(),
+            row.user.name, row.on_list or row.user.email, row.user.affiliation, row.section or "", row.get_role_display(),
             row.get_status_display(), _day(row.requested_at), _day(row.decided_at),
         ]
         for row in rows.order_by("user__name", "user__email").iterator(chunk_size=2000)
