@@ -184,8 +184,8 @@ def save_cluster(
     cluster.full_clean()
     if old and old.lab_domain != cluster.lab_domain and Workload.objects.live().filter(cluster=old).exists():
         # Their hosts belong to their owners under the domain at which they were launched.
-        problem = f"Labs still run under {old.lab_domain}. Close the cluster and let them end first."
-        raise Refusal(problem, code="in-use", errors={"lab_domain": problem})
+        why = f"Labs still run under {old.lab_domain}. Close the cluster and let them end first."
+        raise Refusal(why, code="in-use", errors={"lab_domain": why})
     if old and _way_in(old) != _way_in(cluster):
         # What was heard of the former one says nothing of this one.
         cluster.last_seen_at, cluster.version, cluster.problem = None, "", ""

@@ -57,7 +57,7 @@ def move_ends(instance: Instance) -> None:
     ends = {
         pk: end
         for pk, started, minutes, expires in rows.values_list("pk", "started_at", "lifetime_minutes", "expires_at")
-        if (end := instance.cut(started + datetime.timedelta(minutes=minutes))) != expires
+        if started and (end := instance.cut(started + datetime.timedelta(minutes=minutes))) != expires
     }
     update_each(Workload, {pk: {"expires_at": end} for pk, end in ends.items()})
     if ends:

@@ -38,7 +38,7 @@ def for_members(view: View) -> Callable[[HttpRequest, str, str], HttpResponse]:
         if not request.user.is_authenticated:
             # The page's script has kept what was sent, and gives it back to a page that is opened "again".
             return redirect_to_login(f"{request.path}?again=1" if request.method == "POST" else request.get_full_path())
-        user = cast(User, request.user)
+        user = request.user
         instance = get_object_or_404(Instance.objects.visible_to(user), slug=slug)
         template = get_object_or_404(instance.services.filter(is_current=True), slug=service)
         if not authority.can_launch(user, instance):
