@@ -26,7 +26,7 @@ def page(live_server: Any, world: SimpleNamespace, monkeypatch: pytest.MonkeyPat
     """A page of the member, signed in."""
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "on")
     with chromium() as browser:
-        page = browser.new_page(base_url=live_server.url)
+        page = browser.new_context(base_url=live_server.url).new_page()
         sign_in(page, live_server.url, world.member.email, PASSWORD)
         yield page
 
