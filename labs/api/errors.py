@@ -26,8 +26,8 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
     else:
         errors = {}
         message = str(told.get("detail", "")) if isinstance(told, dict) else str(told)
-        code = error.get_codes() if isinstance(error, APIException) else _code(response.status_code)
-    response.data = {"message": message, "code": str(code), "errors": errors, "suggestion": ""}
+        code = str(error.get_codes()) if isinstance(error, APIException) else _code(response.status_code)
+    response.data = {"message": message, "code": code, "errors": errors, "suggestion": ""}
     return response
 
 
