@@ -81,7 +81,7 @@ NOTHING_SAVED = "Nothing has been saved yet. Correct what you like, and save aga
 def _with_errors(form: Any, sentences: list[str]) -> Any:
     """The form class, refused with these sentences: what was typed stays in it."""
 
-    class Refused(form):  # type: ignore[misc]
+    class Refused(form):
         def clean(self) -> Any:
             data = super().clean()
             for sentence in sentences:
