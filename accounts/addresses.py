@@ -149,6 +149,8 @@ def _sentence(sign: str, shown: str) -> str:
 
 
 def _no_domain(host: str, shown: str) -> str:
+    if not host:
+        return f"“{shown}” is not an e-mail address: the domain behind the @ is missing."
     return f"“{shown}” is not an e-mail address: “{host[:80]}” is not a complete domain, such as uni.example."
 
 

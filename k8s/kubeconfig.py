@@ -15,9 +15,15 @@ from k8s.errors import Unavailable
 
 #: Ways of signing in that run a program of the site's machine or read a file there.
 _PROGRAMS_AND_FILES = ("exec", "auth-provider", "tokenFile", "client-certificate", "client-key")
+_TEXTS_OF_USER = ("token", "client-certificate-data", "client-key-data")
+_TEXTS_OF_CLUSTER = ("server", "certificate-authority-data")
 _LONGEST = 100_000
 #: Bytes of a file: an operator's may describe many clusters.
 _LONGEST_FILE = 1_000_000
+#: Levels of lists and mappings. A kubeconfig with a program and its environment has seven.
+_DEEPEST = 30
+#: The parser in C, where it is there: seven times as fast.
+_Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _HOW = "“kubectl config view --raw --flatten --minify” writes one that is complete"
 
 
@@ -44,11 +50,36 @@ def read_file(path: Path, *, what: str = "kubeconfig file") -> str:
     return content.decode("utf-8-sig", errors="replace")
 
 
+def _plain_resolvers() -> dict[str, Any]:
+    """Those by which `true`, `false` and `null` mean something else than their text. All else stays text."""
+    tags = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:null")
+    kept = {first: [one for one in all_of if one[0] in tags] for first, all_of in _Safe.yaml_implicit_resolvers.items()}
+    return {first: resolvers for first, resolvers in kept.items() if resolvers}
+
+
+class _Loader(_Safe):  # type: ignore[misc]
+    yaml_implicit_resolvers = _plain_resolvers()
+
+
+def _check_shape(text: str) -> None:
+    """Before anything is built: aliases make a few hundred bytes into gigabytes, and no kubeconfig needs one. Raises Unusable."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Safe):
+        if isinstance(event, yaml.AliasEvent):
+            raise Unusable("It refers to its own parts (YAML aliases). Write them out.")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise Unusable("That is no kubeconfig: its parts are nested too deeply.")
+
+
 def parse(text: str) -> dict[str, Any]:
-    """Any kubeconfig, as it is. Raises Unusable."""
+    """Any kubeconfig, as it is; numbers stay texts, for a token may look like one. Raises Unusable."""
     try:
-        config = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        _check_shape(text)
+        config = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
+    except Unusable:
+        raise
+    except Exception:  # A tag of YAML may raise anything, with the value in its message.
         raise Unusable("That is not YAML. Paste the whole file, from its first line to its last.") from None
     if not isinstance(config, dict):
         raise Unusable("That is no kubeconfig: it has no clusters, users and contexts.")
@@ -84,14 +115,20 @@ def require_self_contained(config: dict[str, Any]) -> None:
     for cluster in _items(config, "clusters", "cluster"):
         if "certificate-authority" in cluster:
             raise Unusable("Not allowed here: certificate-authority. Use certificate-authority-data.")
+        if "proxy-url" in cluster:
+            # Whoever may type it could have the site open connections inside its own network.
+            raise Unusable("Not allowed here: proxy-url. The site's operator can name a file with one, marked trusted.")
 
 
 def require_sound(config: dict[str, Any]) -> None:
     """Raises Unusable when the current context's token, certificates, key or address cannot be what they should be."""
     user, cluster = current(config)
+    for item, fields in ((user, _TEXTS_OF_USER), (cluster, _TEXTS_OF_CLUSTER)):
+        if wrong := [field for field in fields if not isinstance(item.get(field, ""), str)]:
+            raise Unusable(f"Its {wrong[0]} is not a text. {_HOW}.")
     if "token" in user:
-        clean_token(str(user["token"]))
-    server = str(cluster.get("server", ""))
+        clean_token(user["token"])
+    server = cluster.get("server", "")
     if found := _unseen(server):
         raise Unusable(f"Its server holds {found}, which no address may hold. {_HOW}.")
     _pem(cluster, "certificate-authority-data", x509.load_pem_x509_certificates)
@@ -133,7 +170,7 @@ def _pem(item: dict[str, Any], field: str, load: Any) -> Any:
     if not item.get(field):
         return None
     try:
-        pem = base64.b64decode("".join(str(item[field]).split()), validate=True)
+        pem = base64.b64decode("".join(item[field].split()), validate=True)
     except ValueError:
         raise Unusable(f"Its {field} is not base64. {_HOW}.") from None
     try:

@@ -232,5 +232,5 @@ def test_another_last_day_moves_the_ends(last_day: SimpleNamespace) -> None:
     assert row.expires_at == last_day.noon + 1440 * MINUTE
     assert row.generation > lab.generation
     last_day.instance.ends_on = datetime.date(2026, 10, 25)
-    save_instance(last_day.instance, actor=last_day.owner, now=last_day.noon)
+    save_instance(last_day.instance, actor=last_day.owner, now=last_day.noon, is_confirmed=True)
     assert Workload.objects.get(pk=lab.pk).expires_at == last_day.end

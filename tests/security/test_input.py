@@ -112,19 +112,24 @@ def test_a_bulk_action_on_a_key_that_is_none_does_nothing(world: World, model: s
     assert Event.objects.count() == before
 
 
+#: One line of the GPU models in the cluster's form, as a browser sends it.
+GPU_LINE = {"gpu_models-lines": "1", "gpu_models-0-name": "a100"}
+
+
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [("gpu_models", "NaN"), ("gpu_models", "1e400"), ("gpu_models", "[1]"), ("gpu_models", '[{"title": "x"}]'),
-     ("gpu_models", '[{"name": "a", "count": "many"}]'), ("gpu_models", '[{"name": "a", "node_labels": {"x": 1}}]'),
-     ("ingress_annotations", "[]"), ("ingress_annotations", "NaN"), ("ingress_annotations", '{"a": "b"}'),
-     ("ingress_annotations", '{"nginx.ingress.kubernetes.io/server-snippet": "return 200;"}'),
-     ("ingress_annotations", '{"nginx.ingress.kubernetes.io/proxy-read-timeout": "1; }\\nserver { listen 80;"}')],
+    ("field", "sent"),
+    [("gpu_models", {"gpu_models-lines": "1", "gpu_models-0-title": "x"}),
+     ("gpu_models", {**GPU_LINE, "gpu_models-0-count": "many"}), ("gpu_models", {**GPU_LINE, "gpu_models-0-memory_gib": "NaN"}),
+     ("gpu_models", {**GPU_LINE, "gpu_models-0-count": "1e400"}), ("gpu_models", {**GPU_LINE, "gpu_models-0-node_labels": "x"}),
+     *(("ingress_annotations", {"ingress_annotations": text}) for text in (
+         "[]", "NaN", '{"a": "b"}', '{"nginx.ingress.kubernetes.io/server-snippet": "return 200;"}',
+         '{"nginx.ingress.kubernetes.io/proxy-read-timeout": "1; }\\nserver { listen 80;"}'))],
 )  # fmt: skip
-def test_a_cluster_whose_json_has_another_form_is_not_saved(world: World, field: str, value: str) -> None:
+def test_a_cluster_whose_json_has_another_form_is_not_saved(world: World, field: str, sent: dict[str, str]) -> None:
     """Every member's launch form reads it."""
     cluster, client = ClusterFactory(), world.client("administrator")
     url = reverse("admin:labs_cluster_change", args=[cluster.pk])
-    answer = client.post(url, {**form_data(client, url), field: value})
+    answer = client.post(url, {**form_data(client, url), **sent})
     assert answer.status_code == 200
     assert field in answer.context["adminform"].form.errors
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.core.validators import EmailValidator
-
+from accounts.addresses import normalised
 from accounts.models import Role
 from labs.services.export import original
 
@@ -27,8 +25,6 @@ EASY = ("name", "given", "family", "section", "note")
 MOST_WORDS = 40
 #: Characters that an address and the name beside it may have.
 LONGEST_ADDRESS = 600
-#: “localhost” is no domain for mail from outside.
-IS_EMAIL = EmailValidator(allowlist=[])
 LOGIN = re.compile(r"[^\s@]{1,64}")
 ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 RECKON = "Open the file in Excel or LibreOffice, save it, and upload it again; or put the value there."
@@ -196,7 +192,7 @@ def _text(cell: str | Cell, head: str, remarks: list[str], *, strict: bool) -> s
 
 
 def address_of(text: str, domain: str = "") -> tuple[str, str]:
-    """The address in small letters, and the name that stands beside it as in `Ann Lee <ann@uni.example>`.
+    """The address in its one form, and the name that stands beside it as in `Ann Lee <ann@uni.example>`.
 
     The one place in which a roster's line reads an address. `domain`: behind a login name. Raises ValueError.
     """
@@ -208,14 +204,7 @@ def address_of(text: str, domain: str = "") -> tuple[str, str]:
         address = address[7:].partition("?")[0]
     if domain and LOGIN.fullmatch(address):
         address = f"{address}@{domain}"
-    address = address.strip(" ;,.<>'\"").lower()
-    try:
-        if len(address) > 254:
-            raise ValidationError("")
-        IS_EMAIL(address)
-    except ValidationError:
-        raise ValueError(f"“{text[:80]}” is not an e-mail address.") from None
-    return address, name
+    return normalised(address), name
 
 
 def _name(by_key: dict[str, str]) -> str:

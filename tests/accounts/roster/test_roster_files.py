@@ -148,8 +148,8 @@ def test_the_same_address_twice_counts_once_also_in_capitals(keep: Keep) -> None
     ("line", "problem"),
     [
         ("ann.uni.example,,,", "“ann.uni.example” is not an e-mail address."),
-        ("ann@,,,", "“ann@” is not an e-mail address."),
-        ("a@b.example c@d.example,,,", "“a@b.example c@d.example” is not an e-mail address."),
+        ("ann@,,,", "“ann@” is not an e-mail address: the domain behind the @ is missing."),
+        ("a@b.example c@d.example,,,", "“a@b.example c@d.example” contains more than one e-mail address."),
         (",Ann,,", "The e-mail is missing."),
         ("ann@uni.example,Ann\u202egnp,A,", "The cell “name” holds a sign that cannot be shown."),
         ("ann@uni.example,Ann,A,,extra", "It has 5 cells, and there are 4 columns."),

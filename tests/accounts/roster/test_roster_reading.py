@@ -104,10 +104,31 @@ def test_a_pasted_line_that_says_no_section_leaves_it_as_it_is() -> None:
     assert "section" not in lines(f"Ann Lee <{ANN}>")[0].values
 
 
-@pytest.mark.parametrize("address", ["ivy@localhost", "ivy@", "@uni.example", "ivy", "a@b.example c@d.example"])
-def test_what_is_no_address_is_told(address: str) -> None:
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("ivy@localhost", "is not an e-mail address: “localhost” is not a complete domain, such as uni.example."),
+        ("ivy@", "is not an e-mail address: the domain behind the @ is missing."),
+        ("@uni.example", "is not an e-mail address."),
+        ("ivy", "is not an e-mail address."),
+        ("a@b.example c@d.example", "contains more than one e-mail address."),
+    ],
+)
+def test_what_is_no_address_is_told(address: str, why: str) -> None:
     (wrong, _) = lines(f"e-mail,name\n{address},Ivy\n{ANN},Ann\n")
-    assert wrong.problem == f"“{address}” is not an e-mail address."
+    assert wrong.problem == f"“{address}” {why}"
+
+
+@pytest.mark.parametrize("sign", ["\u200b", "\u00ad", "\u2060", "\u200d", "\ufe0f"])
+def test_a_sign_that_nobody_sees_makes_nobody_else(sign: str) -> None:
+    (line,) = lines(f"e-mail\nann{sign}.lee@uni.example\n")
+    assert line.email == ANN
+
+
+def test_a_domain_with_an_umlaut_and_its_ascii_form_are_one() -> None:
+    assert [line.email for line in lines("e-mail\nann@münchen.example\nann@xn--mnchen-3ya.example\n")] == [
+        "ann@xn--mnchen-3ya.example"
+    ] * 2
 
 
 # Time ---------------------------------------------------------------------------------------------------------------------
