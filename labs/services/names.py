@@ -85,9 +85,9 @@ def _is_free(clusters: Sequence[Cluster], name: str, owner: User) -> bool:
 
 
 def _is_the_sites(clusters: Sequence[Cluster], name: str) -> bool:
-    """Whether a lab of this name would answer in the place of the site itself, where it stands under the domain of labs."""
-    sites = {urlsplit(settings.SITE_URL).hostname, *settings.ALLOWED_HOSTS}
-    return any(cluster.host(name) in sites for cluster in clusters)
+    """Whether a lab of this name would answer in the place of the site itself, or stand above it and plant cookies there."""
+    sites = {urlsplit(settings.SITE_URL).hostname or "", *settings.ALLOWED_HOSTS}
+    return any(f".{site}".endswith(f".{cluster.host(name)}") for cluster in clusters for site in sites)
 
 
 def _holders(clusters: Sequence[Cluster], name: str, owner: User) -> _Holders:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.factories import PASSWORD
 from tests.support.browser import NO_BROWSER, chromium, complaints_of, sign_in
@@ -85,10 +85,10 @@ def test_filters_and_account_open_and_close_by_keyboard(page: Page) -> None:
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name="Filters")
     dialog.wait_for()
-    assert page.evaluate("document.activeElement.id") == "filter-close"
+    expect(page.locator("#filter-close")).to_be_focused()
     page.keyboard.press("Escape")
     dialog.wait_for(state="hidden")
-    assert page.evaluate("document.activeElement.id") == "filter-button"
+    expect(page.locator("#filter-button")).to_be_focused()
     page.locator("button[aria-controls=account-menu]").focus()
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Log out").wait_for()

@@ -65,6 +65,7 @@ def by_password(page: Page, provider: openid.Provider, address: str) -> None:
     for name in ("password1", "password2"):
         page.fill(f"input[name={name}]", NEW_PASSWORD)
     page.locator("main form:has(input[name=password1]) button[type=submit]").click()
+    page.get_by_role("button", name="Accept the invitation").click()
 
 
 def by_institution(page: Page, provider: openid.Provider, address: str) -> None:

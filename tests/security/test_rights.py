@@ -104,7 +104,8 @@ def test_a_lab_is_not_named_as_the_site_itself(world: World, settings: object) -
     """Where the site stands under the domain of labs, that lab would answer in its place, and be given everybody's password."""
     domain = world.mine.instance.clusters.get().lab_domain
     settings.SITE_URL, settings.ALLOWED_HOSTS = f"https://jupyter.{domain}:8443", [f"courses.{domain}", "testserver"]  # type: ignore[attr-defined]
-    for name in ("jupyter", "courses"):
+    settings.ALLOWED_HOSTS.append(f"portal.hub.{domain}")  # type: ignore[attr-defined]
+    for name in ("jupyter", "courses", "hub"):
         with pytest.raises(Refusal, match="reserved"):
             launch(
                 actor=world.people["member"], instance=world.mine.instance, template=world.template,

@@ -122,7 +122,7 @@ def test_what_pip_was_told_uv_is_told_too() -> None:
     [
         "WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError('<pip...>: Failed to establish a new "
         "connection: [Errno 111] Connection refused')': /simple/uv/",
-        "  ├─▶ Failed to fetch: `https://pypi.org/simple/django/`\n  ╰─▶ dns error: failed to lookup address information",
+        "  ├─▶ Failed to fetch: `https://mirror.example/simple/django/`\n  ╰─▶ dns error: failed to lookup address information",
     ],
 )
 def test_a_registry_that_cannot_be_reached_is_called_so(venv: Venv, said: str) -> None:
