@@ -57,7 +57,7 @@ def _plain_resolvers() -> dict[str, Any]:
     return {first: resolvers for first, resolvers in kept.items() if resolvers}
 
 
-class _Loader(_Safe):  # type: ignore[misc]
+class _Loader(_Safe):
     yaml_implicit_resolvers = _plain_resolvers()
 
 

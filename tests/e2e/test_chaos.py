@@ -19,7 +19,7 @@ from tests.support.databases import Databases
 from tests.support.faulty import Faults, FaultyProxy
 from tests.support.stack import NODE, Stack, until
 
-pytestmark = [pytest.mark.k8s, pytest.mark.slow]
+pytestmark = [pytest.mark.k8s, pytest.mark.slow, pytest.mark.alone]
 SEED = 7
 WITHIN = 60.0  # seconds after which all is true again
 
