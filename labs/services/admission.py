@@ -73,11 +73,6 @@ def number(value: Decimal) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def plural(count: int, noun: str) -> str:
-    """The count with its noun: "1 lab", "3 labs"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 @dataclass(frozen=True)
 class Limits:
     """The limits that count for a person: those of the whole instance, and their own (or else the members' default)."""

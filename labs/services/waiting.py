@@ -18,11 +18,12 @@ from labs.models import Cluster, Host, Instance, InstanceCluster, State, Workloa
 from labs.models.bulk import lock_in_order
 from labs.models.quota import COUNTED
 
-from .admission import Ask, limits_of_each, plural
+from .admission import Ask, limits_of_each
 from .names import take
 from .overview import usage_by
 from .placement import Known, count, place, places
 from .queue import enqueue
+from .toll import counted
 from .transition import move_many
 
 #: As many are accepted in one transaction.
@@ -75,7 +76,7 @@ def check_queue(instance: Instance, owner: User) -> None:
     waiting = Workload.objects.filter(instance=instance, state=State.QUEUED)
     counts = waiting.aggregate(all=Count("pk"), own=Count("pk", filter=Q(owner=owner)))
     if counts["own"] >= settings.QUEUE_PER_PERSON:
-        labs = plural(settings.QUEUE_PER_PERSON, "lab")
+        labs = counted(settings.QUEUE_PER_PERSON, "lab", "labs")
         raise Refusal(f"You already have {labs} waiting in {instance}, and no more can wait.", code="queue-full")
     if counts["all"] >= settings.QUEUE_PER_INSTANCE:
         raise Refusal(f"The queue of {instance} is full. Please try again later.", code="queue-full")
