@@ -30,8 +30,12 @@ class Watcher:
     told, not at the steps. An exception in a callback is logged, and another list is asked for soon, which makes good for
     it. Objects come without metadata.managedFields, which are half of a pod and which nobody here reads.
 
+    A watch that the server ends goes on from its last version. After any fault all is listed anew: meanwhile the cluster
+    may have been restored from a backup. From a version that is yet to come such a cluster sends nothing; once its new
+    history has passed that version, it sends only what came after. Either way no version tells.
+
     Lists ask for the newest state (no resourceVersion), never for "any" (resourceVersion=0): a server that lags behind
-    could then tell of a past that had been left, and its version could not show that a cluster was set back.
+    could then tell of a past that had been left.
     """
 
     def __init__(
@@ -94,12 +98,9 @@ class Watcher:
             try:
                 if self._version is None or time.monotonic() >= self._due:
                     self._list()
-                elif self._failures:
-                    self._require_not_set_back(self._version)
                 self._watch(stop)
             except Gone:
                 log.info("%s: too old, listing again", self._name)
-                self._version = None
                 self._failed("", stop)
             except Error as problem:
                 self._failed(problem.message, stop)
@@ -122,17 +123,6 @@ class Watcher:
         self.last_contact = time.monotonic()  # Not yet well: a server may list and yet never hold a watch.
         self._version, self._due = version, time.monotonic() + self._relist_seconds
         self._tell(self._on_sync, items)
-
-    def _require_not_set_back(self, version: str) -> None:
-        """Raises Gone when the cluster is at an older version than this one: it was restored from a backup.
-
-        A watch from a version that is yet to come is silent until it does (kube-apiserver sends nothing older, bookmarks
-        neither). The one object asked for is any of the kind, so that the server need not look for one.
-        """
-        found = self._client.list(self._kind, self._namespace, metadata_only=True, limit=1).resource_version
-        if found.isdigit() and version.isdigit() and int(found) < int(version):
-            log.warning("%s: the cluster was set back, from version %s to %s", self._name, version, found)
-            raise Gone("The cluster was set back.")
 
     def _watch(self, stop: threading.Event) -> None:
         """One watch. Raises Unavailable when it breaks off, or ends at once."""
@@ -187,6 +177,7 @@ class Watcher:
         self._trouble.over()
 
     def _failed(self, problem: str, stop: threading.Event) -> None:
+        self._version = None
         delay = min(self._first_delay * 2**self._failures, self._longest_delay)
         self._failures = min(self._failures + 1, 16)
         self.problem, self.last_failure = problem, time.monotonic()

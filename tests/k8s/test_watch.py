@@ -154,26 +154,16 @@ def test_version_that_is_too_old_brings_a_new_list(answer: Answer) -> None:
     assert "resourceVersion=50" in script.watched[1].path
 
 
-def test_dropped_watch_goes_on_from_the_last_change() -> None:
-    dropped = Answer(lines=[change("ADDED", "a", 5), '{"type": "ADD'], cut=True)
-    script = Script([listing(), listing(version=5)], [dropped, Answer(lines=[change("ADDED", "b", 6)])])
-    heard = Heard()
-    with serving(script) as server, watching(server, heard):
-        wait_for(lambda: ("ADDED", "b") in heard.events)
-    assert heard.events[:2] == [("ADDED", "a"), ("ADDED", "b")]
-    assert "resourceVersion=5" in script.watched[1].path
-    assert len(heard.syncs) == 1
-
-
-def test_cluster_that_was_set_back_meanwhile_is_listed_anew() -> None:
-    dropped = Answer(lines=[change("ADDED", "a", 500)], cut=True)
-    script = Script([listing(version=400), listing(version=300), listing("old", version=300)], [dropped])
+@pytest.mark.parametrize("now", [300, 900], ids=["to before the last version", "and is past that version again"])
+def test_after_a_fault_all_is_listed_anew_for_the_cluster_may_have_been_set_back(now: int) -> None:
+    dropped = Answer(lines=[change("ADDED", "a", 500), '{"type": "ADD'], cut=True)
+    script = Script([listing(version=400), listing("old", version=now)], [dropped])
     heard = Heard()
     with serving(script) as server, watching(server, heard):
         wait_for(lambda: len(heard.syncs) >= 2 and len(script.watched) >= 2)
     assert heard.syncs[:2] == [[], ["old"]]
-    assert "limit=1" in script.listed[1].path
-    assert "resourceVersion=300" in script.watched[1].path
+    assert heard.events[0] == ("ADDED", "a")
+    assert f"resourceVersion={now}" in script.watched[1].path
 
 
 def test_long_list_comes_in_pages_and_only_what_is_wanted_of_it_is_kept() -> None:
