@@ -6,18 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
-from kubernetes_validate.utils import latest_version, schema_contents
 
 from k8s.kinds import KINDS
 
 
+def _published(name: str) -> Any:
+    """One of the schemas of the newest Kubernetes that the library has, by the name of its file."""
+    from kubernetes_validate import utils  # 0.2 s, which programs that check no object need not wait for
+
+    version = utils.latest_version()
+    return utils.schema_contents(f"kubernetes-json-schema/v{version}-local-strict/{name}.json", version)
+
+
 @cache
-def _registry() -> tuple[str, jsonschema_rs.Registry]:
+def _registry() -> jsonschema_rs.Registry:
     """Every definition, read once for all kinds. kubernetes_validate reads them each time."""
-    version = latest_version()
-    folder = f"kubernetes-json-schema/v{version}-local-strict"
-    definitions = schema_contents(f"{folder}/_definitions.json", version)
-    return version, jsonschema_rs.Registry([(definitions["$id"], definitions)])
+    definitions = _published("_definitions")
+    return jsonschema_rs.Registry([(definitions["$id"], definitions)])
 
 
 @cache
@@ -45,13 +50,12 @@ def _httproute_schema() -> dict[str, Any]:
 
 @cache
 def _validator(kind: str, api_version: str) -> jsonschema_rs.Draft202012Validator:
-    version, registry = _registry()
+    registry = _registry()
     if kind == "HTTPRoute":
         return jsonschema_rs.Draft202012Validator(_httproute_schema(), registry=registry)
     group, _, number = api_version.rpartition("/")
     short = f"{group.split('.')[0]}-{number}" if group else number
-    schema = schema_contents(f"kubernetes-json-schema/v{version}-local-strict/{kind.lower()}-{short}.json", version)
-    return jsonschema_rs.Draft202012Validator(schema, registry=registry)
+    return jsonschema_rs.Draft202012Validator(_published(f"{kind.lower()}-{short}"), registry=registry)
 
 
 def check_schema(obj: dict[str, Any]) -> list[str]:

@@ -17,3 +17,5 @@ from mlsite.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+# Each test client makes the middleware anew; found when asked for, 200 files need not be found a thousand times.
+WHITENOISE_AUTOREFRESH = True

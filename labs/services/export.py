@@ -16,8 +16,6 @@ from typing import Any
 
 from django.http import HttpResponse, StreamingHttpResponse
 from django.utils import timezone
-from openpyxl import Workbook
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 #: Where a formula would begin, in Excel, LibreOffice and Google Sheets (OWASP, "CSV Injection"): at the start of a cell, and behind
 #: what parts cells elsewhere. A program that expects semicolons, as Excel does in half of Europe, splits `x;=1+1` whatever the
@@ -27,6 +25,8 @@ SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 FORMULA = re.compile(rf"""(?:^(?='*[{SIGNS}\t\r\n])|[;|\t\r\n](?=[ "]*'*[{SIGNS}]))[ "]*""")
 #: The same place with an apostrophe of ours.
 OURS = re.compile(rf"({FORMULA.pattern})'")
+#: Control characters that XML, and with it a workbook, cannot hold.
+NOT_IN_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 #: Rows that are read from the data base at a time; so many are in memory, whatever the number of rows.
 CHUNK = 500
@@ -80,6 +80,8 @@ def csv_response(name: str, head: Iterable[str], rows: Iterable[Iterable[Any]]) 
 
 def xlsx_response(name: str, head: Iterable[str], rows: Iterable[Iterable[Any]]) -> HttpResponse:
     """An answer that is saved as `<name>.xlsx`: one sheet, and no cell of it a formula."""
+    from openpyxl import Workbook  # 0.2 s, which programs that write no workbook need not wait for
+
     book, file = Workbook(write_only=True), io.BytesIO()
     sheet = book.create_sheet("Sheet 1")
     sheet.append([_sheet_cell(value) for value in head])
@@ -94,4 +96,4 @@ def xlsx_response(name: str, head: Iterable[str], rows: Iterable[Iterable[Any]])
 
 def _sheet_cell(value: Any) -> Any:
     is_number = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
-    return value if is_number else ILLEGAL_CHARACTERS_RE.sub("", cell(value))
+    return value if is_number else NOT_IN_XML.sub("", cell(value))

@@ -6,7 +6,7 @@ What cannot be read is refused with a sentence that says what to do.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -18,7 +18,6 @@ from .choices import Choices
 from .columns import find_head
 from .delimited import cells_of, first_lines, is_even, likely_separators, row_of, rows_of_csv, rows_of_html
 from .encodings import Decoded, decode
-from .sheets import Book, Sheet, open_book
 from .workbooks import check_archive
 
 WORKBOOK = b"PK\x03\x04"
@@ -119,17 +118,22 @@ def _with(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
 
 
 def _workbook(content: bytes, choices: Choices) -> Source:
-    book = open_book(content)
-    name = choices.sheet if choices.sheet in book.sheets else _likely_sheet(book)
-    sheet = Sheet(book, name)
+    from . import sheets  # its library takes 0.2 s to import, and most lists are no workbooks
+
+    book = sheets.open_book(content)
+    name = (
+        choices.sheet
+        if choices.sheet in book.sheets
+        else _likely_sheet(list(book.sheets), lambda name: sheets.Sheet(book, name).rows())
+    )
+    sheet = sheets.Sheet(book, name)
     return Source(sheet.rows(), sheets=list(book.sheets), sheet=name, hidden=sheet.hidden_columns, is_aligned=True)
 
 
-def _likely_sheet(book: Book) -> str:
+def _likely_sheet(names: list[str], rows_of: Callable[[str], Iterator[Row]]) -> str:
     """The first sheet that names columns, or holds addresses; else the first."""
-    names = list(book.sheets)
     for name in names[:20] if len(names) > 1 else ():
-        rows = list(islice(Sheet(book, name).rows(), LOOKED_AT))
+        rows = list(islice(rows_of(name), LOOKED_AT))
         if find_head(rows) or any("@" in str(cell) for row in rows for cell in row.cells):
             return name
     return names[0]
