@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
 from accounts.models import Membership, Role, Status, User
@@ -73,8 +76,26 @@ def make_side(title: str, template: ServiceTemplate) -> Side:
     )
 
 
+@pytest.fixture(scope="module")
+def world_of_module(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any
+) -> Iterator[World | None]:
+    """Made once for all tests of a file, each of which undoes what it changed; None where tests have real transactions."""
+    if any(mark.kwargs.get("transaction") for mark in request.node.iter_markers("django_db")):
+        yield None
+        return
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield make_world()
+        transaction.set_rollback(True)
+
+
 @pytest.fixture
-def world(db: Any) -> World:
+def world(world_of_module: World | None, db: None) -> World:
+    """The test's own copy, with which it may do what it likes."""
+    return copy.deepcopy(world_of_module) if world_of_module else make_world()
+
+
+def make_world() -> World:
     template = TemplateFactory()
     mine, theirs = make_side("Mine", template), make_side("Theirs", template)
     staff = MembershipFactory(instance=mine.instance, role=Role.STAFF, user__name="Stefan Staff").user

@@ -14,10 +14,11 @@ from tests.support.browser import NO_BROWSER, chromium, complaints_of, sign_in
 
 from .conftest import World
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(NO_BROWSER), reason=NO_BROWSER)]
+pytestmark = [
+    pytest.mark.browser, pytest.mark.skipif(bool(NO_BROWSER), reason=NO_BROWSER), pytest.mark.django_db(transaction=True),
+]  # fmt: skip
 
 
-@pytest.mark.django_db(transaction=True)
 def test_an_owner_approves_stops_and_limits_without_a_blocked_script_or_style(live_server: Any, world: World) -> None:
     mine = world.mine
     lab_page = reverse("admin:labs_lab_change", args=[mine.lab.pk])

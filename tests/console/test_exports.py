@@ -18,7 +18,7 @@ from accounts.models import Membership, RosterEntry, Status
 from labs.models import EndReason, State, Verb
 from labs.services.reconcile import finish
 from labs.services.stopping import stop
-from tests.factories import EventFactory, LabFactory, MembershipFactory
+from tests.factories import EventFactory, LabFactory, MembershipFactory, UserFactory, many
 
 from .conftest import World
 
@@ -193,8 +193,8 @@ def test_200_rows_take_as_many_queries_as_2(world: World, page: str) -> None:
 
     queries()
     few = queries()
-    for _ in range(200):
-        member = MembershipFactory(instance=world.mine.instance, decided_by=world.people["owner"])
-        lab = LabFactory(instance=world.mine.instance, owner=member.user, template=world.template, state=State.ENDED)
-        EventFactory(instance=world.mine.instance, user=member.user, workload=lab)
+    mine, owner, people = world.mine.instance, world.people["owner"], many(UserFactory, 200)
+    many(MembershipFactory, 200, instance=mine, user=people, decided_by=owner)
+    labs = [LabFactory(instance=mine, owner=one, template=world.template, state=State.ENDED) for one in people]
+    many(EventFactory, 200, instance=mine, actor=owner, user=people, workload=labs)
     assert queries() == few

@@ -13,10 +13,11 @@ from tests.support.browser import NO_BROWSER, chromium, complaints_of, sign_in
 
 from .conftest import World
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(NO_BROWSER), reason=NO_BROWSER)]
+pytestmark = [
+    pytest.mark.browser, pytest.mark.skipif(bool(NO_BROWSER), reason=NO_BROWSER), pytest.mark.django_db(transaction=True),
+]  # fmt: skip
 
 
-@pytest.mark.django_db(transaction=True)
 def test_an_owner_writes_a_letter_and_words_of_their_own(live_server: Any, world: World) -> None:
     with chromium() as browser:
         page = browser.new_page(base_url=live_server.url)

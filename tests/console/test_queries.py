@@ -9,8 +9,17 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import Role, Status
-from labs.models import EndReason, Scope, State
-from tests.factories import EventFactory, InstanceFactory, LabFactory, MembershipFactory, QuotaFactory
+from labs.models import EndReason, Instance, InstanceCluster, Scope, State
+from tests.factories import (
+    ClusterFactory,
+    EventFactory,
+    InstanceFactory,
+    LabFactory,
+    MembershipFactory,
+    QuotaFactory,
+    UserFactory,
+    many,
+)
 
 from .conftest import World
 
@@ -27,18 +36,24 @@ LISTS = (
 
 def add_rows(world: World, count: int) -> None:
     """More of everything, in the owner's own instance, and instances besides."""
-    for index in range(count):
-        member = MembershipFactory(instance=world.mine.instance)
-        MembershipFactory(instance=world.mine.instance, status=Status.REQUESTED)
-        QuotaFactory(instance=world.mine.instance, scope=Scope.PERSON, user=member.user, cpu_millis=1000 + index)
-        LabFactory(instance=world.mine.instance, owner=member.user, template=world.template, state=State.RUNNING)
-        LabFactory(
-            instance=world.mine.instance, template=world.template, state=State.ENDED, end_reason=EndReason.FAILED
-        )
-        EventFactory(instance=world.mine.instance, user=member.user, workload=world.mine.lab)
-        instance = InstanceFactory(services=[world.template])
-        MembershipFactory(instance=instance, role=Role.OWNER, user=world.people["owner"])
-        QuotaFactory(instance=instance, scope=Scope.INSTANCE, cpu_millis=1000)
+    mine, owner = world.mine.instance, world.people["owner"]
+    people, askers = many(UserFactory, count), many(UserFactory, count)
+    many(MembershipFactory, count, instance=mine, user=people)
+    many(MembershipFactory, count, instance=mine, user=askers, status=Status.REQUESTED)
+    many(QuotaFactory, count, instance=mine, scope=Scope.PERSON, user=people, cpu_millis=1000)
+    for owners, state, reason in ((people, State.RUNNING, ""), (askers, State.ENDED, EndReason.FAILED)):
+        for person in owners:
+            LabFactory(instance=mine, owner=person, template=world.template, state=state, end_reason=reason)
+    many(EventFactory, count, instance=mine, actor=owner, user=people, workload=world.mine.lab)
+    instances = many(InstanceFactory, count)
+    InstanceCluster.objects.bulk_create(
+        InstanceCluster(instance=one, cluster=cluster)
+        for one, cluster in zip(instances, many(ClusterFactory, count), strict=True)
+    )
+    offers = Instance.services.through
+    offers.objects.bulk_create(offers(instance=one, servicetemplate=world.template) for one in instances)
+    many(MembershipFactory, count, instance=instances, user=owner, role=Role.OWNER)
+    many(QuotaFactory, count, instance=instances, scope=Scope.INSTANCE, cpu_millis=1000)
 
 
 def queries(client: Any, url: str) -> int:

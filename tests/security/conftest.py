@@ -15,6 +15,7 @@ from labs.models import Cluster, Scope, ServiceTemplate
 from labs.services import clusters
 from labs.services.instances import provision
 from tests.console.conftest import world as world
+from tests.console.conftest import world_of_module as world_of_module
 from tests.factories import ClusterFactory, InstanceFactory, MembershipFactory, QuotaFactory
 from tests.support.kubeconfigs import named
 
