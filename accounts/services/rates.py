@@ -20,7 +20,7 @@ WINDOW = datetime.timedelta(hours=1)
 CODE = "too-often"
 #: What has been done so often, for the person.
 _WORDS = {
-    "launch": "launched labs",
+    "launch": "asked for labs",
     "extend": "extended labs",
     "stop": "stopped labs",
     "key": "looked at keys",
@@ -33,7 +33,7 @@ _WORDS = {
 def spend(user: User, act: str, *, now: datetime.datetime) -> None:
     """Count one more act of this kind; one statement as a rule. Raises Refusal when there were too many within the hour.
 
-    Within the transaction of the act: what is refused afterwards is not counted.
+    Within the transaction of the act, what is refused afterwards is not counted; before it, it is.
     """
     most = settings.RATE_LIMITS[act]
     if not most or _count(user, act, most, now):

@@ -168,6 +168,8 @@ def save_cluster(
     """
     if not actor.is_superuser:
         raise Refusal("You may not change this cluster.", code="forbidden")
+    # A launch reads the domain of its host under the lock of its instance.
+    list(Instance.objects.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
     old = Cluster.objects.select_for_update().filter(pk=cluster.pk).first() if cluster.pk else None
     if pasted:
         try:

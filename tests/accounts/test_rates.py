@@ -39,7 +39,7 @@ def test_the_refusal_says_when_it_can_be_done_again() -> None:
     with pytest.raises(Refusal) as caught:
         rates.spend(user, "launch", now=NOW + datetime.timedelta(minutes=45))
     assert caught.value.message == (
-        "You have launched labs 2 times within an hour, and that is the limit. You can do it again at 13:00, in 15 minutes."
+        "You have asked for labs 2 times within an hour, and that is the limit. You can do it again at 13:00, in 15 minutes."
     )
     assert (caught.value.code, caught.value.retry_after) == ("too-often", 15 * 60)
     rates.spend(user, "launch", now=NOW + datetime.timedelta(minutes=60))
@@ -130,13 +130,32 @@ def test_each_is_held_and_leaves_no_more_history(world: SimpleNamespace, act: st
     assert Event.objects.exclude(verb="access-approved").count() == before
 
 
-def test_what_is_refused_is_not_counted(world: SimpleNamespace) -> None:
+def test_what_is_typed_wrongly_is_not_counted(world: SimpleNamespace) -> None:
     for _ in range(3):
         with pytest.raises(Refusal, match="marked fields"):
             launched(world, cpu="many")
-        with pytest.raises(Refusal, match="CPUs"):
-            launched(world, cpu="8")
+        with pytest.raises(Refusal) as caught:
+            launched(world, name="www")
+        assert caught.value.code == "name"
     assert launched(world).pk
+
+
+def test_a_launch_that_has_no_room_is_counted_and_the_page_says_when_to_come_back(world: SimpleNamespace) -> None:
+    browser = Client()
+    assert browser.login(email=world.member.email, password=PASSWORD)
+    asked = VALUES | {"cpu": "8", "memory": "1"}
+    where = f"/i/{world.instance.slug}/launch/jupyterlab/"
+    assert [browser.post(where, asked).status_code for _ in range(2)] == [400, 400]
+    page = browser.post(where, asked)
+    assert page.status_code == 429
+    assert "You have asked for labs 2 times within an hour" in page.text
+    assert "You can do it again at" in page.text
+    assert 3500 < int(page["Retry-After"]) <= 3600
+
+
+def test_the_same_request_sent_again_gives_its_lab_also_beyond_the_rate(world: SimpleNamespace) -> None:
+    lab = launched(world, key="a")
+    assert [launched(world, key="a").pk for _ in range(3)] == [lab.pk] * 3
 
 
 def test_labs_for_a_class_are_not_counted_for_who_starts_them(world: SimpleNamespace) -> None:
@@ -168,7 +187,7 @@ def test_the_interface_and_the_page_answer_429_with_the_time(world: SimpleNamesp
     assert 3500 < int(answer["Retry-After"]) <= 3600
     page = browser.post(f"/i/{world.instance.slug}/launch/jupyterlab/", VALUES | {"memory": "1"})
     assert page.status_code == 429
-    assert "You have launched labs 2 times within an hour" in page.text
+    assert "You have asked for labs 2 times within an hour" in page.text
     assert Rate.objects.get().count == 2
 
 
