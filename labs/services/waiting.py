@@ -148,24 +148,18 @@ class Turns:
 
 
 class Refused:
-    """What had no room in this round: who asks for as much has none either, without another look."""
+    """What had no room in this round: who asks for the same has none either, without another look. A class asks for the same."""
 
     def __init__(self) -> None:
-        self._asks: list[tuple[int | None, str, Ask]] = []
+        self._asks: set[tuple[int | None, str, Ask]] = set()
 
     def covers(self, row: Workload, ask: Ask) -> bool:
-        return any(
-            owner in (None, row.owner_id) and model == row.gpu_model and _is_as_large(ask, small)
-            for owner, model, small in self._asks
-        )
+        # Larger ones are looked at: to compare each with all others would cost more where all differ.
+        return not self._asks.isdisjoint(((None, row.gpu_model, ask), (row.owner_id, row.gpu_model, ask)))
 
     def add(self, row: Workload, ask: Ask, *, is_personal: bool) -> None:
         """`is_personal`: by the limits of its owner, which are nobody else's."""
-        self._asks.append((row.owner_id if is_personal else None, row.gpu_model, ask))
-
-
-def _is_as_large(ask: Ask, small: Ask) -> bool:
-    return all(getattr(ask, key) >= getattr(small, key) for key in COUNTED)
+        self._asks.add((row.owner_id if is_personal else None, row.gpu_model, ask))
 
 
 def _names(rows: Sequence[Workload], found: Sequence[InstanceCluster]) -> dict[tuple[str, int], set[Any]]:
