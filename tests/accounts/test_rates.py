@@ -8,12 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.socialaccount.models import SocialAccount
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Membership, Rate
-from accounts.services import membership, rates
+from accounts.services import deletion, membership, rates
 from accounts.services.roster import uploads
 from labs.errors import Refusal
 from labs.models import Event, Lab, State
@@ -128,6 +130,54 @@ def test_each_is_held_and_leaves_no_more_history(world: SimpleNamespace, act: st
         again()
     assert caught.value.code == "too-often"
     assert Event.objects.exclude(verb="access-approved").count() == before
+
+
+def test_many_that_are_stopped_together_are_one_act(world: SimpleNamespace) -> None:
+    def running(count: int) -> list[Lab]:
+        return [LabFactory(instance=world.instance, owner=world.member, state=State.RUNNING) for _ in range(count)]
+
+    for rows in (running(30), running(1)):
+        assert len(stopping.stop_many(rows, actor=world.staff, now=world.now)) == len(rows)
+    assert stopping.stop_many(Lab.objects.filter(owner=world.member), actor=world.staff, now=world.now) == set()
+    rows = running(2)
+    with pytest.raises(Refusal, match="You have stopped labs 2 times within an hour"):
+        stopping.stop_many(rows, actor=world.staff, now=world.now)
+    assert Lab.objects.filter(state=State.RUNNING).count() == 2
+    stopping.stop(rows[0], actor=world.member, now=world.now)
+
+
+@pytest.mark.parametrize("way", ["address", "tag", "sign-in"])
+def test_a_new_account_of_the_same_person_goes_on_where_the_deleted_one_stopped(way: str) -> None:
+    old = UserFactory(email="ann@uni.example")
+    EmailAddress.objects.update_or_create(user=old, email="ann@uni.example", defaults={"verified": True})
+    SocialAccount.objects.create(user=old, provider="globus", uid="4711")
+    for _ in range(2):
+        rates.spend(old, "launch", now=NOW)
+    rates.spend(old, "stop", now=NOW - datetime.timedelta(minutes=61))
+    assert deletion.delete_account(old, now=NOW)
+    new = UserFactory(email="other@uni.example" if way == "sign-in" else "new@uni.example")
+    if way == "sign-in":
+        SocialAccount.objects.create(user=new, provider="globus", uid="4711")
+    else:
+        address = {"address": "ann@uni.example", "tag": "ann+2@uni.example"}[way]
+        EmailAddress.objects.create(user=new, email=address, verified=True)
+    with pytest.raises(Refusal, match="You have asked for labs 2 times"):
+        rates.spend(new, "launch", now=NOW + datetime.timedelta(minutes=30))
+    rates.spend(new, "stop", now=NOW)
+    rates.spend(UserFactory(), "launch", now=NOW)
+    rates.spend(new, "launch", now=NOW + datetime.timedelta(minutes=60))
+
+
+def test_what_a_deleted_account_leaves_behind_names_nobody_and_goes_after_an_hour() -> None:
+    old = UserFactory(email="ann@uni.example")
+    EmailAddress.objects.update_or_create(user=old, email="ann@uni.example", defaults={"verified": True})
+    rates.spend(old, "ask", now=NOW)
+    deletion.delete_account(old, now=NOW)
+    (row,) = Rate.objects.values()
+    assert row["user_id"] is None
+    assert "ann" not in str(row)
+    assert rates.forget(NOW + datetime.timedelta(minutes=59)) == 0
+    assert rates.forget(NOW + datetime.timedelta(minutes=60)) == 1
 
 
 def test_what_is_typed_wrongly_is_not_counted(world: SimpleNamespace) -> None:
