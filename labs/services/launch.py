@@ -93,7 +93,7 @@ def _launch(
             own_hosts = _check_name([one.cluster for one in found], answers.name, owner)
             limits = limits_of(locked, owner)
             lifetime = _check_lifetime(limits, answers.lifetime_minutes)
-            state, cluster = _check_room(limits, found, answers, wait, now)
+            state, cluster = _check_room(limits, found, answers, wait, now, is_for_class=owner != actor)
             lab = _create(actor, owner, locked, cluster, template, answers, password_hash, lifetime, state, now, key)
             if lab.host not in own_hosts:
                 Host.objects.create(name=lab.host, owner=owner, created_at=now)
@@ -163,18 +163,24 @@ def _check_lifetime(limits: Limits, minutes: int) -> int:
 
 
 def _check_room(
-    limits: Limits, found: Sequence[InstanceCluster], answers: Answers, wait: bool, now: datetime.datetime
+    limits: Limits,
+    found: Sequence[InstanceCluster],
+    answers: Answers,
+    wait: bool,
+    now: datetime.datetime,
+    *,
+    is_for_class: bool = False,
 ) -> tuple[State, Cluster]:
     """Accepted or queued, and where: within the limits first, then on a cluster that has room. Raises Refusal."""
     ask = Ask(answers.cpu_millis, answers.memory_mib, answers.gpus)
     try:
         limits.check_room(ask)
         cluster = place(found, ask, now=now, gpu_model=answers.gpu_model)
-        check_turn(limits.instance, now=now)
+        check_turn(limits.instance, found, now=now)
         return State.REQUESTED, cluster
     except Refusal as refusal:
         if wait and refusal.code in CAN_WAIT and limits.fits_at_all(ask):
-            check_queue(limits.instance, limits.user)
+            check_queue(limits.instance, limits.user, is_for_class=is_for_class)
             return State.QUEUED, place(found, ask, now=now, gpu_model=answers.gpu_model, for_later=True)
         raise
 
