@@ -24,6 +24,7 @@ from labs.models.cluster import Connection
 
 from . import vault
 from .history import record
+from .names import in_the_way
 from .queue import enqueue
 
 USER_TIMEOUT = 5.0
@@ -168,7 +169,7 @@ def save_cluster(
     """
     if not actor.is_superuser:
         raise Refusal("You may not change this cluster.", code="forbidden")
-    # A launch reads the domain of its host under the lock of its instance.
+    # A launch looks at the domains of clusters, and takes its host, under the lock of its instance.
     list(Instance.objects.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
     old = Cluster.objects.select_for_update().filter(pk=cluster.pk).first() if cluster.pk else None
     if pasted:
@@ -187,6 +188,9 @@ def save_cluster(
     if old and old.lab_domain != cluster.lab_domain and Workload.objects.live().filter(cluster=old).exists():
         # Their hosts belong to their owners under the domain at which they were launched.
         why = f"Labs still run under {old.lab_domain}. Close the cluster and let them end first."
+        raise Refusal(why, code="in-use", errors={"lab_domain": why})
+    if (old is None or old.lab_domain != cluster.lab_domain) and (host := in_the_way(cluster.lab_domain)):
+        why = f"{host} has been the address of somebody's lab. Choose a domain that does not end in it."
         raise Refusal(why, code="in-use", errors={"lab_domain": why})
     if old and _way_in(old) != _way_in(cluster):
         # What was heard of the former one says nothing of this one.

@@ -116,6 +116,7 @@ class Turns:
         self._whole = {key: sum(used[key] for used in self._used.values()) for key in COUNTED}
         hosts = {item.cluster.host(row.name) for item in self._found for row in self._rows}
         self._owners = dict(Host.objects.filter(name__in=hosts).values_list("name", "owner"))
+        self._domains = list(Cluster.objects.order_by().values_list("lab_domain", flat=True))
         self._names = _names(self._rows, self._found)
 
     def __iter__(self) -> Iterator[tuple[Workload, Cluster]]:
@@ -146,11 +147,12 @@ class Turns:
         return place(self._found, ask, now=self._now, gpu_model=row.gpu_model, without=without, known=self._known)
 
     def _taken(self, row: Workload) -> set[int]:
-        """Keys of the clusters on which another lab has its name, or its host belongs to somebody else."""
+        """Keys of the clusters on which another lab has its name, or its host belongs to somebody else or is a domain of labs."""
         return {
             item.cluster_id
             for item in self._found
             if self._names[row.name, item.cluster_id] - {row.pk}
+            or any(f".{domain}".endswith(f".{item.cluster.host(row.name)}") for domain in self._domains)
             or self._owners.get(item.cluster.host(row.name), row.owner_id) != row.owner_id
         }
 
