@@ -185,13 +185,8 @@ def save_cluster(
     if login is not None:
         cluster.registry_sealed = _sealed_login(login)
     cluster.full_clean()
-    if old and old.lab_domain != cluster.lab_domain and Workload.objects.live().filter(cluster=old).exists():
-        # Their hosts belong to their owners under the domain at which they were launched.
-        why = f"Labs still run under {old.lab_domain}. Close the cluster and let them end first."
-        raise Refusal(why, code="in-use", errors={"lab_domain": why})
-    if (old is None or old.lab_domain != cluster.lab_domain) and (host := in_the_way(cluster.lab_domain)):
-        why = f"{host} has been the address of somebody's lab. Choose a domain that does not end in it."
-        raise Refusal(why, code="in-use", errors={"lab_domain": why})
+    if old is None or old.lab_domain != cluster.lab_domain:
+        _check_domain(old, cluster.lab_domain)
     if old and _way_in(old) != _way_in(cluster):
         # What was heard of the former one says nothing of this one.
         cluster.last_seen_at, cluster.version, cluster.problem = None, "", ""
@@ -208,6 +203,18 @@ def save_cluster(
         )  # fmt: skip
         enqueue("cluster_changed", cluster.pk)
     return cluster
+
+
+def _check_domain(old: Cluster | None, domain: str) -> None:
+    """Raises Refusal where labs cannot answer under this domain. `old`: the cluster as it was."""
+    why = ""
+    if old and Workload.objects.live().filter(cluster=old).exists():
+        # Their hosts belong to their owners under the domain at which they were launched.
+        why = f"Labs still run under {old.lab_domain}. Close the cluster and let them end first."
+    elif host := in_the_way(domain):
+        why = f"{host} has been the address of somebody's lab. Choose a domain that does not end in it."
+    if why:
+        raise Refusal(why, code="in-use", errors={"lab_domain": why})
 
 
 def kept_because(cluster: Cluster) -> str:
