@@ -264,7 +264,7 @@ class Client:
         response = self._send(
             "watch", "GET", path(kind, namespace), query=query, read_timeout=timeout_seconds + self._timeout
         )
-        return Watch(response)
+        return Watch(response, conceal=self._transport.conceal)
 
     def logs(
         self,
@@ -283,18 +283,19 @@ class Client:
             "limitBytes": str(limit_bytes),
             "previous": "true" if previous else "",
         }
-        return self._body("logs", "GET", f"{path('Pod', namespace, name)}/log", query=query).decode(errors="replace")
+        text = self._body("logs", "GET", f"{path('Pod', namespace, name)}/log", query=query).decode(errors="replace")
+        return self._transport.conceal(text)
 
     def version(self) -> str:
         """The version of the API server, such as "v1.36.3"."""
-        return str(self._json("version", "GET", "/version").get("gitVersion", ""))
+        return self._transport.conceal(str(self._json("version", "GET", "/version").get("gitVersion", "")))
 
     def greet(self) -> Greeting:
         """Version and clock of the API server. One try: a clock that is asked again is late. Raises Unavailable."""
         response = self._send("version", "GET", "/version")
         content = read(response)
         with suppress(ValueError, AttributeError, RecursionError):
-            version = str(json.loads(content).get("gitVersion", ""))
+            version = self._transport.conceal(str(json.loads(content).get("gitVersion", "")))
             return Greeting(version, _moment(response.headers.get("Date", "")))
         raise Unavailable("The cluster sent something else than its version; is this address an API server?")
 
@@ -366,7 +367,10 @@ class Client:
         )
         if 200 <= response.status <= 299:
             return response
-        raise from_status(response.status, read(response), response.headers.get("Retry-After", ""), about=about)
+        raise from_status(
+            response.status, read(response), response.headers.get("Retry-After", ""),
+            about=about, conceal=self._transport.conceal,
+        )  # fmt: skip
 
 
 def _moment(date: str) -> datetime.datetime | None:

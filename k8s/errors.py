@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 #: 403 and 409 that pass by themselves: the namespace is new, or two requests changed its quota at the same moment.
@@ -15,6 +16,8 @@ _POLICY = re.compile(r"admission webhook|ValidatingAdmissionPolicy")
 _RBAC = re.compile(r'User "[^"]*" cannot |is not allowed to ', re.I)
 #: The namespace is on its way out; it can be made again when it is gone.
 _TERMINATING = re.compile(r"because it is being terminated|namespace \S+ is being terminated", re.I)
+#: Bytes of an answer in which its first line is looked for.
+_LONGEST_LINE = 65536
 _POLICY_NAME = re.compile(r"ValidatingAdmissionPolicy '[a-z0-9.-]+'")
 
 
@@ -67,14 +70,24 @@ class NamespaceTerminating(Unavailable):
     """Nothing can be made in the namespace, which is being removed. It passes, but not within the tries of one call."""
 
 
-def from_status(code: int, content: bytes, retry_after: str, *, about: str = "") -> Error:
+def from_status(
+    code: int, content: bytes, retry_after: str, *, about: str = "", conceal: Callable[[str], str] = str
+) -> Error:
     """The error for an HTTP status and the Status object that came with it.
 
     `retry_after`: the header, in seconds. `about`: the kind that was sent; a complaint about a Secret's content is
-    reduced to the names of the fields, since the server quotes values.
+    reduced to the names of the fields, since the server quotes values. `conceal`: takes credentials out of a text.
     """
     status = _parse(content)
-    message = str(status.get("message") or _plain(content) or f"HTTP {code}")
+    message = str(status.get("message") or _plain(content, conceal) or f"HTTP {code}")
+    error = _sorted(code, status, message, retry_after, about)
+    # What it means is read from the server's own words.
+    error.message, error.reason = conceal(error.message), conceal(error.reason)
+    error.args = (error.message,)
+    return error
+
+
+def _sorted(code: int, status: dict[str, Any], message: str, retry_after: str, about: str) -> Error:
     reason = str(status.get("reason") or "")
     details = status.get("details")
     details = details if isinstance(details, dict) else {}
@@ -124,7 +137,8 @@ def _parse(content: bytes) -> dict[str, Any]:
     return status if isinstance(status, dict) else {}
 
 
-def _plain(content: bytes) -> str:
+def _plain(content: bytes, conceal: Callable[[str], str]) -> str:
     """The first line of an answer that is no Status, such as "404 page not found"; nothing of a page in HTML."""
-    line = content[:200].decode(errors="replace").strip().partition("\n")[0]
-    return "" if line[:1] in ("{", "<") else line
+    line = content[:_LONGEST_LINE].decode(errors="replace").strip().partition("\n")[0]
+    # Before it is cut: a part of a credential would not be recognised.
+    return "" if line[:1] in ("{", "<") else conceal(line)[:200]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -14,8 +14,10 @@ from k8s.errors import Unavailable, from_status
 class Watch(Iterator[tuple[str, dict[str, Any]]]):
     """The changes of one watch. `close` may be called from another thread, and ends it at once."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+    def __init__(self, response: urllib3.BaseHTTPResponse, *, conceal: Callable[[str], str] = str) -> None:
+        """`conceal`: takes credentials out of the text of an error."""
         self._response = response
+        self._conceal = conceal
         self._lines = self._read_lines()
         self._closed = False
 
@@ -29,7 +31,9 @@ class Watch(Iterator[tuple[str, dict[str, Any]]]):
         if kind == "ERROR":
             self.close()
             code = obj.get("code")
-            raise from_status(code if isinstance(code, int) else 500, json.dumps(obj).encode(), "")
+            raise from_status(
+                code if isinstance(code, int) else 500, json.dumps(obj).encode(), "", conceal=self._conceal
+            )
         return kind, obj
 
     def close(self) -> None:

@@ -4,9 +4,12 @@ Of that client only the transport is used; its model classes refuse fields that 
 import. Whatever it raises leaves here as `Unavailable`, without the text of the problem: that may quote a token.
 """
 
+import base64
 import copy
 import shutil
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +26,12 @@ from k8s import kubeconfig
 from k8s.errors import Error, Unavailable
 from k8s.stream import cause
 
+#: What stands in a text in the place of a credential.
+CONCEALED = "(credential of the site)"
+#: Credentials that are remembered: a watch may hear of one that has been renewed since.
+_REMEMBERED = 4
+#: Characters from which on a part of a token is no word that a text may hold by chance.
+_LONG = 20
 _TROUBLE = (urllib3.exceptions.HTTPError, ApiException, OSError)
 
 
@@ -41,6 +50,7 @@ class Transport:
         except Exception as problem:
             raise _unusable(problem) from None
         self._api.user_agent = "mlsite"
+        self._sent: deque[tuple[str, ...]] = deque(maxlen=_REMEMBERED)
 
     @classmethod
     def from_kubeconfig(cls, source: str | PathLike[str] | dict[str, Any], *, folder: Path | None = None) -> Self:
@@ -84,6 +94,12 @@ class Transport:
         """Drops the pooled connections; the transport can still be used."""
         self._api.rest_client.close()
 
+    def conceal(self, text: str) -> str:
+        """The text without what this site has signed in with of late: servers and proxies quote requests in what they answer."""
+        for secret in (secret for secrets in tuple(self._sent) for secret in secrets):
+            text = text.replace(secret, CONCEALED)
+        return text
+
     def request(
         self, method: str, path: str, *, headers: dict[str, str], body: Any, timeout: tuple[float, float]
     ) -> urllib3.BaseHTTPResponse:
@@ -113,9 +129,24 @@ class Transport:
     def _authorization(self) -> dict[str, str]:
         scheme, _, value = str(self._api.configuration.get_api_key_with_prefix("BearerToken") or "").partition(" ")
         try:
-            return {"authorization": f"{scheme} {kubeconfig.clean_token(value)}"} if value else {}
+            token = kubeconfig.clean_token(value)
         except ValueError as problem:
             raise Unavailable(f"The site cannot sign in to the cluster. {problem}", passing=False) from None
+        if not token:
+            return {}
+        if (secrets := _secrets(scheme, token)) not in self._sent:
+            self._sent.append(secrets)
+        return {"authorization": f"{scheme} {token}"}
+
+
+def _secrets(scheme: str, token: str) -> tuple[str, ...]:
+    """The forms in which somebody could quote it, the longest first: as it was sent, the parts of a JWT, name and password."""
+    forms = {token, *(part for part in token.split(".") if len(part) >= _LONG)}
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            pair = base64.b64decode(token, validate=True).decode()
+            forms |= {pair, pair.partition(":")[2]}
+    return tuple(sorted(filter(None, forms), key=len, reverse=True))
 
 
 def _configuration(config: dict[str, Any], folder: Path | None) -> Configuration:

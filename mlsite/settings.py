@@ -34,6 +34,10 @@ START_DEADLINE_MINUTES = env.number("START_DEADLINE_MINUTES", 15)
 #: The most labs that wait for room at the same time in one instance: of one person, and of all.
 QUEUE_PER_PERSON = env.number("QUEUE_PER_PERSON", 10)
 QUEUE_PER_INSTANCE = env.number("QUEUE_PER_INSTANCE", 500)
+#: Beside these, the most that wait because they were started for a class.
+QUEUE_FOR_CLASSES = env.number("QUEUE_FOR_CLASSES", 1000)
+#: The most host names of labs that are one person's. A host stays its owner's for good (`labs.models.Host`).
+HOSTS_PER_PERSON = env.number("HOSTS_PER_PERSON", 200)
 #: How often in an hour a person may do what leaves lines in the history, or takes work; 0: as often as they like.
 RATE_LIMITS = env.numbers(
     "RATE_LIMITS", {"launch": 60, "extend": 60, "stop": 120, "key": 60, "ask": 20, "leave": 20, "upload": 60}

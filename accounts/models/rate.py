@@ -10,7 +10,9 @@ from django.db import models
 class Rate(models.Model):
     """Acts of one kind by one person since a moment; `accounts.services.rates` alone reads and writes it."""
 
-    user = models.ForeignKey("accounts.User", on_delete=models.CASCADE, related_name="rates")
+    user = models.ForeignKey("accounts.User", on_delete=models.CASCADE, null=True, related_name="rates")
+    #: Of a person whose account is deleted: a keyed digest of an address or sign-in that was theirs; kept for the hour that is counted.
+    digest = models.CharField(max_length=64, blank=True)
     act = models.CharField(max_length=16)
     since = models.DateTimeField()
     count = models.PositiveIntegerField(default=0)
@@ -18,7 +20,15 @@ class Rate(models.Model):
     objects: ClassVar[models.Manager[Rate]] = models.Manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["user", "act"], name="rate_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "act"], name="rate_once"),
+            models.UniqueConstraint(
+                fields=["digest", "act"], condition=models.Q(user=None), name="rate_of_the_deleted_once"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(user=None) ^ models.Q(digest=""), name="rate_of_person_or_digest"
+            ),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.user}: {self.act}"
+        return f"{self.user or 'somebody who left'}: {self.act}"

@@ -16,8 +16,8 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.db import transaction
 
-from accounts.models import Mail, Membership, Rate, Role, Status, User
-from accounts.services import identity, outbox
+from accounts.models import Mail, Membership, Role, Status, User
+from accounts.services import identity, outbox, rates
 from accounts.services.roster.leaving import set_free
 from labs.errors import Refusal
 from labs.models import EndReason, Instance, Quota, Verb, Workload
@@ -27,7 +27,7 @@ from labs.services.stopping import end_many
 
 WHY = "account deleted"
 #: What is a person's own, and goes with them.
-OWN: tuple[type[Any], ...] = (SocialAccount, EmailAddress, Authenticator, Membership, Quota, Mail, Rate)
+OWN: tuple[type[Any], ...] = (SocialAccount, EmailAddress, Authenticator, Membership, Quota, Mail)
 
 
 def owned_alone(user: User) -> list[Instance]:
@@ -101,6 +101,7 @@ def _forget(user: User, now: datetime.datetime) -> None:
     record(Verb.ACCOUNT_DELETED, user.email, actor=user, now=now, user=user)
     addresses = {user.email, *identity.verified_addresses(user)}
     set_free(user, now=now)
+    rates.leave_behind(user, now=now)
     for model in OWN:
         model.objects.filter(user=user).delete()
     outbox.forget_addresses(addresses)

@@ -262,7 +262,11 @@ class LabAdmin(ScopedAdmin):
         return ask(self, request, _question(bulk_fields(request, labs)), map(_line, labs), here)
 
     def _stop(self, request: HttpRequest, labs: list[Lab]) -> None:
-        stopped = stop_many(labs, actor=person(request), now=timezone.now(), reason=word(request))
+        try:
+            stopped = stop_many(labs, actor=person(request), now=timezone.now(), reason=word(request))
+        except Refusal as refusal:
+            self.message_user(request, refusal.message, "error")
+            return
         names = [lab.name for lab in labs if lab.pk in stopped]
         text = f"Stopping {named(names)}." if names else "Nothing to stop: it was ending already."
         self.message_user(request, text, "success" if names else "info")

@@ -10,7 +10,8 @@ class Host(models.Model):
     """A host name that a lab was given once. It belongs to that lab's owner for good.
 
     A browser keeps what a page left behind (service workers, storage) by host name, and people write the pages of their labs.
-    So a host never passes to another person. Nothing deletes these rows: they outlive workloads, clusters and accounts.
+    So a host never passes to another person. Nothing deletes these rows: they outlive workloads, clusters and accounts. One person has
+    HOSTS_PER_PERSON of them at most, and then uses one again.
     """
 
     name = models.CharField(max_length=253, unique=True)

@@ -24,6 +24,7 @@ from labs.models.cluster import Connection
 
 from . import vault
 from .history import record
+from .names import in_the_way
 from .queue import enqueue
 
 USER_TIMEOUT = 5.0
@@ -168,6 +169,8 @@ def save_cluster(
     """
     if not actor.is_superuser:
         raise Refusal("You may not change this cluster.", code="forbidden")
+    # A launch looks at the domains of clusters, and takes its host, under the lock of its instance.
+    list(Instance.objects.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
     old = Cluster.objects.select_for_update().filter(pk=cluster.pk).first() if cluster.pk else None
     if pasted:
         try:
@@ -182,10 +185,8 @@ def save_cluster(
     if login is not None:
         cluster.registry_sealed = _sealed_login(login)
     cluster.full_clean()
-    if old and old.lab_domain != cluster.lab_domain and Workload.objects.live().filter(cluster=old).exists():
-        # Their hosts belong to their owners under the domain at which they were launched.
-        why = f"Labs still run under {old.lab_domain}. Close the cluster and let them end first."
-        raise Refusal(why, code="in-use", errors={"lab_domain": why})
+    if old is None or old.lab_domain != cluster.lab_domain:
+        _check_domain(old, cluster.lab_domain)
     if old and _way_in(old) != _way_in(cluster):
         # What was heard of the former one says nothing of this one.
         cluster.last_seen_at, cluster.version, cluster.problem = None, "", ""
@@ -202,6 +203,18 @@ def save_cluster(
         )  # fmt: skip
         enqueue("cluster_changed", cluster.pk)
     return cluster
+
+
+def _check_domain(old: Cluster | None, domain: str) -> None:
+    """Raises Refusal where labs cannot answer under this domain. `old`: the cluster as it was."""
+    why = ""
+    if old and Workload.objects.live().filter(cluster=old).exists():
+        # Their hosts belong to their owners under the domain at which they were launched.
+        why = f"Labs still run under {old.lab_domain}. Close the cluster and let them end first."
+    elif host := in_the_way(domain):
+        why = f"{host} has been the address of somebody's lab. Choose a domain that does not end in it."
+    if why:
+        raise Refusal(why, code="in-use", errors={"lab_domain": why})
 
 
 def kept_because(cluster: Cluster) -> str:

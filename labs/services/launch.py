@@ -22,7 +22,7 @@ from .admission import Ask, Limits, limits_of
 from .history import record
 from .names import check_name
 from .parameters import Answers, clean, name_of
-from .placement import gpu_counts, place, places
+from .placement import clusters_of, gpu_counts, place, places
 from .waiting import check_queue, check_turn, start_deadline
 
 #: What a key of a launch looks like.
@@ -75,33 +75,47 @@ def _launch(
     """One transaction locks the instance's row, so that no number of requests at once takes it over its limits."""
     if template.kind != ServiceKind.LAB:
         raise Refusal("This service cannot be launched yet.", code="invalid")
-    found = places(instance)
-    clusters = [one.cluster for one in found]
+    clusters = clusters_of(instance)
     answers = clean(template, gpu_counts(clusters), values)
     if answers.password and owner != actor:
         raise Refusal("Nobody sets the password of somebody else's lab.", code="invalid")
-    own_hosts = _check_name(clusters, answers.name, owner)
-    if answers.password:
-        # Looked at again under the lock; here, so that hashing a password is no work that a stranger can ask for.
-        _check_open(actor, owner, instance, template, now)
-    password_hash = hash_password(answers.password) if answers.password else ""
+    if owner == actor:
+        _check_name(clusters, answers.name, owner)
+        # Before the transaction, which a refusal undoes: what is refused has cost a look at the limits under the lock, too.
+        rates.spend(actor, "launch", now=now)
+    password_hash = _hashed(answers, actor, owner, instance, template, wait, now)
     try:
         with transaction.atomic():
             locked = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
             _check_open(actor, owner, locked, template, now)
+            # Read under the lock, which whoever changes the domain of a cluster has to take.
+            found = places(locked)
+            own_hosts = _check_name([one.cluster for one in found], answers.name, owner)
             limits = limits_of(locked, owner)
             lifetime = _check_lifetime(limits, answers.lifetime_minutes)
-            state, cluster = _check_room(limits, found, answers, wait, now)
-            if owner == actor:
-                rates.spend(actor, "launch", now=now)
+            state, cluster = _check_room(limits, found, answers, wait, now, is_for_class=owner != actor)
             lab = _create(actor, owner, locked, cluster, template, answers, password_hash, lifetime, state, now, key)
             if lab.host not in own_hosts:
                 Host.objects.create(name=lab.host, owner=owner, created_at=now)
     except IntegrityError:
-        # Somebody took the name between our look and our write.
-        _check_name(clusters, answers.name, owner)
+        # Somebody of another instance took the name between our look and our write.
+        _check_name(clusters_of(instance), answers.name, owner)
         raise
     return lab
+
+
+def _hashed(
+    answers: Answers, actor: User, owner: User, instance: Instance, template: ServiceTemplate, wait: bool, now: datetime.datetime
+) -> str:  # fmt: skip
+    """The password as the lab keeps it; empty without one. Hashing takes a tenth of a second, so it is not done under the lock, nor
+    for a launch that is refused: all is looked at here, and again under the lock."""
+    if not answers.password:
+        return ""
+    _check_open(actor, owner, instance, template, now)
+    limits = limits_of(instance, owner)
+    _check_lifetime(limits, answers.lifetime_minutes)
+    _check_room(limits, places(instance), answers, wait, now)
+    return hash_password(answers.password)
 
 
 def _check_open(
@@ -149,18 +163,24 @@ def _check_lifetime(limits: Limits, minutes: int) -> int:
 
 
 def _check_room(
-    limits: Limits, found: Sequence[InstanceCluster], answers: Answers, wait: bool, now: datetime.datetime
+    limits: Limits,
+    found: Sequence[InstanceCluster],
+    answers: Answers,
+    wait: bool,
+    now: datetime.datetime,
+    *,
+    is_for_class: bool = False,
 ) -> tuple[State, Cluster]:
     """Accepted or queued, and where: within the limits first, then on a cluster that has room. Raises Refusal."""
     ask = Ask(answers.cpu_millis, answers.memory_mib, answers.gpus)
     try:
         limits.check_room(ask)
         cluster = place(found, ask, now=now, gpu_model=answers.gpu_model)
-        check_turn(limits.instance, now=now)
+        check_turn(limits.instance, found, now=now)
         return State.REQUESTED, cluster
     except Refusal as refusal:
         if wait and refusal.code in CAN_WAIT and limits.fits_at_all(ask):
-            check_queue(limits.instance, limits.user)
+            check_queue(limits.instance, limits.user, is_for_class=is_for_class)
             return State.QUEUED, place(found, ask, now=now, gpu_model=answers.gpu_model, for_later=True)
         raise
 

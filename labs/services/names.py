@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db.models import Value
+from django.db.models import CharField, Count, Q, Value
+from django.db.models.functions import Cast
 
 from accounts.models import User
 from k8s import names
@@ -36,6 +37,14 @@ class _Holders:
     #: Somebody else has a lab of this name, or had the first one.
     is_of_others: bool
     own_hosts: frozenset[str]
+    #: It is the domain of another cluster's labs, or stands above it.
+    is_a_domain: bool
+    #: The person has as many hosts as they may have.
+    has_all: bool
+
+    @property
+    def is_free(self) -> bool:
+        return not (self.is_in_use or self.is_of_others or self.is_a_domain)
 
 
 def check_name(clusters: Sequence[Cluster], name: str, owner: User) -> NameAnswer:
@@ -44,10 +53,18 @@ def check_name(clusters: Sequence[Cluster], name: str, owner: User) -> NameAnswe
     if problem is None and _is_the_sites(clusters, name):
         problem = f"The name “{name}” is reserved. Please choose another."
     holders = _holders(clusters, name, owner) if problem is None else None
-    if holders and holders.is_in_use:
+    if holders and holders.is_a_domain:
+        problem = f"The name “{name}” is reserved. Please choose another."
+    elif holders and holders.is_in_use:
         problem = f"You already have a lab called “{name}”. Stop it first, or choose another name."
     elif holders and holders.is_of_others:
         problem = f"“{name}” belongs to somebody else. Please choose another name."
+    elif holders and holders.has_all and not holders.own_hosts:
+        # A host stays its owner's for good, so there is an end to how many one person can take.
+        mine = _own_name(clusters, owner)
+        again = f"Use one of them again, such as “{mine}”." if mine else "Stop a lab, and use its name again."
+        told = f"You have used {settings.HOSTS_PER_PERSON} names for labs, and no more can be yours. {again}"
+        return NameAnswer(False, told, mine)
     if problem is None:
         return NameAnswer(True, _free(clusters, name), own_hosts=holders.own_hosts if holders else ())
     return NameAnswer(False, problem, free_name(clusters, name, owner))
@@ -67,8 +84,22 @@ def default_name(clusters: Sequence[Cluster], owner: User) -> str:
 
 
 def free_name(clusters: Sequence[Cluster], wish: str, owner: User) -> str:
-    """A name near the wish, whatever characters that has, that the person may have. Usually one query."""
-    return names.suggest(wish, lambda candidate: not _is_free(clusters, candidate, owner))
+    """A name near the wish, whatever characters that has, that the person may have. Usually one query.
+
+    Who can have no more names gets the one of theirs that they had first, of those that are free.
+    """
+    seen: list[_Holders] = []
+
+    def is_taken(candidate: str) -> bool:
+        if _is_the_sites(clusters, candidate):
+            return True
+        seen.append(_holders(clusters, candidate, owner))
+        return not seen[-1].is_free
+
+    near = names.suggest(wish, is_taken)
+    if seen and seen[-1].has_all and not seen[-1].own_hosts:
+        return _own_name(clusters, owner) or near
+    return near
 
 
 def take(host: str, owner: User, *, now: datetime.datetime) -> bool:
@@ -77,11 +108,13 @@ def take(host: str, owner: User, *, now: datetime.datetime) -> bool:
     return row.owner_id == owner.pk
 
 
-def _is_free(clusters: Sequence[Cluster], name: str, owner: User) -> bool:
-    if _is_the_sites(clusters, name):
-        return False
-    holders = _holders(clusters, name, owner)
-    return not holders.is_in_use and not holders.is_of_others
+def _own_name(clusters: Sequence[Cluster], owner: User) -> str:
+    """The first of the names under which the person once had a lab on these clusters and can have one now; empty without any."""
+    domains = {cluster.lab_domain for cluster in clusters}
+    hosts = Host.objects.filter(owner=owner).order_by("created_at", "pk").values_list("name", flat=True)
+    had = dict.fromkeys(name for name, _, domain in (host.partition(".") for host in hosts) if domain in domains)
+    live = set(Workload.objects.live().filter(owner=owner).values_list("name", flat=True))
+    return next((name for name in had if name not in live and _holders(clusters, name, owner).is_free), "")
 
 
 def _is_the_sites(clusters: Sequence[Cluster], name: str) -> bool:
@@ -93,12 +126,31 @@ def _is_the_sites(clusters: Sequence[Cluster], name: str) -> bool:
 def _holders(clusters: Sequence[Cluster], name: str, owner: User) -> _Holders:
     hosts = Host.objects.filter(name__in=[cluster.host(name) for cluster in clusters])
     live = Workload.objects.live().filter(cluster__in=[cluster.pk for cluster in clusters], name=name).order_by()
+    above = Q(pk=None)
+    for cluster in clusters:
+        above |= Q(lab_domain=cluster.host(name)) | Q(lab_domain__endswith=f".{cluster.host(name)}")
+    domains = Cluster.objects.filter(above).order_by().values_list("pk", "lab_domain", Value("domain"))
+    mine = Host.objects.filter(owner=owner).order_by().values("owner").annotate(count=Cast(Count("pk"), CharField()))
     # In one query: this is asked with each launch.
     found = list(
-        live.values_list("owner_id", Value("")).union(hosts.order_by().values_list("owner_id", "name"), all=True)
-    )
+        live.values_list("owner_id", Value(""), Value("lab")).union(
+            hosts.order_by().values_list("owner_id", "name", Value("host")), domains,
+            mine.values_list("owner", "count", Value("count")), all=True,
+        )
+    )  # fmt: skip
+    whose = [(pk, text) for pk, text, what in found if what in ("lab", "host")]
     return _Holders(
-        is_in_use=any(pk == owner.pk and not host for pk, host in found),
-        is_of_others=any(pk != owner.pk for pk, _ in found),
-        own_hosts=frozenset(host for pk, host in found if pk == owner.pk and host),
+        is_in_use=any(pk == owner.pk and not host for pk, host in whose),
+        is_of_others=any(pk != owner.pk for pk, _ in whose),
+        own_hosts=frozenset(host for pk, host in whose if pk == owner.pk and host),
+        is_a_domain=any(what == "domain" for _, _, what in found),
+        has_all=any(what == "count" and int(text) >= settings.HOSTS_PER_PERSON for _, text, what in found),
     )
+
+
+def in_the_way(domain: str) -> str:
+    """A host of a lab that is this domain or stands above it; empty where there is none. No cluster may have such a domain: pages of
+    that lab could read what browsers keep for all labs below it."""
+    labels = domain.split(".")
+    above = [".".join(labels[start:]) for start in range(len(labels))]
+    return Host.objects.filter(name__in=above).values_list("name", flat=True).first() or ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -27,8 +27,24 @@ _RESOURCES = {"cpu_millis": "cpu", "memory_mib": "memory", "gpus": GPU, "running
 _WORDS = {"cpu_millis": "CPUs", "memory_mib": "GiB of memory", "gpus": "GPUs", "running": "services"}
 
 
-#: What rows take, by the model of GPU that is asked for ("" for none), then by the cluster's key.
-Known = dict[str, dict[int, dict[str, int]]]
+@dataclass(frozen=True)
+class Machines:
+    """What the machines of a cluster have for a workload of ours, if nothing of ours ran: all together, and the best of them."""
+
+    together: Mapping[str, int]
+    most: Mapping[str, int]
+    #: Some take nothing but workloads with GPUs.
+    kept_for_gpus: bool
+
+
+@dataclass
+class Known:
+    """What many asks in a row are held against. Machines and rows are read once, and `count` counts along."""
+
+    #: What rows take, by the model of GPU that is asked for ("" for none), then by the cluster's key.
+    used: dict[str, dict[int, dict[str, int]]] = field(default_factory=dict)
+    #: By the cluster's key and the model of GPU.
+    machines: dict[tuple[int, str], Machines] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,8 +107,7 @@ def place(
     """Where it goes. One query. Raises Refusal: cluster-closed, cluster-silent, no-room, or too-large for all of them.
 
     `found`: all `places` of its instance. `without`: keys of clusters that will not do. `for_later`: it will wait; a cluster that
-    could take it when others have ended will do. `known`: for many asks in a row, what rows take by the model of GPU; begin with an
-    empty one, and `count` what is placed.
+    could take it when others have ended will do. `known`: for many asks in a row; begin with an empty one, and `count` what is placed.
     """
     open_ones = [item for item in found if item.cluster.is_open]
     if not open_ones:
@@ -101,15 +116,15 @@ def place(
     if not answering:
         raise Refusal(_silent(open_ones), code="cluster-silent")
     model = gpu_model if ask.gpus else ""
-    known = {} if known is None else known
-    if model not in known:
-        known[model] = _used(answering, model)
-    used = known[model]
+    known = Known() if known is None else known
+    if model not in known.used:
+        known.used[model] = _used(answering, model)
+    used = known.used[model]
     shortages: list[Short] = []
     for item in answering:
         if item.cluster_id in without:
             continue
-        short = _short(item, ask, gpu_model, used.get(item.cluster_id, {}))
+        short = _short(item, ask, gpu_model, used.get(item.cluster_id, {}), known)
         if short is None or (for_later and not short.never):
             return item.cluster
         shortages.append(short)
@@ -118,7 +133,7 @@ def place(
 
 def count(known: Known, cluster: Cluster, ask: Ask, *, gpu_model: str = "") -> None:
     """Add to `known` what has just been placed on the cluster."""
-    for model, used in known.items():
+    for model, used in known.used.items():
         row = used.setdefault(cluster.pk, {})
         added = {"running": 1, **{f"own_{key}": getattr(ask, key) for key in _RESOURCES}}
         if model:
@@ -150,7 +165,9 @@ def _used(found: Sequence[InstanceCluster], gpu_model: str) -> dict[int, dict[st
     }
 
 
-def _short(item: InstanceCluster, ask: Ask, gpu_model: str, used: Mapping[str, int]) -> Short | None:
+def _short(
+    item: InstanceCluster, ask: Ask, gpu_model: str, used: Mapping[str, int], known: Known
+) -> Short | None:  # fmt: skip
     """What keeps it from this cluster; None: it has room."""
     for key in _RESOURCES:
         limit, asked = getattr(item, key), getattr(ask, key)
@@ -165,13 +182,14 @@ def _short(item: InstanceCluster, ask: Ask, gpu_model: str, used: Mapping[str, i
         count = int((model or {}).get("count", 0))
         taken = used.get("gpus_of_model", 0)
         return Short("gpus", taken, count, never=ask.gpus > count) if ask.gpus and taken + ask.gpus > count else None
-    return _short_of_machines(snapshot.machines, ask, model, used)
+    key_of_machines = item.cluster_id, gpu_model if model else ""
+    if key_of_machines not in known.machines:
+        known.machines[key_of_machines] = _machines(snapshot.machines, model)
+    return _short_of_machines(known.machines[key_of_machines], ask, used, has_gpus=model is not None)
 
 
-def _short_of_machines(
-    machines: list[dict[str, Any]], ask: Ask, model: Mapping[str, Any] | None, used: Mapping[str, int]
-) -> Short | None:
-    """Whether one machine could hold it, and all of them together this beside what our rows take."""
+def _machines(found: list[dict[str, Any]], model: Mapping[str, Any] | None) -> Machines:
+    """Those that suit a workload with this model of GPU, or with none. It goes through all of them, some hundred perhaps."""
     pod: dict[str, Any] = {"spec": {}}
     if model:
         # As the built-in service has it.
@@ -179,20 +197,26 @@ def _short_of_machines(
             "nodeSelector": model.get("node_labels", {}),
             "tolerations": [{"key": GPU, "operator": "Exists"}],
         }
-    suited = capacity.suitable(machines, pod)
-    kept_for_gpus = len(capacity.suitable(machines, {"spec": {}})) < len(machines)
+    suited = capacity.suitable(found, pod)
+    there = {key: [_without_ours(machine, resource) for machine in suited] for key, resource in _RESOURCES.items()}
+    return Machines(
+        together={key: sum(amounts) for key, amounts in there.items()},
+        most={key: max(amounts, default=0) for key, amounts in there.items()},
+        kept_for_gpus=len(capacity.suitable(found, {"spec": {}})) < len(found),
+    )
+
+
+def _short_of_machines(machines: Machines, ask: Ask, used: Mapping[str, int], *, has_gpus: bool) -> Short | None:
+    """Whether one machine could hold it, and all of them together this beside what our rows take."""
     # A lab with a GPU has the CPU of a machine with GPUs; only GPUs are counted for it.
-    counted = ("gpus",) if model else ("cpu_millis", "memory_mib", "running")
-    for key in counted:
-        asked, resource = getattr(ask, key), _RESOURCES[key]
-        ours = used.get("gpus_of_model" if model else _sum_of(key, kept_for_gpus), 0)
-        there = [_without_ours(machine, resource) for machine in suited]
-        if ours + asked > sum(there):
-            return Short(key, ours, sum(there), never=asked > sum(there))
-    for key, resource in _RESOURCES.items():
-        most = max((_without_ours(machine, resource) for machine in suited), default=0)
-        if getattr(ask, key) > most:
-            return Short(key, 0, most, never=True)
+    for key in ("gpus",) if has_gpus else ("cpu_millis", "memory_mib", "running"):
+        asked, together = getattr(ask, key), machines.together[key]
+        ours = used.get("gpus_of_model" if has_gpus else _sum_of(key, machines.kept_for_gpus), 0)
+        if ours + asked > together:
+            return Short(key, ours, together, never=asked > together)
+    for key in _RESOURCES:
+        if getattr(ask, key) > machines.most[key]:
+            return Short(key, 0, machines.most[key], never=True)
     return None
 
 

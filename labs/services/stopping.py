@@ -23,19 +23,20 @@ def stop(workload: Workload, *, actor: User, now: datetime.datetime, reason: str
     """End it because a person says so. False: it was ending already. Raises Refusal when the person may not."""
     if not authority.can_stop_workload(actor, workload):
         raise Refusal("There is no such lab.", code="not-found")
-    end_reason = EndReason.USER if workload.owner_id == actor.pk else EndReason.STAFF
-    with transaction.atomic():
-        if workload.can_stop:
-            rates.spend(actor, "stop", now=now)
-        return end(workload, end_reason, now=now, actor=actor, reason=reason, note=reason)
+    return bool(stop_many([workload], actor=actor, now=now, reason=reason))
 
 
 def stop_many(workloads: Iterable[Workload], *, actor: User, now: datetime.datetime, reason: str = "") -> set[Any]:
-    """End those of these that the person may stop, in one transaction and a handful of queries; the keys of those that now end."""
+    """End those of these that the person may stop, in one transaction and a handful of queries; the keys of those that now end.
+
+    One act, however many they are: who stops a class does so with one press. Raises Refusal for too many acts within an hour.
+    """
     allowed = authority.stoppable_by(actor, workloads)
     own = [row for row in allowed if row.owner_id == actor.pk]
     others = [row for row in allowed if row.owner_id != actor.pk]
     with transaction.atomic():
+        if any(row.can_stop for row in allowed):
+            rates.spend(actor, "stop", now=now)
         return end_many(own, EndReason.USER, now=now, actor=actor, reason=reason) | end_many(
             others, EndReason.STAFF, now=now, actor=actor, reason=reason, note=reason
         )

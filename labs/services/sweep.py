@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
-from accounts.services import deletion, outbox, sign_in
+from accounts.services import deletion, outbox, rates, sign_in
 from accounts.services.roster import uploads
 from k8s import diagnosis, labels
 from k8s.client import Client
@@ -54,6 +54,7 @@ def sweep(now: datetime.datetime) -> None:
         lambda: promote_all(now),
         lambda: send_again(now),
         lambda: deletion.finish_all(now),
+        lambda: rates.forget(now),
         lambda: sign_in.drop_old_unfinished(now),
         lambda: classes.remind(now),
         lambda: uploads.forget_old(now),

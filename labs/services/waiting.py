@@ -10,11 +10,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from accounts.models import User
 from labs.errors import Refusal
-from labs.models import Cluster, Host, Instance, InstanceCluster, State, Workload
+from labs.models import ClassSeat, Cluster, Host, Instance, InstanceCluster, State, Workload
 from labs.models.bulk import lock_in_order
 from labs.models.quota import COUNTED
 
@@ -59,26 +59,33 @@ def promote_queued(instance_pk: Any, *, now: datetime.datetime) -> int:
         )
 
 
-def check_turn(instance: Instance, *, now: datetime.datetime) -> None:
+def check_turn(instance: Instance, found: Sequence[InstanceCluster], *, now: datetime.datetime) -> None:
     """Raise Refusal while somebody waits who fits into what is free: they come before a new launch. The instance's row is locked.
 
-    One query when nobody waits.
+    `found`: all `places` of the instance. One query when nobody waits.
     """
-    if next(iter(Turns(instance, now, take_hosts=False)), None):
+    if next(iter(Turns(instance, now, found=found, take_hosts=False)), None):
         raise Refusal(
             "There is room again, and it goes to the people in the queue first. Try again in a minute, or wait in the queue.",
             code="queue-first",
         )
 
 
-def check_queue(instance: Instance, owner: User) -> None:
-    """Raise Refusal when no more may wait: of the person, or in the instance. The instance's row is locked."""
-    waiting = Workload.objects.filter(instance=instance, state=State.QUEUED)
-    counts = waiting.aggregate(all=Count("pk"), own=Count("pk", filter=Q(owner=owner)))
+def check_queue(instance: Instance, owner: User, *, is_for_class: bool = False) -> None:
+    """Raise Refusal when no more may wait: of the person, or in the instance. The instance's row is locked.
+
+    Labs that are started for a class (`is_for_class`) have a bound of their own: a class larger than the queue would leave its members
+    no place in it, and would itself stay half started. Each member has at most one of them for each prepared lab.
+    """
+    waiting = _waiting(instance).annotate(of_class=Exists(ClassSeat.objects.filter(lab=OuterRef("pk"))))
+    counts = waiting.aggregate(all=Count("pk", filter=Q(of_class=is_for_class)), own=Count("pk", filter=Q(owner=owner)))
     if counts["own"] >= settings.QUEUE_PER_PERSON:
         labs = counted(settings.QUEUE_PER_PERSON, "lab", "labs")
         raise Refusal(f"You already have {labs} waiting in {instance}, and no more can wait.", code="queue-full")
-    if counts["all"] >= settings.QUEUE_PER_INSTANCE:
+    if is_for_class and counts["all"] >= settings.QUEUE_FOR_CLASSES:
+        text = f"The queue of {instance} has no more room for labs of classes. Start the class again when fewer wait."
+        raise Refusal(text, code="queue-full")
+    if not is_for_class and counts["all"] >= settings.QUEUE_PER_INSTANCE:
         raise Refusal(f"The queue of {instance} is full. Please try again later.", code="queue-full")
 
 
@@ -92,18 +99,24 @@ class Turns:
     All is read at the beginning, in a fixed number of queries, and counted along from there.
     """
 
-    def __init__(self, instance: Instance, now: datetime.datetime, *, take_hosts: bool = True) -> None:
+    def __init__(
+        self, instance: Instance, now: datetime.datetime, *, found: Sequence[InstanceCluster] | None = None,
+        take_hosts: bool = True,
+    ) -> None:  # fmt: skip
         self._instance, self._now, self._takes_hosts = instance, now, take_hosts
-        rows = _waiting(instance).select_related("instance", "owner").order_by("created_at", "pk")
-        self._rows: list[Workload] = list(rows[: settings.QUEUE_PER_INSTANCE])
+        rows = _waiting(instance).select_related("owner").order_by("created_at", "pk")
+        self._rows: list[Workload] = list(rows[: settings.QUEUE_PER_INSTANCE + settings.QUEUE_FOR_CLASSES])
+        for row in self._rows:
+            row.instance = instance
         if not self._rows:
             return
-        self._found, self._known = places(instance), Known()
+        self._found, self._known = places(instance) if found is None else found, Known()
         self._limits = limits_of_each(instance, {row.owner for row in self._rows})
         self._used = usage_by("owner_id", Workload.objects.counted().filter(instance=instance))
         self._whole = {key: sum(used[key] for used in self._used.values()) for key in COUNTED}
         hosts = {item.cluster.host(row.name) for item in self._found for row in self._rows}
         self._owners = dict(Host.objects.filter(name__in=hosts).values_list("name", "owner"))
+        self._domains = list(Cluster.objects.order_by().values_list("lab_domain", flat=True))
         self._names = _names(self._rows, self._found)
 
     def __iter__(self) -> Iterator[tuple[Workload, Cluster]]:
@@ -134,11 +147,12 @@ class Turns:
         return place(self._found, ask, now=self._now, gpu_model=row.gpu_model, without=without, known=self._known)
 
     def _taken(self, row: Workload) -> set[int]:
-        """Keys of the clusters on which another lab has its name, or its host belongs to somebody else."""
+        """Keys of the clusters on which another lab has its name, or its host belongs to somebody else or is a domain of labs."""
         return {
             item.cluster_id
             for item in self._found
             if self._names[row.name, item.cluster_id] - {row.pk}
+            or any(f".{domain}".endswith(f".{item.cluster.host(row.name)}") for domain in self._domains)
             or self._owners.get(item.cluster.host(row.name), row.owner_id) != row.owner_id
         }
 
@@ -148,24 +162,18 @@ class Turns:
 
 
 class Refused:
-    """What had no room in this round: who asks for as much has none either, without another look."""
+    """What had no room in this round: who asks for the same has none either, without another look. A class asks for the same."""
 
     def __init__(self) -> None:
-        self._asks: list[tuple[int | None, str, Ask]] = []
+        self._asks: set[tuple[int | None, str, Ask]] = set()
 
     def covers(self, row: Workload, ask: Ask) -> bool:
-        return any(
-            owner in (None, row.owner_id) and model == row.gpu_model and _is_as_large(ask, small)
-            for owner, model, small in self._asks
-        )
+        # Larger ones are looked at: to compare each with all others would cost more where all differ.
+        return not self._asks.isdisjoint(((None, row.gpu_model, ask), (row.owner_id, row.gpu_model, ask)))
 
     def add(self, row: Workload, ask: Ask, *, is_personal: bool) -> None:
         """`is_personal`: by the limits of its owner, which are nobody else's."""
-        self._asks.append((row.owner_id if is_personal else None, row.gpu_model, ask))
-
-
-def _is_as_large(ask: Ask, small: Ask) -> bool:
-    return all(getattr(ask, key) >= getattr(small, key) for key in COUNTED)
+        self._asks.add((row.owner_id if is_personal else None, row.gpu_model, ask))
 
 
 def _names(rows: Sequence[Workload], found: Sequence[InstanceCluster]) -> dict[tuple[str, int], set[Any]]:

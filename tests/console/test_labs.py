@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from typing import Any
 
 import pytest
 from django.urls import reverse
@@ -46,6 +47,16 @@ def test_many_are_stopped_after_a_question_and_foreign_ones_never(world: World) 
     world.mine.lab.refresh_from_db()
     world.theirs.lab.refresh_from_db()
     assert (world.mine.lab.state, world.theirs.lab.state) == (State.STOPPING, State.RUNNING)
+
+
+def test_stopping_too_often_is_said_and_stops_nothing(world: World, settings: Any) -> None:
+    settings.RATE_LIMITS = dict.fromkeys(settings.RATE_LIMITS, 1)
+    client, second = world.client("staff"), LabFactory(instance=world.mine.instance, state=State.RUNNING)
+    client.post(page(world.mine.lab, "stop"), {"word": ""})
+    answer = client.post(page(second, "stop"), {"word": ""}, follow=True)
+    assert "You have stopped labs once within an hour, and that is the limit." in answer.content.decode()
+    second.refresh_from_db()
+    assert second.state == State.RUNNING
 
 
 @pytest.mark.parametrize("role", ["staff", "owner", "administrator"])

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.cluster import Cluster
 
-from .apiserver_support import MERGE, ROOT, STRATEGIC, Space, config_map, owner, pod
+from .apiserver_support import MERGE, ROOT, STRATEGIC, Answer, Space, config_map, owner, pod
 
 
 def _names(listed: dict[str, Any]) -> list[str]:
@@ -115,6 +115,41 @@ def test_delete_with_another_uid_is_refused(space: Space) -> None:
     assert "the UID in the precondition (other) does not match" in answer.message
     assert space.call("DELETE", "configmaps/a", {"preconditions": {"uid": made["metadata"]["uid"]}}).code == 200
     assert space.gone("configmaps/a")
+
+
+def evict(space: Space, name: str, about: str = "", **options: Any) -> Answer:
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": about or name},
+        "deleteOptions": options,
+    }
+    return space.call("POST", f"pods/{name}/eviction", body)
+
+
+def test_an_evicted_pod_ends_in_its_time_and_says_why(space: Space) -> None:
+    made = space.make("pods", pod("a", nodeName="n"))
+    assert evict(space, "a", dryRun=["All"]).code == 201
+    assert "deletionTimestamp" not in space.get("pods/a")["metadata"]
+    wrong = evict(space, "a", preconditions={"uid": "other"})
+    assert (wrong.code, "the UID in the precondition (other) does not match" in wrong.message) == (409, True)
+    answer = evict(space, "a", gracePeriodSeconds=7, preconditions={"uid": made["metadata"]["uid"]})
+    assert (answer.code, answer.body["kind"], answer.body["status"]) == (201, "Status", "Success")
+    left = space.get("pods/a")
+    assert left["metadata"]["deletionGracePeriodSeconds"] == 7
+    (said,) = [one for one in left["status"]["conditions"] if one["type"] == "DisruptionTarget"]
+    assert (said["status"], said["reason"], said["message"]) == (
+        "True", "EvictionByEvictionAPI", "Eviction API: evicting",
+    )  # fmt: skip
+
+
+def test_an_eviction_of_another_pod_or_of_none_is_refused(space: Space) -> None:
+    space.make("pods", pod("a"))
+    assert evict(space, "b").code == 404
+    answer = evict(space, "a", about="b")
+    assert (answer.code, answer.message) == (400, "name in URL does not match name in Eviction object")
+    assert evict(space, "a").code == 201
+    assert space.gone("pods/a")
 
 
 def test_a_collection_is_deleted_by_its_selector(space: Space) -> None:

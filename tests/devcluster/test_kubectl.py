@@ -162,3 +162,23 @@ def test_resources_and_their_fields_are_explained(kubectl: Kubectl) -> None:
     assert "networkpolicies" in kubectl("api-resources")
     assert "Server Version: v1." in kubectl("version")
     assert "Container image name" in kubectl("explain", "pod.spec.containers.image")
+
+
+def test_drain_evicts_what_is_on_a_machine(kubectl: Kubectl, space: Space) -> None:
+    node(space, "to-empty")
+    kubectl("apply", "-f", "-", text=_OBJECTS)
+    wait_for("a node", lambda: space.get("pods/a")["spec"].get("nodeName") == "to-empty")
+    assert "evicting pod" in kubectl("drain", "to-empty", "--force", "--dry-run=server")
+    assert "deletionTimestamp" not in space.get("pods/a")["metadata"]
+    text = kubectl("drain", "to-empty", "--force", "--grace-period=0", "--timeout=20s")
+    assert f"evicting pod {space.name}/a" in text
+    assert "node/to-empty drained" in text
+    assert space.gone("pods/a")
+    assert space.get("/api/v1/nodes/to-empty")["spec"]["unschedulable"] is True
+
+
+def test_drain_without_eviction_deletes(kubectl: Kubectl, space: Space) -> None:
+    node(space, "to-empty-too")
+    kubectl("apply", "-f", "-", text=_OBJECTS.replace("containers:", "nodeName: to-empty-too, containers:"))
+    kubectl("drain", "to-empty-too", "--force", "--disable-eviction", "--grace-period=0", "--timeout=20s")
+    assert space.gone("pods/a")

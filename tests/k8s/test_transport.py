@@ -6,6 +6,7 @@ import base64
 import datetime
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from k8s import kubeconfig
 from k8s.checkup import Expected, examine
 from k8s.client import Client
 from k8s.errors import Error, Unavailable
-from tests.k8s.scripted import Answer, Request, serving
+from tests.k8s.scripted import Answer, Request, serving, status
 
 TOKEN = "t0ken-of-the-site"
 DAMAGED = {
@@ -151,6 +152,63 @@ def test_a_renewed_token_file_is_read_again(tmp_path: Path) -> None:
         with pytest.raises(Unavailable, match="token file cannot be read: No such file"):
             client.version()
     assert [request.headers["authorization"] for request in server.requests] == ["Bearer first", "Bearer second"]
+
+
+#: How a server or a proxy quotes a request: as a Status, as a line of text, in a stream, as what was asked for.
+ECHOES: dict[str, Callable[[str], Answer]] = {
+    "status": lambda sent: status(401, f"Unknown {sent}", f"invalid token: {sent}"),
+    "secret": lambda sent: status(422, "Invalid", "no", causes=[{"field": sent}]),
+    "line": lambda sent: Answer(502, f"{'proxy: ' * 24}{sent}"),
+    "stream": lambda sent: Answer(lines=[json.dumps({"type": "ERROR", "object": {"code": 500, "message": sent}})]),
+    "good": lambda sent: Answer(body={"gitVersion": sent}),
+}
+JWT = f"{'h' * 30}.{'p' * 300}.{'s' * 40}"
+SIGNED_IN = {
+    "token": ({"token": TOKEN}, [TOKEN]),
+    "jwt": ({"token": JWT}, JWT.split(".")),
+    "basic": ({"username": "site", "password": "s3cret-word"}, [base64.b64encode(b"site:s3cret-word").decode(), "s3cret-word"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+@pytest.mark.parametrize("way", SIGNED_IN)
+def test_a_server_that_quotes_what_it_was_sent_gets_it_into_no_error(way: str, echo: str) -> None:
+    user, secrets = SIGNED_IN[way]
+
+    def answer(request: Request) -> Answer:
+        sent = request.headers["authorization"]
+        return ECHOES[echo](f"{sent}, or {secrets[-1]}")
+
+    def heard(client: Client) -> str:
+        try:
+            if echo == "stream":
+                return str(list(client.watch("Pod", resource_version="1", timeout_seconds=5)))
+            if echo == "secret":
+                return str(
+                    client.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": "n"}})
+                )
+            return client.version() + client.greet().version + client.logs("p", "n")
+        except Error as problem:
+            return f"{problem} {problem!r} {problem.message} {problem.reason}"
+
+    with serving(answer) as server:
+        text = heard(Client.from_kubeconfig(config(server.address, **user), retries=0))
+    assert "(credential of the site)" in text
+    assert not [secret for secret in secrets if secret[:12] in text]
+
+
+def test_a_watch_that_hears_of_an_older_token_conceals_it_too(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("first-of-all")
+    (tmp_path / "kubeconfig").write_text("")
+    with serving(lambda request: status(500, "", "first-of-all, second-of-all")) as server:
+        (tmp_path / "kubeconfig").write_text(json.dumps(config(server.address, tokenFile="token")))
+        client = Client.from_kubeconfig(tmp_path / "kubeconfig", retries=0)
+        for text in ("first-of-all", "second-of-all"):
+            file.write_text(text)
+            with pytest.raises(Unavailable) as caught:
+                client.version()
+    assert str(caught.value) == "(credential of the site), (credential of the site)"
 
 
 def test_a_program_that_is_missing_or_gives_nothing_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -29,6 +29,7 @@ from labs.models import (
 )  # fmt: skip
 from labs.services import classes
 from labs.services.launch import launch
+from labs.services.waiting import promote_queued
 from tests.factories import InstanceFactory, LabFactory, MembershipFactory, QuotaFactory
 
 VALUES = {"cpu": "1", "memory": "2048", "lifetime": "240"}
@@ -132,6 +133,26 @@ def test_limits_count_against_each_member_and_who_has_no_room_waits_or_is_told_w
 def test_the_whole_instance_is_never_taken_over_its_limit(course: SimpleNamespace, now: datetime.datetime) -> None:
     QuotaFactory(instance=course.instance, scope=Scope.INSTANCE, cpu_millis=4000)
     assert seats(begin(course, prepared(course, now), now)) == {SeatState.STARTED: 4, SeatState.QUEUED: 2}
+
+
+def test_a_class_larger_than_the_queue_leaves_its_members_their_places(
+    course: SimpleNamespace, now: datetime.datetime, settings: Any
+) -> None:
+    settings.QUEUE_PER_INSTANCE, settings.QUEUE_FOR_CLASSES = 1, 5
+    QuotaFactory(instance=course.instance, scope=Scope.INSTANCE, cpu_millis=1000)
+    LabFactory(instance=course.instance, owner=course.owner, cpu_millis=1000)
+    run = begin(course, prepared(course, now), now)
+    assert seats(run) == {"queued": 5, "refused": 1}
+    assert ClassSeat.objects.get(state=SeatState.REFUSED).reason == (
+        "The queue of Physics has no more room for labs of classes. Start the class again when fewer wait."
+    )
+    mine = {"actor": course.members[0], "instance": course.instance, "template": course.template, "now": now}
+    assert launch(**mine, values={**VALUES, "name": "mine"}, wait=True).state == State.QUEUED
+    with pytest.raises(Refusal, match="The queue of Physics is full"):
+        launch(**mine, values={**VALUES, "name": "one-more"}, wait=True)
+    # All of them are looked at when room becomes free.
+    Quota.objects.all().delete()
+    assert promote_queued(course.instance.pk, now=now) == 6
 
 
 def test_who_left_meanwhile_gets_none(course: SimpleNamespace, now: datetime.datetime) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +21,8 @@ from labs.services import clusters, hearing, sweep
 from labs.services.instances import reconcile_instance
 from labs.services.reconcile import reconcile
 from tests.factories import ClusterFactory, LabFactory
+from tests.k8s.scripted import Answer, Request, serving, status
+from tests.k8s.test_transport import TOKEN, config
 from tests.support.kubeconfigs import named
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +57,22 @@ def test_a_cluster_that_fails_is_silent_since_it_was_last_heard_of(world: Simple
     row.refresh_from_db()
     assert (bool(row.problem), row.last_seen_at) == (True, seen)
     assert row.is_silent(timezone.now())
+
+
+def test_a_server_that_quotes_the_sites_token_gets_it_onto_no_page_and_into_no_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def echo(request: Request) -> Answer:
+        return status(401, "Unauthorized", f"unknown: {request.headers['authorization']}")
+
+    with serving(echo) as server:
+        (tmp_path / "config").write_text(json.dumps(config(server.address)))
+        row = ClusterFactory(connection="file", kubeconfig_file=named(tmp_path / "config"))
+        with pytest.raises(Unavailable):
+            sweep.visit(row, timezone.now())
+    row.refresh_from_db()
+    assert row.problem.startswith("unknown: Bearer (credential")
+    assert TOKEN not in row.problem + caplog.text
 
 
 def test_nobody_having_asked_for_a_while_is_silence_too() -> None:

@@ -129,12 +129,58 @@ def test_a_class_gets_its_names_again(world: SimpleNamespace, django_capture_on_
     assert found[0] == found[1]
 
 
+def test_who_has_taken_all_names_uses_one_again(world: SimpleNamespace, settings: Any) -> None:
+    settings.HOSTS_PER_PERSON = 2
+    first = ended(launched(world, name="first"))
+    launched(world, name="second")
+    refusal = refused(world, name="third")
+    assert refusal.errors["name"] == (
+        "You have used 2 names for labs, and no more can be yours. Use one of them again, such as “first”."
+    )
+    assert refusal.suggestion == "first"
+    clusters = list(world.instance.clusters.all())
+    assert names.free_name(clusters, "week-9", world.member) == "first"
+    assert launched(world, name="first").host == first.host
+    assert "Stop a lab" in names.check_name(clusters, "third", world.member).message
+    assert names.check_name(clusters, "third", world.owner).ok
+
+
+def test_no_lab_stands_at_or_above_the_domain_of_another_cluster(world: SimpleNamespace) -> None:
+    domain = world.instance.clusters.get().lab_domain
+    ClusterFactory(lab_domain=f"gpu.{domain}")
+    ClusterFactory(lab_domain=f"a.deep.{domain}")
+    for name in ("gpu", "deep"):
+        assert refused(world, name=name).errors["name"] == f"The name “{name}” is reserved. Please choose another."
+        assert names.free_name(list(world.instance.clusters.all()), name, world.member) == f"{name}-2"
+    assert launched(world, name="a").pk
+
+
+def test_who_waits_gets_no_host_that_is_the_domain_of_a_cluster(world: SimpleNamespace) -> None:
+    cluster = world.instance.clusters.get()
+    LabFactory(instance=world.instance, owner=world.member, state=State.QUEUED, name="gpu", cluster=cluster)
+    other = ClusterFactory(lab_domain=cluster.host("gpu"))
+    assert promote_queued(world.instance.pk, now=world.now) == 0
+    other.delete()
+    assert promote_queued(world.instance.pk, now=world.now) == 1
+
+
+@pytest.mark.parametrize("above", ["", "deeper."])
+def test_no_cluster_gets_the_address_of_a_lab_as_its_domain(world: SimpleNamespace, above: str) -> None:
+    lab = ended(launched(world))
+    cluster = ClusterFactory()
+    cluster.lab_domain = f"{above}{lab.host}"
+    with pytest.raises(Refusal, match="has been the address of somebody's lab"):
+        save_cluster(cluster, actor=UserFactory(is_superuser=True), now=world.now)
+    cluster.lab_domain = f"other-{lab.host}"
+    assert save_cluster(cluster, actor=UserFactory(is_superuser=True), now=world.now).lab_domain
+
+
 def test_two_who_look_at_the_same_time_do_not_both_get_it(
     world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended(launched(world))
     free = names.NameAnswer(True, "Free.")
-    answers = [free]
+    answers = [free, free]
     real = names.check_name
     monkeypatch.setattr("labs.services.launch.check_name", lambda *asked: answers.pop() if answers else real(*asked))
     with pytest.raises(Refusal, match="belongs to somebody else"):

@@ -11,7 +11,7 @@ from django_q.models import OrmQ
 
 from accounts.models import Membership, Status
 from labs.errors import Refusal
-from labs.models import Event, Lab, Quota, Scope, State, Verb, Workload
+from labs.models import Event, Host, Lab, Quota, Scope, State, Verb, Workload
 from labs.services import parameters
 from labs.services.launch import launch
 from labs.services.secrets import token_of
@@ -61,6 +61,33 @@ def test_a_launch_queues_a_task_that_carries_nothing_of_it(
     assert [(task["func"], task["args"]) for task in tasks if "workload" in task["func"]] == [
         ("labs.tasks.reconcile_workloads", ())
     ]
+
+
+def test_a_launch_that_is_refused_hashes_no_password(world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+    monkeypatch.setattr("labs.services.launch.hash_password", lambda word: hashed.append(word) or "argon2:x")
+    for values in ({"cpu": "8"}, {"memory": "9216"}, {"lifetime": "1441"}):
+        assert "limit" in refused(world, password="a secret word", **values).code
+    assert hashed == []
+    launched(world, password="a secret word")
+    assert hashed == ["a secret word"]
+
+
+def test_the_clusters_are_those_of_the_moment_of_the_lock(
+    world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The domain is changed between the first look and the lock."""
+    cluster = world.instance.clusters.get()
+    Host.objects.create(name="my-lab.moved.example.org", owner=world.owner)
+
+    def change(word: str) -> str:
+        type(cluster).objects.filter(pk=cluster.pk).update(lab_domain="moved.example.org")
+        return "argon2:x"
+
+    monkeypatch.setattr("labs.services.launch.hash_password", change)
+    assert refused(world, password="a secret word").code == "name"
+    type(cluster).objects.filter(pk=cluster.pk).update(lab_domain=cluster.lab_domain)
+    assert launched(world, name="other", password="a secret word").host == "other.moved.example.org"
 
 
 def test_no_secret_is_in_row_parameters_event_or_task(

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from k8s import capacity
 from labs.errors import Refusal
-from labs.models import Cluster, Lab, MachineSnapshot, State
+from labs.models import Cluster, Lab, MachineSnapshot, Quota, State
 from labs.models.cluster import SILENT
 from labs.services.admission import Ask
 from labs.services.launch import launch
@@ -172,6 +173,22 @@ def test_a_cluster_that_nobody_has_asked_yet_takes_launches(world: SimpleNamespa
 def test_an_instance_without_a_cluster_says_so(world: SimpleNamespace) -> None:
     world.instance.places.all().delete()
     assert refused(world).code == "cluster-closed"
+
+
+def test_a_queue_that_asks_for_many_different_things_goes_through_the_machines_once(
+    two: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Quota.objects.all().delete()
+    looks: list[int] = []
+    real = capacity.suitable
+    monkeypatch.setattr(capacity, "suitable", lambda found, pod: looks.append(1) or real(found, pod))
+    for number in range(20):
+        LabFactory(
+            instance=two.instance, template=two.template, owner=two.owner, state=State.QUEUED, name=f"waits-{number}",
+            cpu_millis=9000 + number, memory_mib=2000 - number,
+        )  # fmt: skip
+    assert promote_queued(two.instance.pk, now=two.now) == 0
+    assert len(looks) <= 2 * two.instance.places.count()
 
 
 def test_the_number_of_queries_does_not_grow_with_the_clusters(

@@ -78,7 +78,7 @@ def test_a_queue_of_many_sizes_costs_no_query_each(
         )  # fmt: skip
     with django_assert_max_num_queries(25), django_capture_on_commit_callbacks(execute=True):
         assert promote_queued(full.instance.pk, now=full.now) == 0
-    with django_assert_max_num_queries(25):
+    with django_assert_max_num_queries(26):
         launched(full, cpu="1")
 
 

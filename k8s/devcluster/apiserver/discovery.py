@@ -25,6 +25,8 @@ _EXTRA = {
     "pods/log": ("Pod", ["get"]),
     "pods/eviction": ("Eviction", ["create"]),
 }
+#: Parts whose objects are of another group than what they are a part of. `kubectl drain` evicts only where it finds this.
+_OF_GROUP = {"pods/eviction": {"group": "policy", "version": "v1"}}
 
 
 def answer(path: str) -> Object | None:
@@ -84,5 +86,8 @@ def _entries(one: Resource) -> list[Object]:
     for name in SUBRESOURCES.get(one.plural, ("status",) if one.status else ()):
         path = f"{one.plural}/{name}"
         kind, verbs = _EXTRA.get(path, (one.kind, ["get", "patch", "update"]))
-        parts.append({"name": path, "singularName": "", "namespaced": one.namespaced, "kind": kind, "verbs": verbs})
+        group = _OF_GROUP.get(path, {})
+        parts.append(
+            {"name": path, "singularName": "", "namespaced": one.namespaced, **group, "kind": kind, "verbs": verbs}
+        )
     return [entry, *parts]

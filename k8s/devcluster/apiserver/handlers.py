@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -91,8 +92,7 @@ class Handlers:
                 {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
             )
         if target.subresource == "eviction":
-            options = _delete_options(request, (body or {}).get("deleteOptions"))
-            self._registry.delete(target.resource, target.namespace, target.name, options, asked)
+            self._registry.evict(target.namespace, target.name, *_eviction(request, target, body, asked))
             return listing.answer(
                 {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
             )
@@ -230,6 +230,18 @@ def _delete_options(request: web.Request, body: Any) -> DeleteOptions:
     return DeleteOptions(
         number(request, "gracePeriodSeconds"), _propagation(request.query.get("propagationPolicy", ""))
     )
+
+
+def _eviction(request: web.Request, target: Target, body: Any, asked: Request) -> tuple[DeleteOptions, Request]:
+    """What an Eviction of policy/v1 asks for (k8s.io/kubernetes/pkg/registry/core/pod/storage/eviction.go)."""
+    known = {"apiVersion": "policy/v1", "kind": "Eviction"}
+    if not isinstance(body, dict) or any(body.get(key, value) != value for key, value in known.items()):
+        raise errors.bad_request("the object provided is unrecognized (must be of type Eviction)")
+    if (body.get("metadata") or {}).get("name") != target.name:
+        raise errors.bad_request("name in URL does not match name in Eviction object")
+    options = body.get("deleteOptions") or {}
+    is_dry = asked.dry_run or "All" in (options.get("dryRun") or [])
+    return _delete_options(request, options), replace(asked, dry_run=is_dry)
 
 
 def _propagation(text: str) -> str:

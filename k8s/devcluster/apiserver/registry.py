@@ -239,15 +239,8 @@ class Registry:
     ) -> tuple[Entry, bool]:
         """(last state, whether it is gone already). A bound pod is only marked; its kubelet ends it. Raises ApiError."""
         before = self.get(resource, namespace, name)
-        obj, meta = before.obj, before.obj["metadata"]
-        if options.uid and options.uid != meta["uid"]:
-            raise errors.conflict(resource.kind, name, resource.group, _uid_text(options.uid, meta["uid"]))
-        if options.version and options.version != meta["resourceVersion"]:
-            why = (
-                f"the ResourceVersion in the precondition ({options.version}) does not match the ResourceVersion in record "
-                f"({meta['resourceVersion']}). The object might have been modified"
-            )
-            raise errors.conflict(resource.kind, name, resource.group, why)
+        obj = before.obj
+        self._require(resource, obj["metadata"], options)
         if resource.kind == "Namespace" and name in ("default", "kube-system", "kube-public"):
             raise errors.forbidden(resource.plural, name, "this namespace may not be deleted")
         obj = copy(obj)
@@ -259,6 +252,36 @@ class Registry:
         if obj == before.obj or request.dry_run:
             return before, False
         return self.store.put(resource, obj), False
+
+    def evict(self, namespace: str, name: str, options: DeleteOptions, request: Request) -> None:
+        """Delete a pod and say on it why. There are no PodDisruptionBudgets here that could refuse it. Raises ApiError."""
+        before = self.get(_PODS, namespace, name)
+        self._require(_PODS, before.obj["metadata"], options)
+        if not request.dry_run:
+            obj = copy(before.obj)
+            others = [one for one in obj["status"].get("conditions") or [] if one["type"] != "DisruptionTarget"]
+            evicted = {
+                "type": "DisruptionTarget", "status": "True", "lastProbeTime": None, "lastTransitionTime": now(),
+                "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
+            }  # fmt: skip
+            obj["status"]["conditions"] = [*others, evicted]
+            found = schema.type_of("v1", "Pod")
+            apply.record_update(before.obj, obj, found, replace(request, subresource="status").owner(_PODS))
+            self._commit(_PODS, obj, request)
+        # The version is another one by now.
+        self.delete(_PODS, namespace, name, replace(options, version=""), request)
+
+    @staticmethod
+    def _require(resource: Resource, meta: Object, options: DeleteOptions) -> None:
+        """Raises ApiError when the object is not the one that is meant."""
+        if options.uid and options.uid != meta["uid"]:
+            raise errors.conflict(resource.kind, meta["name"], resource.group, _uid_text(options.uid, meta["uid"]))
+        if options.version and options.version != meta["resourceVersion"]:
+            why = (
+                f"the ResourceVersion in the precondition ({options.version}) does not match the ResourceVersion in record "
+                f"({meta['resourceVersion']}). The object might have been modified"
+            )
+            raise errors.conflict(resource.kind, meta["name"], resource.group, why)
 
     @staticmethod
     def _mark(resource: Resource, obj: Object, grace: int) -> None:

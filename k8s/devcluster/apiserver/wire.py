@@ -1,4 +1,4 @@
-"""Bodies in protobuf, of the few kinds that `kubectl create <kind>` sends so; all else it sends as JSON.
+"""Bodies in protobuf, of the few kinds that `kubectl create <kind>` and `kubectl drain` send so; all else it sends as JSON.
 
 The numbers are those of k8s.io/api/core/v1/generated.proto and k8s.io/apimachinery's meta/v1/generated.proto.
 """
@@ -8,13 +8,20 @@ from collections.abc import Iterator
 from typing import Any
 
 Object = dict[str, Any]
-#: number of the field -> (name, what it is: a text, a flag, bytes, a map to one of them, or the fields of a message)
+#: number of the field -> (name, what it is: a text, a flag, a number, bytes, a map or list of one of them, or the fields of a message)
 _META = {
     1: ("name", "text"),
     2: ("generateName", "text"),
     3: ("namespace", "text"),
     11: ("labels", "map-text"),
     12: ("annotations", "map-text"),
+}
+_DELETE: dict[int, tuple[str, Any]] = {
+    1: ("gracePeriodSeconds", "number"),
+    2: ("preconditions", {1: ("uid", "text"), 2: ("resourceVersion", "text")}),
+    3: ("orphanDependents", "flag"),
+    4: ("propagationPolicy", "text"),
+    5: ("dryRun", "list-text"),
 }
 _KINDS: dict[str, dict[int, tuple[str, Any]]] = {
     "Namespace": {1: ("metadata", _META)},
@@ -32,6 +39,8 @@ _KINDS: dict[str, dict[int, tuple[str, Any]]] = {
         4: ("stringData", "map-text"),
         5: ("immutable", "flag"),
     },
+    "DeleteOptions": _DELETE,
+    "Eviction": {1: ("metadata", _META), 2: ("deleteOptions", _DELETE)},
     "ResourceQuota": {1: ("metadata", _META), 2: ("spec", {1: ("hard", "map-quantity")})},
 }
 _MAGIC = b"k8s\0"
@@ -67,6 +76,10 @@ def _message(content: bytes, known: dict[int, tuple[str, Any]]) -> Object:
             result[name] = _message(_bytes(value), what)
         elif what == "flag":
             result[name] = bool(value)
+        elif what == "number":
+            result[name] = value if isinstance(value, int) and value < 1 << 63 else 0  # a negative one counts as none
+        elif what.startswith("list-"):
+            result.setdefault(name, []).append(_value(_bytes(value), what.removeprefix("list-")))
         elif what.startswith("map-"):
             entry = dict(_fields(_bytes(value)))
             result.setdefault(name, {})[_bytes(entry[1]).decode()] = _value(
