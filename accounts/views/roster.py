@@ -28,6 +28,7 @@ KINDS = {
         "These lines are left out. Correct them in your list and upload it again, or import without them.",
     ),
     "missing": ("No longer on the list", "They lose access, and their running labs are stopped."),
+    "reinstated": ("Let in again", "They were suspended, and become members again. Each of them gets a mail."),
     "left": (
         "Left out by status",
         "Their status says that they are not in the class. You can change that under “Columns”.",
@@ -46,6 +47,8 @@ STANDINGS = {
     "gone": "Has left: may ask again",
     "account": "Has an account: gets in at once",
 }
+#: The same where they are to be let in again.
+IS_REINSTATED = "Suspended: see “Let in again”"
 #: What a column can be, in the order of the form.
 USES = {
     "": "not used", "email": "e-mail", "name": "name", "given": "first name", "family": "last name", "section": "section",
@@ -120,12 +123,14 @@ def _confirm(request: HttpRequest, instance: Instance, found: RosterUpload) -> H
 def _choose(request: HttpRequest, instance: Instance, found: RosterUpload) -> HttpResponse:
     """Read the list again with the columns, the sheet and so on that were chosen."""
     sent = request.POST
-    choices = {key: sent.get(key, "") for key in ("sheet", "encoding", "head", "domain", "hidden")}
+    choices = {key: sent.get(key, "") for key in ("sheet", "encoding", "head", "domain", "hidden", "reinstate")}
     groups = {
         group: {name.removeprefix(f"{group}-"): sent[name] for name in sent if name.startswith(f"{group}-")}
         for group in ("columns", "roles", "statuses")
     }
-    chosen = found.choices if sent["choose"] == "again" else {**choices, **groups}
+    chosen = {**choices, **groups}
+    if sent["choose"] in ("again", "reinstate"):
+        chosen = {**found.choices, **({"reinstate": "on"} if sent["choose"] == "reinstate" else {})}
     try:
         uploads.choose(
             found.pk, Choices.unpack(chosen), suspend_missing="suspend_missing" in sent, instance=instance,
@@ -153,10 +158,11 @@ ROLES = {"": "not changed", "member": "member", "staff": "staff", "owner": "owne
 def _what_happens(found: RosterUpload) -> dict[str, object]:
     told = found.preview
     counts, samples = told["counts"], told["samples"]
+    standings = {**STANDINGS, **({Status.SUSPENDED: IS_REINSTATED} if found.choices.get("reinstate") else {})}
     kinds: list[dict[str, Any]] = [
         {
             "key": key, "title": title, "text": text, "count": counts.get(key, 0),
-            "lines": [{**line, "standing": STANDINGS.get(line.get("standing", ""), "")} for line in samples.get(key, [])],
+            "lines": [{**line, "standing": standings.get(line.get("standing", ""), "")} for line in samples.get(key, [])],
         }
         for key, (title, text) in KINDS.items()
     ]  # fmt: skip
@@ -167,13 +173,13 @@ def _what_happens(found: RosterUpload) -> dict[str, object]:
     todo = counts["new"] + counts["changed"]
     return {
         "kinds": [kind for kind in kinds if kind["count"]], "counts": counts, "todo": todo,
-        "does_something": bool(todo or counts["missing"]), "shut_out": told.get("shut_out", 0),
+        "does_something": bool(todo or counts["missing"] or counts.get("reinstated")), "shut_out": told.get("shut_out", 0),
         "unread": told["unread"] if found.suspend_missing else 0,
     }  # fmt: skip
 
 
 def _done(counts: dict[str, int]) -> str:
-    words = {"new": "new", "changed": "changed", "missing": "no longer on the list"}
-    parts = [f"{counts[key]:,} {word}" for key, word in words.items() if counts[key]]
+    words = {"new": "new", "changed": "changed", "missing": "no longer on the list", "reinstated": "let in again"}
+    parts = [f"{counts[key]:,} {word}" for key, word in words.items() if counts.get(key)]
     let_in = f" {counts['let_in']:,} of them had an account already and can start at once." if counts["let_in"] else ""
     return f"Imported: {', '.join(parts)}.{let_in}" if parts else "The list changed nothing."

@@ -22,7 +22,7 @@ from labs.models import Instance, Verb
 from labs.services import queue
 from labs.services.history import record
 
-from . import importing, leaving, reading
+from . import importing, leaving, reading, returning
 from .admitting import check_keeper, lock
 from .choices import Choices
 from .files import check
@@ -37,6 +37,8 @@ MOST_KEPT = 5
 PACE = 1.0
 #: Entries by which it is seen which notes the roster has.
 WITH_NOTES = 200
+#: Of what a list did, what its line of the history tells.
+RECORDED = ("new", "changed", "unchanged", "wrong", "missing", "reinstated")
 FAULT = "Something went wrong while this list was read. Save it as CSV and upload that, or paste its lines."
 EXPIRED = "This preview is no longer there. Please upload the file again."
 
@@ -170,10 +172,10 @@ def confirm(pk: Any, *, instance: Instance, actor: User, now: datetime.datetime)
     counts = _counts(outcome)
     if outcome.hash.hexdigest() != upload.digest:
         raise Refusal("The roster has changed since this preview was made. Please look at it again.", code="stale")
-    if any(counts[kind] for kind in ("new", "changed", "missing")):
+    if any(counts[kind] for kind in ("new", "changed", "missing", "reinstated")):
         record(
             Verb.ROSTER_IMPORTED, upload, actor=actor, now=now, instance=locked,
-            after={name: counts[name] for name in ("new", "changed", "unchanged", "wrong", "missing")},
+            after={name: counts[name] for name in RECORDED if counts[name] or name != "reinstated"},
         )  # fmt: skip
     upload.preview = {**upload.preview, "counts": counts}
     upload.table = {"used": upload.table["used"]}
@@ -249,6 +251,8 @@ def _run(
     )
     if upload.suspend_missing and not outcome.unread:
         leaving.leave_out(instance, outcome, actor=actor, now=now, write=write)
+    if upload.choices.get("reinstate"):
+        returning.let_back(instance, outcome, actor=actor, now=now, write=write)
     return outcome
 
 
@@ -261,4 +265,4 @@ def _look(upload: RosterUpload, outcome: importing.Outcome) -> None:
 
 
 def _counts(outcome: importing.Outcome) -> dict[str, int]:
-    return {"missing": 0, **outcome.counts, "let_in": outcome.let_in}
+    return {"missing": 0, "reinstated": 0, **outcome.counts, "let_in": outcome.let_in}
