@@ -43,7 +43,8 @@ def everything(course: Instance, owner: Any) -> str:
     client.force_login(owner)
     row = Membership.objects.get(instance=course, user__name="Ann")
     pages = [
-        "/i/physics/people/", "/i/physics/people/roster.csv", "/i/physics/people/members.csv", "/console/accounts/membership/", "/console/accounts/membership/export/",
+        "/i/physics/people/", "/i/physics/people/roster.csv", "/i/physics/people/members.csv",
+        "/console/accounts/membership/", "/console/accounts/membership/export/",
         f"/console/accounts/membership/{row.pk}/change/",
     ]  # fmt: skip
     answers = [client.get(page) for page in pages]
