@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import RosterUpload, Status, UploadState, User
+from accounts.models.roster import WITH_WORKER
 from accounts.services import authority
 from accounts.services.roster import uploads
 from accounts.services.roster.admitting import OWNERS_ONLY
@@ -99,7 +100,7 @@ def preview(request: HttpRequest, instance: Instance, pk: uuid.UUID) -> HttpResp
         raise Http404
     if request.method == "POST":
         return _choose(request, instance, found) if "choose" in request.POST else _confirm(request, instance, found)
-    if found.state == UploadState.WAITING:
+    if found.state in WITH_WORKER:
         page = "people/reading_part.html" if request.headers.get("HX-Request") else "people/reading.html"
         return render(request, page, {"instance": instance, "here": "import", "upload": found})
     if request.headers.get("HX-Request"):
@@ -110,6 +111,8 @@ def preview(request: HttpRequest, instance: Instance, pk: uuid.UUID) -> HttpResp
 def _confirm(request: HttpRequest, instance: Instance, found: RosterUpload) -> HttpResponse:
     user, now = cast(User, request.user), timezone.now()
     try:
+        if uploads.hand_over(found.pk, instance=instance, actor=user, now=now):
+            return redirect("roster-preview", instance.slug, found.pk)
         counts = uploads.confirm(found.pk, instance=instance, actor=user, now=now)
     except Refusal as refusal:
         if refusal.code == "stale":
