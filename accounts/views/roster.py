@@ -161,7 +161,7 @@ ROLES = {"": "not changed", "member": "member", "staff": "staff", "owner": "owne
 def _what_happens(found: RosterUpload) -> dict[str, object]:
     told = found.preview
     counts, samples = told["counts"], told["samples"]
-    standings = {**STANDINGS, **({Status.SUSPENDED: IS_REINSTATED} if found.choices.get("reinstate") else {})}
+    standings = STANDINGS | ({Status.SUSPENDED: IS_REINSTATED} if found.choices.get("reinstate") else {})
     kinds: list[dict[str, Any]] = [
         {
             "key": key, "title": title, "text": text, "count": counts.get(key, 0),
