@@ -241,10 +241,10 @@ def confirm(pk: Any, *, instance: Instance, actor: User, now: datetime.datetime)
     counts = _counts(outcome)
     if outcome.hash.hexdigest() != upload.digest:
         raise Refusal("The roster has changed since this preview was made. Please look at it again.", code="stale")
-    if any(counts[kind] for kind in ("new", "changed", "missing", "reinstated")):
+    if any(counts.get(kind) for kind in ("new", "changed", "missing", "reinstated")):
         record(
             Verb.ROSTER_IMPORTED, upload, actor=actor, now=now, instance=locked,
-            after={name: counts[name] for name in RECORDED if counts[name] or name != "reinstated"},
+            after={name: counts[name] for name in RECORDED if name in counts},
         )  # fmt: skip
     upload.preview = {**upload.preview, "counts": counts}
     upload.table = {"used": upload.table["used"]}
@@ -335,4 +335,4 @@ def _look(upload: RosterUpload, outcome: importing.Outcome) -> None:
 
 
 def _counts(outcome: importing.Outcome) -> dict[str, int]:
-    return {"missing": 0, "reinstated": 0, **outcome.counts, "let_in": outcome.let_in}
+    return {"missing": 0, **outcome.counts, "let_in": outcome.let_in}
