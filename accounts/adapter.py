@@ -14,6 +14,7 @@ from allauth.account.models import EmailAddress
 from allauth.account.signals import email_confirmed
 from allauth.account.utils import user_email
 from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.core.internal import ratelimit
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter, _build_apps_from_settings
 from allauth.socialaccount.models import SocialLogin
@@ -81,11 +82,30 @@ class AccountAdapter(DressedMails, DefaultAccountAdapter):
             super().send_notification_mail(*args, **kwargs)
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
-        """By what tries are counted: the address, and apart from all others a browser that has signed in with it before."""
+        """By what tries are counted: the address, and with it the network; apart from all others a browser that has signed in with the
+        address before. So nobody uses up the tries of somebody else who comes from elsewhere.
+        """
         key = str(super()._get_login_attempts_cache_key(request, **credentials))
+        return f"{key}:{self._known_browser(request, **credentials) or ratelimit.get_ip(request)}"
+
+    def _known_browser(self, request: HttpRequest, **credentials: Any) -> str:
         kept = request.COOKIES.get(settings.BROWSER_COOKIE_NAME, "")
-        browser = browsers.known(kept, credentials.get("email", "")) if kept else ""
-        return f"{key}:{browser}" if browser else key
+        return browsers.known(kept, credentials.get("email", "")) if kept else ""
+
+    def _count_in_all(self, request: HttpRequest, **credentials: Any) -> Any:
+        """One more try at the address, from whatever network: many of these together guess no faster than this allows."""
+        key = super()._get_login_attempts_cache_key(request, **credentials)
+        return ratelimit.consume(request, app="allauth.account", action="login_failed_in_all", key=key)
+
+    def _rollback_login_failed_rl_usage(self) -> None:
+        super()._rollback_login_failed_rl_usage()
+        if usage := getattr(self, "_usage_in_all", None):
+            usage.rollback()
+
+    def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
+        super()._delete_login_attempts_cached_email(request, **credentials)
+        key = super()._get_login_attempts_cache_key(request, **credentials)
+        ratelimit.clear(request, app="allauth.account", action="login_failed_in_all", key=key)
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
         user = super().authenticate(request, **credentials)
@@ -97,6 +117,11 @@ class AccountAdapter(DressedMails, DefaultAccountAdapter):
         if not settings.PASSWORD_SIGN_IN and not request.user.is_authenticated:
             raise self.validation_error("invalid_login")
         super().pre_authenticate(request, **credentials)
+        if self._known_browser(request, **credentials):
+            return
+        self._usage_in_all = self._count_in_all(request, **credentials)
+        if not self._usage_in_all:
+            raise self.validation_error("too_many_login_attempts")
 
     def reauthenticate(self, user: Any, password: str) -> bool:
         """Also for accounts that were made without a form, whose address stands on the account alone."""
@@ -260,5 +285,6 @@ def _refuse_what_is_taken(request: HttpRequest, sociallogin: SocialLogin) -> Non
     sign_in.drop_unfinished(first.email)
     is_hidden = settings.ACCOUNT_EMAIL_VERIFICATION == "mandatory" and not first.verified
     if sign_in.is_taken(first.email) and not is_hidden:
-        context = {"email": first.email, "provider": sociallogin.provider.name}
+        only = not settings.PASSWORD_SIGN_IN and sign_in.is_only_way_in(sociallogin.account.provider, first.email)
+        context = {"email": first.email, "provider": sociallogin.provider.name, "has_changed": only}
         raise ImmediateHttpResponse(render(request, "socialaccount/taken.html", context, status=409))

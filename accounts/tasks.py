@@ -12,5 +12,5 @@ def send_mails() -> int:
 
 
 def read_roster(pk: str) -> bool:
-    """Read a list of people that is too large for a page to wait for."""
+    """Read or write a list of people that is too large for a page to wait for."""
     return uploads.work_off(pk, now=timezone.now())

@@ -1,6 +1,7 @@
 """What a JupyterLab is told at its start. Names checked against jupyter_server 2.21 and jupyterlab 4.6."""
 
 from typing import Any
+from urllib.parse import quote
 
 from argon2 import PasswordHasher
 
@@ -13,12 +14,13 @@ def hash_password(password: str) -> str:
     return f"argon2:{_HASHER.hash(password)}"
 
 
-def lab_config(password_hash: str, token: str, host: str) -> dict[str, Any]:
+def lab_config(password_hash: str, token: str, host: str, opens: str = "") -> dict[str, Any]:
     """The content of jupyter_server_config.json.
 
     `password_hash`: from hash_password, or "". `token`: the sign-in page takes it in place of a password, or "". One of
     the two must be given: without either, Jupyter would let anybody in. A configured token is never printed by Jupyter
     (it shows "..." instead); a token of its own making would be. `host`: the lab's host name.
+    `opens`: the folder or file in the home folder that it shows first; "": as it was left.
     Raises ValueError.
     """
     if not password_hash and not token:
@@ -44,5 +46,6 @@ def lab_config(password_hash: str, token: str, host: str) -> dict[str, Any]:
             "extension_manager": "readonly",
             "news_url": None,
             "check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+            **({"default_url": f"/lab/tree/{quote(opens)}"} if opens else {}),
         },
     }

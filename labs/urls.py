@@ -9,6 +9,7 @@ urlpatterns = [
     path("i/<slug:slug>/theme.css", instance.theme, name="instance-theme"),
     path("i/<slug:slug>/access/", instance.ask, name="request-access"),
     path("i/<slug:slug>/leave/", instance.leave, name="leave"),
+    path("i/<slug:slug>/seen/", instance.seen, name="seen"),
     path("i/<slug:slug>/launch/<slug:service>/", launch.launch, name="launch"),
     path("i/<slug:slug>/launch/<slug:service>/name/", launch.check_name, name="launch-name"),
     path("i/<slug:slug>/launch/<slug:service>/limits/", launch.meters, name="launch-meters"),

@@ -184,7 +184,9 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 10 * 60
 # A whole class may come from one address at once; the tries at one account are few wherever they come from.
 ACCOUNT_RATE_LIMITS = {
     "login": "300/m/ip",
+    # The key is the address with the network from which it is tried; in all: from everywhere together, but browsers that are known.
     "login_failed": "100/m/ip,10/5m/key",
+    "login_failed_in_all": "200/h/key",
     "signup": "100/m/ip",
     "reset_password": "30/m/ip,5/h/key",
     "reset_password_from_key": "30/m/ip",

@@ -30,7 +30,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def _for(user: User) -> dict[str, Any]:
-    mine = Prefetch("memberships", Membership.objects.filter(user=user), to_attr="mine")
+    mine = Prefetch("memberships", Membership.objects.filter(user=user).select_related("decided_by"), to_attr="mine")
     offers = Prefetch("services", ServiceTemplate.objects.filter(is_current=True), to_attr="offers")
     visible = list(Instance.objects.visible_to(user).prefetch_related(mine, offers))
     today = timezone.localdate()

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Case, OuterRef, Subquery, Value, When
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -49,7 +50,8 @@ class MembershipAdmin(ScopedAdmin):
         ("instance", ReachableFilter),
     )
     extra_lookups = ("user__id__exact",)
-    search_fields = ("user__name", "user__email", "user__affiliation")
+    # By the address that is shown, and no other of the account.
+    search_fields = ("user__name", "shown_address", "user__affiliation")
     search_help_text = "Name, e-mail or affiliation"
     autocomplete_fields = ("user",)
     actions = (
@@ -62,8 +64,10 @@ class MembershipAdmin(ScopedAdmin):
     def get_queryset(self, request: HttpRequest) -> Rows:
         came_back = Mail.objects.came_back(OuterRef("user__email")).values("bounced_at")[:1]
         rows = super().get_queryset(request).select_related("user", "instance", "decided_by")
-        return rows.prefetch_related("user__emailaddress_set").annotate(
-            came_back=Subquery(came_back), on_list=address_on_list()
+        return (
+            rows.prefetch_related("user__emailaddress_set")
+            .annotate(came_back=Subquery(came_back), on_list=address_on_list())
+            .annotate(shown_address=Coalesce("on_list", "user__email"))
         )
 
     def get_ordering(self, request: HttpRequest) -> tuple[Any, ...]:
@@ -91,13 +95,13 @@ class MembershipAdmin(ScopedAdmin):
             f"Mail to this address came back on {timezone.localtime(row.came_back):%-d %b %Y}" if row.came_back else ""
         )
         shown = '<span class="c-name">{}</span> <span class="c-quiet">{}</span> <span class="c-flag">{}</span>'
-        return format_html(shown, row.user, row.on_list or row.user.email, flag)
+        return format_html(shown, row.user, row.shown_address, flag)
 
     @admin.display(description="Address")
     def proof(self, row: Any) -> SafeString:
         """Whether the person has shown that the address is theirs, and, where they came by themselves, which others are."""
         verified = sorted(item.email.lower() for item in row.user.emailaddress_set.all() if item.verified)
-        told = row.on_list or row.user.email
+        told = row.shown_address
         shown = pill("Confirmed", "ok") if told in verified else pill("Not confirmed", "wait")
         others = [] if row.on_list else [one for one in verified if one != told]
         return format_html('{} <span class="c-quiet">{}</span>', shown, f"also {', '.join(others)}" if others else "")

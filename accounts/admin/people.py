@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.socialaccount.models import SocialAccount
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from unfold.decorators import action
+from unfold.enums import ActionVariant
 
 from accounts.forms import AddressField
 from accounts.models import User
-from accounts.services import standing
+from accounts.services import sign_in, standing
 from labs.admin.access import person
-from labs.admin.confirm import CONFIRMED
+from labs.admin.confirm import CONFIRMED, Question, ask
 from labs.admin.pills import when
 from labs.admin.scoped import AdministratorsOnly
+from labs.errors import Refusal
+from labs.services.toll import counted
+
+UNLINK = Question(
+    title="Unlink these sign-ins?",
+    lead="Do this when somebody's provider knows them by another number than before. They are signed out everywhere. Whoever next signs in "
+    "with a provider that vouches for the address of this account gets it, so make sure first who is asking.",
+    button="Unlink",
+    is_danger=True,
+)
 
 
 class AdministratorFilter(admin.BooleanFieldListFilter):
@@ -34,6 +48,7 @@ class UserAdmin(AdministratorsOnly):
     search_fields = ("email", "name", "affiliation")
     search_help_text = "E-mail, name or affiliation"
     ordering = ("email",)
+    actions_detail = ("unlink",)
     readonly_fields = ("registered", "came_last")
     fieldsets = (
         (None, {"fields": ("email", "name", "affiliation")}),
@@ -78,6 +93,27 @@ class UserAdmin(AdministratorsOnly):
         fixed = ("email",) if obj else ()
         own = ("is_active", "is_superuser") if obj and obj.pk == request.user.pk else ()
         return (*self.readonly_fields, *fixed, *own)
+
+    @action(description="Unlink sign-ins", url_path="unlink", permissions=["change"], variant=ActionVariant.DANGER)
+    def unlink(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """GET asks, POST does: for somebody whom their provider knows by another subject now."""
+        row = self.object_or_404(request, object_id)
+        here = reverse("admin:accounts_user_change", args=[row.pk])
+        if request.method != "POST":
+            found = SocialAccount.objects.filter(user=row).order_by("pk")
+            return ask(self, request, UNLINK, [(sign_in.subject(one), when(one.last_login)) for one in found], here)
+        try:
+            count = sign_in.release(row, actor=person(request), now=timezone.now())
+        except Refusal as refusal:
+            self.message_user(request, refusal.message, "error")
+        else:
+            text = (
+                f"Unlinked {counted(count, 'sign-in', 'sign-ins')} of {row}."
+                if count
+                else f"{row} has no sign-in that is linked."
+            )
+            self.message_user(request, text, "success" if count else "info")
+        return HttpResponseRedirect(here)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         standing.save_person(obj, actor=person(request), now=timezone.now(), is_confirmed=CONFIRMED in request.POST)

@@ -29,6 +29,7 @@ class MailKind(models.TextChoices):
     LABS_STOPPED = "labs-stopped", "Labs stopped"
     INVITATION = "invitation", "Invitation"
     LETTER = "letter", "Letter of the owners"
+    LAB_STARTED = "lab-started", "A lab that waited is ready"
     LAB_ENDING = "lab-ending", "A lab ends soon"
     LAB_LOST = "lab-lost", "A lab lost its files"
     LAB_FAILED = "lab-failed", "A lab failed"

@@ -74,6 +74,8 @@ class Membership(models.Model):
     decided_by = models.ForeignKey(
         "accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", editable=False
     )
+    #: Somebody else has put the person in, unasked: told at their next visit, until they say that they have seen it.
+    is_news = models.BooleanField(default=False, editable=False)
     decision_note = models.CharField("word to the person", max_length=500, blank=True)
 
     objects: ClassVar[models.Manager[Membership]] = MembershipQuerySet.as_manager()

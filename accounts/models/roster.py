@@ -96,6 +96,12 @@ class UploadState(models.TextChoices):
     ASKS = "asks", "something is to be chosen"
     READY = "ready", "can be imported"
     REFUSED = "refused", "cannot be read"
+    #: It has been confirmed, and a worker writes it.
+    IMPORTING = "importing", "being imported"
+
+
+#: A worker has to do something.
+WITH_WORKER = (UploadState.WAITING, UploadState.IMPORTING)
 
 
 class RosterUpload(models.Model):
@@ -110,6 +116,9 @@ class RosterUpload(models.Model):
     state = models.CharField(max_length=16, choices=UploadState, default=UploadState.WAITING)
     #: Why it cannot be read, or what is to be chosen.
     problem = models.TextField(blank=True)
+    #: When a worker that is at it would have been heard of again: after that its task is sent anew. `attempts`: how often.
+    due_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
     #: Rows that a worker has read so far.
     progress = models.PositiveIntegerField(default=0)
     #: The file or the pasted text, to be read again when somebody chooses another column; emptied with the lines.

@@ -10,6 +10,7 @@ from typing import Any
 import jwt
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.adapter import get_adapter
+from allauth.socialaccount.internal import statekit
 from allauth.socialaccount.models import SocialToken
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
@@ -22,6 +23,8 @@ from requests import RequestException
 
 from accounts.services import claims
 
+#: Sign-ins that one browser may have begun at once: who opens a course's labs in many tabs comes back in each. allauth keeps ten.
+statekit.MAX_STATES = 50
 #: What discovery must tell; without these nothing goes on.
 NEEDED = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
 #: What an answer of a provider can come to: unreachable, malformed, a claim that is missing or too long.

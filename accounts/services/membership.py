@@ -129,6 +129,11 @@ def leave(*, user: User, instance: Instance, now: datetime.datetime) -> Status |
     return Status(row.status)
 
 
+def note_seen(*, user: User, instance: Instance) -> None:
+    """The person knows that somebody has put them in."""
+    Membership.objects.filter(user=user, instance=instance, is_news=True).update(is_news=False)
+
+
 @transaction.atomic
 def change_role(membership: Membership, role: Role, *, actor: User, now: datetime.datetime) -> bool:
     """Owners give roles, never to themselves; the last owner stays. Raises Refusal."""
@@ -160,7 +165,14 @@ def add(*, user: User, instance: Instance, role: Role, actor: User | None, now: 
     membership, created = Membership.objects.get_or_create(
         user=user,
         instance=instance,
-        defaults={"role": role, "status": Status.APPROVED, "requested_at": now, "decided_at": now, "decided_by": actor},
+        defaults={
+            "role": role,
+            "status": Status.APPROVED,
+            "requested_at": now,
+            "decided_at": now,
+            "decided_by": actor,
+            "is_news": actor not in (None, user),
+        },
     )
     if created:
         _list_again(membership)

@@ -12,14 +12,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
+from django.conf import settings
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from accounts.addresses import searched
 from accounts.models import User
-from accounts.services import claims
+from accounts.services import authority, claims
+from accounts.services.deletion import sign_out_everywhere
 from labs.errors import Refusal
 from labs.models import Verb
 from labs.services.history import record
@@ -55,6 +58,40 @@ def unlinked(account: SocialAccount, *, user: User, now: datetime.datetime) -> N
     record(
         Verb.ACCOUNT_UNLINKED, subject(account), actor=user, now=now, user=user, before={"provider": account.provider}
     )
+
+
+@transaction.atomic
+def release(user: User, *, actor: User, now: datetime.datetime) -> int:
+    """Unlink all sign-ins of somebody whose provider knows them by another subject now; returns how many. An account without a password
+    or a passkey can then be moved into again (`move_in`), as one that was never used. Raises Refusal.
+    """
+    user = User.objects.select_for_update().get(pk=user.pk)
+    if not authority.can_keep_people(actor) or user.pk == actor.pk or user.is_superuser:
+        raise Refusal(
+            "Site administrators unlink the sign-ins of other people, and not of one another.", code="forbidden"
+        )
+    rows = list(SocialAccount.objects.filter(user=user).order_by("pk"))
+    for row in rows:
+        record(Verb.ACCOUNT_UNLINKED, subject(row), actor=actor, now=now, user=user, before={"provider": row.provider})
+        row.delete()
+    has_password = settings.PASSWORD_SIGN_IN and user.has_usable_password()
+    if rows and not has_password and not _has_passkey(user):
+        user.set_unusable_password()
+        user.last_login = None
+        user.save(update_fields=["password", "last_login"])
+    sign_out_everywhere(user)
+    return len(rows)
+
+
+def is_only_way_in(provider: str, email: str) -> bool:
+    """Whether the account with this address is opened by sign-ins with this provider alone."""
+    user = User.objects.filter(_has(email)).first()
+    providers = set(SocialAccount.objects.filter(user=user).values_list("provider", flat=True)) if user else set()
+    return bool(user and providers == {provider} and not _has_passkey(user))
+
+
+def _has_passkey(user: User) -> bool:
+    return Authenticator.objects.filter(user=user, type=Authenticator.Type.WEBAUTHN).exists()
 
 
 def begun_with(account: SocialAccount, *, user: User, now: datetime.datetime) -> None:

@@ -74,6 +74,7 @@ KINDS: dict[MailKind, Kind] = {
         {**ANY, "link": "the invitation itself, on a line of its own", "inviter": "who invites", "until": "its last day"},
         button="Accept the invitation", needs=("link",),
     ),
+    MailKind.LAB_STARTED: Kind({**LAB, "waited": "how long it waited", "until": "when it ends"}, button=LABS_PAGE),
     MailKind.LAB_ENDING: Kind(
         {**LAB, "left": "how long it still has", "until": "when it ends", "more": "how much more time it can get"}, button=LABS_PAGE
     ),
@@ -90,6 +91,7 @@ KINDS: dict[MailKind, Kind] = {
 #: raises NotNeeded. A link that it gives is an address of this site, and is kept nowhere.
 HOOKS: dict[MailKind, str] = {
     MailKind.INVITATION: "accounts.services.invitations.facts",
+    MailKind.LAB_STARTED: "labs.services.telling.started_facts",
     MailKind.LAB_ENDING: "labs.services.telling.ending_facts",
     MailKind.LAB_LOST: "labs.services.telling.facts",
     MailKind.LAB_FAILED: "labs.services.telling.facts",

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import RosterUpload, Status, UploadState, User
+from accounts.models.roster import WITH_WORKER
 from accounts.services import authority
 from accounts.services.roster import uploads
 from accounts.services.roster.admitting import OWNERS_ONLY
@@ -28,6 +29,7 @@ KINDS = {
         "These lines are left out. Correct them in your list and upload it again, or import without them.",
     ),
     "missing": ("No longer on the list", "They lose access, and their running labs are stopped."),
+    "reinstated": ("Let in again", "They were suspended, and become members again. Each of them gets a mail."),
     "left": (
         "Left out by status",
         "Their status says that they are not in the class. You can change that under “Columns”.",
@@ -46,6 +48,8 @@ STANDINGS = {
     "gone": "Has left: may ask again",
     "account": "Has an account: gets in at once",
 }
+#: The same where they are to be let in again.
+IS_REINSTATED = "Suspended: see “Let in again”"
 #: What a column can be, in the order of the form.
 USES = {
     "": "not used", "email": "e-mail", "name": "name", "given": "first name", "family": "last name", "section": "section",
@@ -96,7 +100,7 @@ def preview(request: HttpRequest, instance: Instance, pk: uuid.UUID) -> HttpResp
         raise Http404
     if request.method == "POST":
         return _choose(request, instance, found) if "choose" in request.POST else _confirm(request, instance, found)
-    if found.state == UploadState.WAITING:
+    if found.state in WITH_WORKER:
         page = "people/reading_part.html" if request.headers.get("HX-Request") else "people/reading.html"
         return render(request, page, {"instance": instance, "here": "import", "upload": found})
     if request.headers.get("HX-Request"):
@@ -107,6 +111,8 @@ def preview(request: HttpRequest, instance: Instance, pk: uuid.UUID) -> HttpResp
 def _confirm(request: HttpRequest, instance: Instance, found: RosterUpload) -> HttpResponse:
     user, now = cast(User, request.user), timezone.now()
     try:
+        if uploads.hand_over(found.pk, instance=instance, actor=user, now=now):
+            return redirect("roster-preview", instance.slug, found.pk)
         counts = uploads.confirm(found.pk, instance=instance, actor=user, now=now)
     except Refusal as refusal:
         if refusal.code == "stale":
@@ -120,12 +126,14 @@ def _confirm(request: HttpRequest, instance: Instance, found: RosterUpload) -> H
 def _choose(request: HttpRequest, instance: Instance, found: RosterUpload) -> HttpResponse:
     """Read the list again with the columns, the sheet and so on that were chosen."""
     sent = request.POST
-    choices = {key: sent.get(key, "") for key in ("sheet", "encoding", "head", "domain", "hidden")}
+    choices = {key: sent.get(key, "") for key in ("sheet", "encoding", "head", "domain", "hidden", "reinstate")}
     groups = {
         group: {name.removeprefix(f"{group}-"): sent[name] for name in sent if name.startswith(f"{group}-")}
         for group in ("columns", "roles", "statuses")
     }
-    chosen = found.choices if sent["choose"] == "again" else {**choices, **groups}
+    chosen = {**choices, **groups}
+    if sent["choose"] in ("again", "reinstate"):
+        chosen = {**found.choices, **({"reinstate": "on"} if sent["choose"] == "reinstate" else {})}
     try:
         uploads.choose(
             found.pk, Choices.unpack(chosen), suspend_missing="suspend_missing" in sent, instance=instance,
@@ -153,10 +161,11 @@ ROLES = {"": "not changed", "member": "member", "staff": "staff", "owner": "owne
 def _what_happens(found: RosterUpload) -> dict[str, object]:
     told = found.preview
     counts, samples = told["counts"], told["samples"]
+    standings = STANDINGS | ({Status.SUSPENDED: IS_REINSTATED} if found.choices.get("reinstate") else {})
     kinds: list[dict[str, Any]] = [
         {
             "key": key, "title": title, "text": text, "count": counts.get(key, 0),
-            "lines": [{**line, "standing": STANDINGS.get(line.get("standing", ""), "")} for line in samples.get(key, [])],
+            "lines": [{**line, "standing": standings.get(line.get("standing", ""), "")} for line in samples.get(key, [])],
         }
         for key, (title, text) in KINDS.items()
     ]  # fmt: skip
@@ -167,13 +176,13 @@ def _what_happens(found: RosterUpload) -> dict[str, object]:
     todo = counts["new"] + counts["changed"]
     return {
         "kinds": [kind for kind in kinds if kind["count"]], "counts": counts, "todo": todo,
-        "does_something": bool(todo or counts["missing"]), "shut_out": told.get("shut_out", 0),
+        "does_something": bool(todo or counts["missing"] or counts.get("reinstated")), "shut_out": told.get("shut_out", 0),
         "unread": told["unread"] if found.suspend_missing else 0,
     }  # fmt: skip
 
 
 def _done(counts: dict[str, int]) -> str:
-    words = {"new": "new", "changed": "changed", "missing": "no longer on the list"}
-    parts = [f"{counts[key]:,} {word}" for key, word in words.items() if counts[key]]
+    words = {"new": "new", "changed": "changed", "missing": "no longer on the list", "reinstated": "let in again"}
+    parts = [f"{counts[key]:,} {word}" for key, word in words.items() if counts.get(key)]
     let_in = f" {counts['let_in']:,} of them had an account already and can start at once." if counts["let_in"] else ""
     return f"Imported: {', '.join(parts)}.{let_in}" if parts else "The list changed nothing."

@@ -10,6 +10,12 @@ from k8s.diagnosis.facts import Container, Facts
 from k8s.diagnosis.running import more_memory
 from k8s.diagnosis.says import OTHER_SOFTWARE, WAIT, Diagnosis, Rule, amount_of_memory, unknown
 
+#: How the copying ends when the site of the repository says nothing for 20 seconds (`k8s/services/jupyterlab.json`).
+SILENT = 124
+_SILENT_NEXT = (
+    "Open the address in your browser. If it does not open there either, try again later. If it does, its site does not answer labs: "
+    "give the address of a copy on a public site, or launch the lab without a repository and tell the staff."
+)
 #: Seconds after which fetching is worth a word.
 SLOW_PULL = 60
 _REASONS = {
@@ -24,6 +30,8 @@ _REASONS = {
 _SOON = "Nothing: it is tried again in a moment."
 #: What git's last line means. The first that fits.
 _GIT = (
+    (r"remote branch .* not found",
+     "The repository has no such branch or tag. If there is a slash in its name, write %2F for it in the address."),
     (r"could not resolve host", "The site in the address cannot be found. Perhaps the address is mistyped."),
     (r"could not read (username|password)|authentication failed|terminal prompts disabled|\b40[13]\b",
      "There is no public repository at this address: it is private, or the address is mistyped."),
@@ -111,6 +119,8 @@ def copying(known: Facts) -> Diagnosis | None:
     if container.ended.get("reason") == "OOMKilled":
         text = f"Copying it takes more than the lab's {amount_of_memory(container.memory_mib)} of memory."
         return Diagnosis("clone-memory", "The repository is too large", text, more_memory(container.memory_mib), True)
+    if code == SILENT:
+        return _silent(container)
     reasons = "the address is wrong, the repository is not public, or its site does not answer"
     if known.phase == "Failed" or (container.restarts > 1 and container.running_since is None):
         text = f"git ended with {code}, three times: {reasons}."
@@ -118,6 +128,14 @@ def copying(known: Facts) -> Diagnosis | None:
         return Diagnosis("clone-failed", "The repository could not be copied", text, after, True)
     text = f"git ended with {code}: {reasons}."
     return Diagnosis("clone-retry", "The repository could not be copied yet", text, _SOON, False)
+
+
+def _silent(container: Container) -> Diagnosis:
+    """Its site says nothing: asked twice, for 20 seconds each, so that people learn of it within a minute."""
+    text = "The site of the repository has not answered for 20 seconds"
+    if container.restarts and container.running_since is None:
+        return Diagnosis("clone-failed", "The repository could not be copied", f"{text}, twice.", _SILENT_NEXT, True)
+    return Diagnosis("clone-retry", "The repository could not be copied yet", f"{text}.", _SOON, False)
 
 
 def with_log(found: Diagnosis, log: str) -> Diagnosis:

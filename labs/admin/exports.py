@@ -50,7 +50,7 @@ def _if_approved(name: str) -> Callable[[Membership], Any]:
 
 MEMBERS: dict[str, Callable[[Any], Any]] = {
     "Name": lambda row: row.user.name,
-    "E-mail": lambda row: row.user.email,
+    "E-mail": lambda row: row.shown_address,
     "Affiliation": lambda row: row.user.affiliation,
     "Instance": lambda row: row.instance.title,
     "Role": lambda row: row.get_role_display(),

@@ -24,7 +24,7 @@ from unfold.widgets import (
 from accounts.models import Membership, Status
 from accounts.services import authority
 from accounts.services.founding import name_owner
-from labs.models import Instance, InstanceCluster, Lab, ServiceTemplate
+from labs.models import Instance, InstanceCluster, Lab, Scope, ServiceTemplate
 from labs.models.instance import Phase
 from labs.models.template import ServiceKind
 from labs.services.instances import archive, free_slug, save_instance
@@ -37,7 +37,7 @@ from .access import Rows, may, person, reach
 from .confirm import CONFIRMED, Question, ask
 from .domains import DomainsField
 from .instance_charts import instance_charts
-from .limits import MemberInline, PersonalInline, WholeInline, save_limits
+from .limits import MOST_IN_FORM, MemberInline, PersonalInline, WholeInline, fits_in_form, personal_limits, save_limits
 from .pills import pill
 from .places import PlacesInline, save_places
 from .scoped import ScopedAdmin
@@ -187,7 +187,9 @@ class InstanceAdmin(ScopedAdmin):
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> tuple[type, ...]:
         places = (PlacesInline,) if reach(request).is_administrator else ()
-        return (*places, WholeInline, MemberInline, PersonalInline) if obj else places
+        if obj is None:
+            return places
+        return (*places, WholeInline, MemberInline, *((PersonalInline,) if fits_in_form(request, obj) else ()))
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         row = self.get_object(request, str(object_id))
@@ -271,6 +273,9 @@ def _links(row: Any, *, may_write: bool) -> list[tuple[str, str]]:
     """To the lists, each with this instance's rows only, and to its page on the site."""
     letter = [("Write a letter", f"{reverse('admin:accounts_letter_add')}?instance={row.pk}")] if may_write else []
     of_it = f"?instance__id__exact={row.pk}"
+    count = personal_limits(row)
+    address = f"{reverse('admin:labs_quota_changelist')}{of_it}&scope__exact={Scope.PERSON}"
+    personal = [(f"Personal limits ({count})", address)] if count > MOST_IN_FORM else []
     return [
         (f"People ({row.approved})", reverse("people", args=[row.slug])),
         ("Import a list", reverse("roster-import", args=[row.slug])),
@@ -278,6 +283,7 @@ def _links(row: Any, *, may_write: bool) -> list[tuple[str, str]]:
         *letter,
         (f"Labs now ({row.live})", reverse("admin:labs_lab_changelist") + of_it),
         ("Limits", reverse("admin:labs_quota_changelist") + of_it),
+        *personal,
         ("History", reverse("admin:labs_event_changelist") + of_it),
         ("Page on the site", row.get_absolute_url()),
     ]

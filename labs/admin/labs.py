@@ -24,6 +24,7 @@ from labs.errors import Refusal
 from labs.models import EndReason, Lab, State
 from labs.services.logs import Log, tail
 from labs.services.stopping import stop_many
+from labs.services.toll import Toll
 from labs.templatetags.pages import gpu_label
 
 from .access import Rows, person, reach
@@ -248,7 +249,7 @@ class LabAdmin(ScopedAdmin):
         if request.method == "POST":
             self._stop(request, [lab])
             return HttpResponseRedirect(way_back(request, lab.instance, here))
-        return ask(self, request, _question([]), [_line(lab)], here)
+        return ask(self, request, _question([lab], []), [_line(lab)], here)
 
     @admin.action(description="Stop", permissions=["stop"])
     def stop_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
@@ -259,7 +260,7 @@ class LabAdmin(ScopedAdmin):
         if CONFIRMED in request.POST:
             self._stop(request, labs)
             return HttpResponseRedirect(here)
-        return ask(self, request, _question(bulk_fields(request, labs)), map(_line, labs), here)
+        return ask(self, request, _question(labs, bulk_fields(request, labs)), map(_line, labs), here)
 
     def _stop(self, request: HttpRequest, labs: list[Lab]) -> None:
         try:
@@ -272,10 +273,13 @@ class LabAdmin(ScopedAdmin):
         self.message_user(request, text, "success" if names else "info")
 
 
-def _question(hidden: list[tuple[str, str]]) -> Question:
+def _question(labs: list[Lab], hidden: list[tuple[str, str]]) -> Question:
+    one = len(labs) == 1
     return Question(
-        title="Stop?",
-        lead="The lab ends, and what lies in it goes with it. Its owner sees who stopped it, and why.",
+        title=f"Stop {labs[0] if one else Toll(len(labs), len({lab.owner_id for lab in labs}))}?",
+        lead="The lab ends, and what lies in it goes with it. Its owner sees who stopped it, and why."
+        if one
+        else "These labs end, and what lies in them goes with them. Their owners see who stopped them, and why.",
         button="Stop",
         word="Why (optional)",
         is_danger=True,

@@ -20,6 +20,10 @@ from .quantities import SCALES, scaled_formfield
 from .scoped import ReachableFilter, ScopedAdmin, ScopedInline
 
 VALUES = ("cpu_millis", "memory_mib", "gpus", "storage_gib", "running", "lifetime_minutes")
+#: Personal limits that one form holds. A row has ten fields, and Django refuses a form of more than a thousand.
+MOST_IN_FORM = 60
+#: What Django calls the third table of limits in the form of an instance.
+PERSONAL = "quotas-3"
 #: The same for reading, in the units of people.
 SHOWN = ("cpu", "memory", "gpu_count", "storage", "services_at_once", "lifetime")
 
@@ -204,6 +208,20 @@ class PersonalInline(LimitsInline):
             field.choices = [("", "Choose a person"), *people]
             _start_from_default(formset.form, obj)
         return formset
+
+
+def personal_limits(instance: Instance) -> int:
+    """How many people have limits of their own there."""
+    return Quota.objects.filter(instance=instance, scope=Scope.PERSON).count()
+
+
+def fits_in_form(request: HttpRequest, instance: Instance) -> bool:
+    """Whether the personal limits stand in the form of their instance; else a list of their own has them. A form that was sent with
+    them is read with them, however many there are by now.
+    """
+    if request.method == "POST":
+        return f"{PERSONAL}-TOTAL_FORMS" in request.POST
+    return personal_limits(instance) <= MOST_IN_FORM
 
 
 def _start_from_default(form: Any, instance: Instance) -> None:

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
+
 from k8s import diagnosis
 from labs.models import EndReason, Lab, State, Workload
 from labs.models.bulk import update_each
 from labs.models.reconciled import changed_later
 from labs.models.workload import WANTED_STATES
 
-from . import loss
+from . import loss, telling
 from .logs import fetch_quietly
 from .reconcile import finish
 from .rendering import is_of
@@ -104,12 +106,14 @@ def _is_about(lab: Lab, told: Told) -> bool:
     )
 
 
+@transaction.atomic
 def _answers(labs: Sequence[Lab], fields: dict[UUID, dict[str, Any]], now: datetime.datetime) -> None:
     """They have answered for the first time: from now on their lifetimes count."""
     move_many([lab for lab in labs if lab.state == State.REQUESTED], State.STARTING, now=now)
     for lab in labs:
         fields[lab.pk]["expires_at"] = lab.instance.cut(now + datetime.timedelta(minutes=lab.lifetime_minutes))
-    move_many(labs, State.RUNNING, now=now, started_at=now, each=fields, **changed_later(AFTER_A_RUSH))
+    moved = move_many(labs, State.RUNNING, now=now, started_at=now, each=fields, **changed_later(AFTER_A_RUSH))
+    telling.of_starts([lab for lab in labs if lab.pk in moved], now=now)
 
 
 def _uid(pod: dict[str, Any] | None) -> str:

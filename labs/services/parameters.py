@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
-from urllib.parse import urlsplit
 
 from labs.errors import Refusal
 from labs.models import ServiceTemplate
+
+from . import repositories
 
 #: Fields of the workload itself; all other parameters of a template are kept in `Workload.parameters`.
 PASSWORD_LENGTH = (8, 128)
@@ -32,12 +33,6 @@ class Answers:
 
 
 NUMBERS = ("number", "integer", "minutes")
-#: What the web pages of GitHub, GitLab, Gitea and Bitbucket put behind the address of a repository.
-PAGES = (
-    "tree", "blob", "raw", "src", "edit", "blame", "commit", "commits", "pull", "merge_requests", "issues", "wiki", "releases",
-    "archive",
-)  # fmt: skip
-RAW_HOSTS = ("raw.githubusercontent.com", "gist.githubusercontent.com")
 
 #: How many GPUs of each model can be asked for, by its name.
 Gpus = Mapping[str, int]
@@ -150,40 +145,7 @@ def _choice(item: dict[str, Any], text: str, gpus: Gpus) -> str:
 
 
 def _git_url(item: dict[str, Any], text: str, gpus: Gpus) -> str:
-    if not text:
-        return ""
-    if len(text) > 300 or not re.fullmatch(r"https?://[\x21-\x7e]+", text):
-        raise ValueError("An address such as https://gitlab.example.org/you/project.git.")
-    parts = urlsplit(text)
-    if not parts.hostname or not parts.path.strip("/"):
-        raise ValueError("An address such as https://gitlab.example.org/you/project.git.")
-    if parts.username or parts.password:
-        raise ValueError("Leave name, password and token out of the address: others could read them.")
-    if parts.query or parts.fragment:
-        raise ValueError("The address of the repository itself, without “?” and “#”.")
-    return _repository(parts.scheme, parts.netloc, [part for part in parts.path.split("/") if part])
-
-
-def _repository(scheme: str, host: str, path: list[str]) -> str:
-    """The address that can be cloned. Raises ValueError for that of a page within a repository, as browsers show it."""
-    site = host.lower().removeprefix("www.")
-    if site == "gist.github.com":
-        # With or without the person; a gist has no name but its number.
-        number = next((part for part in path[:2] if re.fullmatch(r"[0-9a-f]{20,40}(\.git)?", part)), None)
-        if number is None:
-            raise ValueError("The address of a gist, such as https://gist.github.com/you/0123456789abcdef0123.")
-        return f"{scheme}://{host}/{number.removesuffix('.git')}.git"
-    if site in RAW_HOSTS:
-        raise ValueError("This is the address of a file. Give the address of the repository that it is in.")
-    within = next((at for at in range(1, len(path) - 1) if path[at] == "-" or (at > 1 and path[at] in PAGES)), None)
-    # With ".git" it is a repository, whatever the groups above it are called.
-    if within is not None and not path[-1].endswith(".git"):
-        whole = f"{scheme}://{host}/{'/'.join(path[:within])}"
-        raise ValueError(
-            f"This is the address of a page within a repository. The repository itself is probably {whole}, which is copied "
-            "as a whole, from its default branch."
-        )
-    return f"{scheme}://{host}/{'/'.join(path)}"
+    return repositories.clean(text) if text else ""
 
 
 def _password(item: dict[str, Any], text: str, gpus: Gpus) -> str:

@@ -13,6 +13,8 @@ from k8s.jupyter import lab_config
 from k8s.names import object_name
 from labs.models import Cluster, Lab, ServiceTemplate, Workload
 
+from . import repositories
+from .repositories import Place
 from .secrets import token_of
 
 #: What a workload may consist of, the owner of the rest first.
@@ -74,7 +76,8 @@ def _full_image(lab: Lab, image: str) -> str:
 
 def _context(lab: Lab) -> dict[str, Any]:
     gpu: dict[str, Any] = next((model for model in lab.cluster.gpu_models if model["name"] == lab.gpu_model), {})
-    repository = str(lab.parameters.get("repository", ""))
+    place = _place(lab)
+    folder = _folder(place)
     expires = {labels.EXPIRES: str(int(lab.expires_at.timestamp()))} if lab.expires_at else {}
     return {
         "name": lab.name,
@@ -91,12 +94,15 @@ def _context(lab: Lab) -> dict[str, Any]:
         "memory_mib": lab.memory_mib,
         "gpus": lab.gpus,
         "gpu_label": gpu.get("node_labels", {}),
-        "repository": repository,
-        "repository_dir": re.sub(
-            r"[^A-Za-z0-9_.-]", "-", repository.rstrip("/").split("/")[-1].removesuffix(".git")
-        ).lstrip(".-")
-        or "repository",
-        "config": lab_config(password_hash=lab.password_hash, token=token_of(lab), host=lab.host),
+        "repository": place.repository,
+        "repository_dir": folder,
+        "branch": place.branch,
+        "config": lab_config(
+            password_hash=lab.password_hash,
+            token=token_of(lab),
+            host=lab.host,
+            opens=f"{folder}/{place.path}" if place.path else "",
+        ),
         "scratch_gib": settings.SCRATCH_GIB,
         "home_gib": settings.HOME_GIB,
         "shm_mib": max(64, lab.memory_mib // 2),
@@ -104,6 +110,21 @@ def _context(lab: Lab) -> dict[str, Any]:
         "group": 100,
         **_exposure(lab),
     }
+
+
+def _place(lab: Lab) -> Place:
+    """What it copies. An address that would be refused today, of a lab of before, is given to git as it is."""
+    address = str(lab.parameters.get("repository", ""))
+    try:
+        return repositories.read(address)
+    except ValueError:
+        return Place(address)
+
+
+def _folder(place: Place) -> str:
+    """Into which it is copied."""
+    last = place.repository.rstrip("/").split("/")[-1].removesuffix(".git")
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", last).lstrip(".-") or "repository"
 
 
 def _exposure(lab: Lab) -> dict[str, Any]:

@@ -58,6 +58,7 @@ def sweep(now: datetime.datetime) -> None:
         lambda: sign_in.drop_old_unfinished(now),
         lambda: classes.remind(now),
         lambda: uploads.forget_old(now),
+        lambda: uploads.send_again(now),
         lambda: outbox.forget_old(now),
         lambda: retention.remind(now),
         *(partial(_visit_or_tell, cluster, now) for cluster in Cluster.objects.all()),

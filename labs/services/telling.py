@@ -1,4 +1,4 @@
-"""Mails about labs: to the owner that one ends soon, has failed or has lost its files; to the staff how many have lost theirs.
+"""Mails about labs: to the owner that one is ready after a wait, ends soon, failed or lost its files; to the staff how many lost theirs.
 
 What happens to a lab is written in one transaction with its mail. What a mail says is read when it is sent (`ending_facts`, `lost_facts`),
 so that one which is no longer true is not sent.
@@ -19,7 +19,7 @@ from django.utils.dateparse import parse_datetime
 from accounts.models import Mail, MailKind, Membership, Role
 from accounts.services import mailing
 from accounts.services.wording import NotNeeded
-from labs.models import Instance, Lab, State, Workload
+from labs.models import Event, Instance, Lab, State, Verb, Workload
 
 from .extension import room_minutes
 from .launch import duration
@@ -30,6 +30,8 @@ GATHER = datetime.timedelta(minutes=5)
 WINDOW = datetime.timedelta(minutes=30)
 #: So near to its time, a mail may be on its way already and is not counted on: clocks of machines differ.
 MARGIN = datetime.timedelta(seconds=30)
+#: Who waits no longer than this is probably still looking at the page.
+SHORT_WAIT = datetime.timedelta(minutes=5)
 #: Labs that a mail to the staff names; of more it tells the number.
 NAMED = 20
 
@@ -40,6 +42,22 @@ def draft(kind: MailKind, row: Workload, about: object, *, now: datetime.datetim
         kind, row.owner.email, key=f"{kind}:{row.pk}:{about}", now=now, user=row.owner, instance=row.instance,
         context={"lab": row.name, "workload": str(row.pk), **context},
     )  # fmt: skip
+
+
+def of_starts(rows: Iterable[Workload], *, now: datetime.datetime) -> None:
+    """Have the owners told whose labs waited in a queue and have now answered. In the transaction of that; no query where none is old."""
+    old = {row.pk: row for row in rows if now - row.created_at > SHORT_WAIT and row.owner.is_active}
+    if not old:
+        return
+    accepted = Event.objects.filter(workload__in=old, verb=Verb.LAUNCHED, before__state=State.QUEUED)
+    waited = set(accepted.order_by().values_list("workload", flat=True))
+    mailing.write_many(
+        [
+            draft(MailKind.LAB_STARTED, old[pk], "", now=now, waited=_about(now - old[pk].created_at))
+            for pk in old
+            if pk in waited
+        ]
+    )
 
 
 def of_failure(row: Workload, diagnosis: dict[str, Any], *, now: datetime.datetime) -> None:
@@ -89,6 +107,14 @@ def facts(mail: Mail) -> dict[str, str]:
     return {"link": settings.SITE_URL + _lab(mail).get_absolute_url()}
 
 
+def started_facts(mail: Mail) -> dict[str, str]:
+    """When the lab ends. Raises NotNeeded when it does not run any more."""
+    lab = _lab(mail)
+    if lab.state != State.RUNNING:
+        raise NotNeeded("The lab does not run any more.")
+    return {"until": _at(lab), "link": settings.SITE_URL + lab.get_absolute_url()}
+
+
 def ending_facts(mail: Mail) -> dict[str, str]:
     """How long the lab still has. Raises NotNeeded when it has been extended or is over."""
     lab, now = _lab(mail), timezone.now()
@@ -103,7 +129,7 @@ def ending_facts(mail: Mail) -> dict[str, str]:
     )
     return {
         "left": _about(left),
-        "until": f"{timezone.localtime(lab.expires_at):%H:%M %Z on %-d %b %Y}",
+        "until": _at(lab),
         "more": more,
         "link": settings.SITE_URL + lab.get_absolute_url(),
     }
@@ -139,6 +165,11 @@ def _lab(mail: Mail) -> Lab:
     if found is None or found.state == State.QUEUED:
         raise NotNeeded("The lab is no longer there.")
     return found
+
+
+def _at(lab: Lab) -> str:
+    """When it ends."""
+    return f"{timezone.localtime(lab.expires_at):%H:%M %Z on %-d %b %Y}"
 
 
 def _about(left: datetime.timedelta) -> str:

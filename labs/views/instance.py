@@ -18,7 +18,7 @@ from accounts.services import authority, contacts
 from accounts.services.entrance import entrance
 from accounts.services.identity import verified_addresses
 from accounts.services.membership import leave as leave_instance
-from accounts.services.membership import request_access
+from accounts.services.membership import note_seen, request_access
 from labs.colours import DARK_GROUND, LIGHT_GROUND, ink_on, readable_on
 from labs.errors import Refusal
 from labs.models import Event, Instance, Lab
@@ -49,7 +49,7 @@ def _for(user: User, row: Instance) -> dict[str, object]:
     waiting = Membership.objects.managed_by(user).waiting().filter(instance=row)
     mine = Lab.objects.visible_to(user).filter(owner=user, instance=row).live().select_related(*cards.RELATED)
     context: dict[str, object] = {
-        "membership": Membership.objects.filter(user=user, instance=row).first(),
+        "membership": Membership.objects.filter(user=user, instance=row).select_related("decided_by").first(),
         "can_launch": authority.can_launch(user, row),
         "runs_it": authority.can_see_console(user, row),
         "decides": authority.can_decide_requests(user, row),
@@ -104,6 +104,16 @@ def leave(request: HttpRequest, slug: str) -> HttpResponse:
     except Refusal as refusal:
         messages.error(request, refusal.message)
     return redirect(row if Instance.objects.visible_to(user).filter(pk=row.pk).exists() else "home")
+
+
+@login_required
+@require_POST
+def seen(request: HttpRequest, slug: str) -> HttpResponse:
+    """The person has read that they were put in, and stays."""
+    user = cast(User, request.user)
+    row = get_object_or_404(Instance.objects.visible_to(user), slug=slug)
+    note_seen(user=user, instance=row)
+    return redirect(row)
 
 
 @require_safe

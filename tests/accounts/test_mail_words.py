@@ -26,6 +26,7 @@ CONTEXT: dict[str, Any] = {
     "until": "14 Dec 2026",
     "lab": "my-lab",
     "left": "1 hour",
+    "waited": "25 minutes",
     "more": "You can give it up to 20 hours more on its page.",
     "why": "Its machine was taken out of service.",
     "what": "The machine ran short of memory. The lab was ended so that the machine can go on.",

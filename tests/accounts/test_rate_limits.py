@@ -54,3 +54,19 @@ def test_behind_a_proxy_the_address_that_it_saw_is_counted(settings: Any) -> Non
 
     assert [tried("192.0.2.1", f"198.51.100.{n}") for n in range(4)] == [200, 200, 200, 429]
     assert tried("192.0.2.2", "198.51.100.1") == 200
+
+
+@pytest.mark.django_db
+def test_nobody_uses_up_the_tries_of_somebody_who_comes_from_elsewhere(settings: Any) -> None:
+    user = UserFactory()
+    settings.ACCOUNT_RATE_LIMITS = {"login_failed": "3/5m/key", "login_failed_in_all": "7/h/key"}
+
+    def told_to_wait(network: str, password: str = "wrong") -> bool:
+        answer = Client(REMOTE_ADDR=network).post("/accounts/login/", {"login": user.email, "password": password})
+        return "too many tries" in answer.text
+
+    assert [told_to_wait("192.0.2.1") for _ in range(4)] == [False, False, False, True]
+    assert not told_to_wait("192.0.2.2", PASSWORD)
+    # Many networks together guess no faster than the total allows.
+    tries = [told_to_wait(f"198.51.100.{number}") for number in range(6)]
+    assert tries == [False] * 4 + [True] * 2

@@ -467,3 +467,64 @@ def test_a_closed_account_stays_closed(client: Client, provider: Provider) -> No
     assert "closed" in other.get(answer["Location"]).text
     assert not is_in(other)
     assert client.get("/profile/").status_code == 302
+
+
+def test_who_begins_in_many_tabs_comes_back_in_each(client: Client, provider: Provider) -> None:
+    provider.knows("globus-30", **GLOBUS)
+    first = set_out(client, "globus")
+    for _ in range(14):
+        set_out(client, "globus")
+    assert come_back(client, provider.consents(first, "globus-30")).status_code == 302
+    assert is_in(client)
+
+
+def test_somebody_whose_subject_has_changed_is_told_whom_to_ask_and_an_administrator_helps(
+    client: Client, provider: Provider, settings: Any
+) -> None:
+    settings.PASSWORD_SIGN_IN = False
+    provider.knows("globus-31", **GLOBUS)
+    sign_in(client, provider, "globus-31", "globus")
+    person = User.objects.get()
+    admin = UserFactory(is_superuser=True)
+    provider.knows("globus-32", **GLOBUS)
+    answer = sign_in(Client(), provider, "globus-32", "globus")
+    assert answer.status_code == 409
+    assert "Write to the people who run this site" in answer.text
+    console, page = Client(), f"/console/accounts/user/{person.pk}/unlink/"
+    console.force_login(admin)
+    assert "globus: globus-31" in console.get(page).text
+    assert SocialAccount.objects.count() == 1
+    console.post(page)
+    event = Event.objects.get(verb=Verb.ACCOUNT_UNLINKED)
+    assert (event.actor, event.user, event.subject) == (admin, person, "globus: globus-31")
+    assert client.get("/profile/").status_code == 302, "signed out"
+    again = Client()
+    sign_in(again, provider, "globus-32", "globus")
+    assert again.session["_auth_user_id"] == str(person.pk)
+    assert SocialAccount.objects.get().uid == "globus-32"
+
+
+@pytest.mark.parametrize("who", ["owner", "self", "of an administrator"])
+def test_nobody_else_unlinks_sign_ins_in_the_console(who: str) -> None:
+    admin, other = UserFactory(is_superuser=True), UserFactory(is_superuser=True)
+    owner, member = MembershipFactory(role=Role.OWNER).user, UserFactory()
+    actor = owner if who == "owner" else admin
+    row = {"owner": member, "self": admin, "of an administrator": other}[who]
+    SocialAccount.objects.create(user=row, provider="globus", uid="kept")
+    console = Client()
+    console.force_login(actor)
+    console.post(f"/console/accounts/user/{row.pk}/unlink/")
+    assert SocialAccount.objects.filter(uid="kept").exists()
+
+
+def test_an_account_with_a_password_is_not_opened_by_unlinking(client: Client, provider: Provider) -> None:
+    provider.knows("globus-33", **GLOBUS)
+    sign_in(client, provider, "globus-33", "globus")
+    person = User.objects.get()
+    person.set_password(PASSWORD)
+    person.save()
+    console = Client()
+    console.force_login(UserFactory(is_superuser=True))
+    console.post(f"/console/accounts/user/{person.pk}/unlink/")
+    provider.knows("globus-34", **GLOBUS)
+    assert sign_in(Client(), provider, "globus-34", "globus").status_code == 409

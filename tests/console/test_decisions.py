@@ -8,7 +8,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts.models import Membership, Role, Status
+from accounts.models import Mail, MailKind, Membership, Role, Status
+from accounts.services import wording
 from labs.models import Event, Verb
 from tests.factories import MembershipFactory
 
@@ -214,3 +215,16 @@ def test_a_word_and_a_reason_are_never_markup(world: World) -> None:
     client = world.client("owner")
     for url in (reverse("admin:index"), reverse(LIST) + "?status__exact=requested", act("deny", row)):
         assert "<script>alert(1)" not in client.get(url).content.decode()
+
+
+def test_the_mail_about_requests_links_to_those_who_wait_there(world: World) -> None:
+    instance, owner = world.mine.instance, world.people["owner"]
+    waits, elsewhere = MembershipFactory(instance=instance, status=Status.REQUESTED), world.theirs.instance
+    MembershipFactory(instance=elsewhere, status=Status.REQUESTED)
+    mail = Mail(kind=MailKind.REQUESTS_WAITING, recipient=owner.email, user=owner, instance=instance)
+    link = wording.facts_of(mail)["link"].removeprefix("http://testserver")
+    page = world.client("owner").get(link)
+    assert "Waiting requests" in page.text
+    rows = Membership.objects.filter(instance=instance, status=Status.REQUESTED)
+    assert waits in rows
+    assert {row.pk for row in page.context["cl"].queryset} == {row.pk for row in rows}

@@ -59,6 +59,16 @@ def test_stopping_too_often_is_said_and_stops_nothing(world: World, settings: An
     assert second.state == State.RUNNING
 
 
+def test_the_question_says_how_many_labs_of_how_many_people(world: World) -> None:
+    url, client = reverse("admin:labs_lab_changelist"), world.client("staff")
+    more = [LabFactory(instance=world.mine.instance, owner=world.mine.lab.owner, state=State.RUNNING) for _ in range(2)]
+    more.append(LabFactory(instance=world.mine.instance, state=State.RUNNING))
+    chosen = [lab.pk for lab in (world.mine.lab, *more)]
+    page_of_many = client.post(url, {"action": "stop_selected", "_selected_action": chosen}).text
+    assert "Stop 4 labs of 2 people?" in page_of_many
+    assert f"Stop {world.mine.lab.name}?" in client.get(page(world.mine.lab, "stop")).text
+
+
 @pytest.mark.parametrize("role", ["staff", "owner", "administrator"])
 def test_nothing_of_a_lab_is_changed_by_a_forged_post(world: World, role: str) -> None:
     data = {"name": "forged", "state": "ended", "cpu_millis": "1", "lifetime_minutes": "999999"}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import pytest
 from django.urls import reverse
 
+from labs.admin.limits import PERSONAL
 from labs.models import Event, Quota, Scope, Verb
 from tests.factories import MembershipFactory
 
@@ -162,3 +164,33 @@ def test_a_foreign_limit_cannot_be_pulled_into_ones_own_page(world: World) -> No
     )
     theirs = Quota.objects.get(pk=world.theirs.default.pk)
     assert (theirs.cpu_millis, theirs.instance) == (4000, world.theirs.instance)
+
+
+def test_the_form_of_an_instance_with_many_personal_limits_is_saved(world: World) -> None:
+    """More of them than a form can hold stand in a list of their own, which the page links to."""
+    client, url = world.client("owner"), instance_page(world)
+    assert prefix_of(client, url, Scope.PERSON) == PERSONAL
+    people = MembershipFactory.create_batch(150, instance=world.mine.instance)
+    Quota.objects.bulk_create(
+        Quota(instance=world.mine.instance, scope=Scope.PERSON, user=row.user, cpu_millis=1000) for row in people
+    )
+    page = client.get(url).text
+    listed = f"/console/labs/quota/?instance__id__exact={world.mine.instance.pk}&amp;scope__exact=person"
+    assert f'href="{listed}">Personal limits (151)<' in page
+    assert client.get(html.unescape(listed)).context["cl"].result_count == 151
+    data = form_data(client, url) | {"summary": "Changed"}
+    assert len(data) < 1000
+    assert client.post(url, data).status_code == 302
+    world.mine.instance.refresh_from_db()
+    assert world.mine.instance.summary == "Changed"
+    assert Quota.objects.filter(scope=Scope.PERSON, instance=world.mine.instance).count() == 151
+
+
+def test_a_form_that_was_sent_with_personal_limits_is_read_with_them(world: World) -> None:
+    client, url = world.client("owner"), instance_page(world)
+    data = form_data(client, url)
+    data |= {f"{PERSONAL}-0-cpu_millis": "3"}
+    people = MembershipFactory.create_batch(70, instance=world.mine.instance)
+    Quota.objects.bulk_create(Quota(instance=world.mine.instance, scope=Scope.PERSON, user=row.user) for row in people)
+    assert client.post(url, data).status_code == 302
+    assert Quota.objects.get(pk=world.mine.personal.pk).cpu_millis == 3000

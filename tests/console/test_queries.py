@@ -75,5 +75,9 @@ def test_200_rows_take_as_many_queries_as_2(world: World) -> None:
     few = {page: queries(world.client(page[0]), page[1]) for page in pages}
     add_rows(world, MANY - 2)
     many = {page: queries(world.client(page[0]), page[1]) for page in pages}
-    assert many == few
+    # More personal limits than a form holds are no part of it.
+    assert {page: cost for page, cost in many.items() if cost > few[page]} == {}
+    assert {page for page in pages if many[page] < few[page]} <= {
+        page for page in pages if "/labs/instance/" in page[1]
+    }
     assert max(many.values()) < 40

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.test import Client
 from django.urls import reverse
+
+from accounts.models import Role, Status
+from labs.models import Lab, State
+from tests.factories import LabFactory, MembershipFactory
 
 from .conftest import World
 
@@ -69,3 +74,31 @@ def test_a_limit_is_deleted_after_a_question_in_our_words(world: World) -> None:
     assert "related items" not in page
     owner.post(address, {"post": "yes"})
     assert not type(world.mine.personal).objects.filter(pk=world.mine.personal.pk).exists()
+
+
+@pytest.mark.django_db
+def test_what_waits_is_not_counted_as_running_and_one_is_not_called_many() -> None:
+    """On the overview, in its totals and on the card of the instance, and on the page of the instance."""
+    owner = MembershipFactory(role=Role.OWNER)
+    course, browser = owner.instance, Client()
+    browser.force_login(owner.user)
+    LabFactory(instance=course, owner=owner.user, state=State.RUNNING)
+    for _ in range(6):
+        LabFactory(instance=course, owner=owner.user, state=State.QUEUED)
+    MembershipFactory(instance=course, status=Status.REQUESTED)
+
+    def said(page: str) -> str:
+        return " ".join(re.sub(r"<[^>]*>", " ", browser.get(page).text).split())
+
+    overview = said(reverse("admin:index"))
+    for counted in (
+        "1 member 1 lab running 6 starting or waiting",
+        "1 member 1 waiting 1 running 6 starting or waiting",
+    ):
+        assert counted in overview
+    assert "1 person waits for approval" in said(course.get_absolute_url())
+    MembershipFactory(instance=course)
+    MembershipFactory(instance=course, status=Status.REQUESTED)
+    Lab.objects.filter(state=State.QUEUED).update(state=State.STARTING)
+    assert "2 members 2 waiting 1 running 6 starting or waiting" in said(reverse("admin:index"))
+    assert "2 people wait for approval" in said(course.get_absolute_url())

@@ -53,8 +53,10 @@ def test_lab_is_valid_and_within_the_policy(context: dict[str, Any]) -> None:
 )
 def test_value_never_changes_the_structure(value: str) -> None:
     url = f"https://git.example.org/{value}"
-    pod = rendered(repository=url, expires=value)[1]
-    assert pod["spec"]["initContainers"][0]["args"] == ["clone", "--depth=1", "--", url, "/home/jovyan/repository"]
+    pod = rendered(repository=url, branch=value, expires=value)[1]
+    [copier] = pod["spec"]["initContainers"]
+    assert copier["command"][3:] == [url]
+    assert copier["args"] == ["--depth=1", f"--branch={value}", "--", url, "/home/jovyan/repository"]
     assert pod["metadata"]["labels"]["mlsite/expires"] == value
     assert set(pod["spec"]) == set(rendered(repository="https://x")[1]["spec"])
 
@@ -86,7 +88,7 @@ def test_limits_are_requests_for_memory_and_above_for_cpu() -> None:
 def test_context_that_lacks_a_value_is_an_error_that_names_it() -> None:
     context = examples.context()
     del context["host"]
-    with pytest.raises(manifests.ManifestError, match=r"jupyterlab version 3: .*host"):
+    with pytest.raises(manifests.ManifestError, match=r"jupyterlab version 4: .*host"):
         manifests.render(manifests.builtin("jupyterlab"), context)
 
 

@@ -125,6 +125,7 @@ def test_nothing_is_said_to_be_tried_again_when_it_is_over() -> None:
     ("says", "means"),
     [
         ("fatal: could not read Username for 'https://github.com': terminal prompts disabled", "no public repository"),
+        ("fatal: Remote branch week not found in upstream origin", "no such branch or tag"),
         ("fatal: repository 'https://git.example.org/a/' not found", "no repository at this address"),
         ("fatal: unable to access 'https://a.example/': Failed to connect to a.example port 443: Connection refused", "does not answer"),
         ("something new", "git could not copy it"),

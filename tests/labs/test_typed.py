@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import json
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 
@@ -12,6 +14,7 @@ from labs.models import MachineSnapshot
 from labs.services import names
 from labs.services.launch import duration
 from labs.services.placement import largest_machine, places
+from labs.services.rendering import render
 from tests.factories import UserFactory
 from tests.labs.test_launch import launched, refused
 
@@ -19,21 +22,52 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize(
-    ("typed", "whole"),
+    ("typed", "place"),
     [
-        ("https://github.com/u/p/tree/main/dir", "https://github.com/u/p"),
-        ("https://github.com/u/p/blob/main/a.ipynb", "https://github.com/u/p"),
-        ("https://gitlab.example.org/g/sub/p/-/tree/main", "https://gitlab.example.org/g/sub/p"),
-        ("https://bitbucket.org/u/p/src/main/", "https://bitbucket.org/u/p"),
-        ("https://github.com/u/p/pull/3", "https://github.com/u/p"),
+        ("https://github.com/u/p/tree/main/some/dir", ("https://github.com/u/p", "main", "some/dir")),
+        ("https://github.com/u/p/tree/week%2F3/", ("https://github.com/u/p", "week/3", "")),
+        ("https://github.com/u/p/blob/main/a%20b.ipynb?plain=1#L3", ("https://github.com/u/p", "main", "a b.ipynb")),
+        ("https://github.com/u/p/blob/refs/heads/main/a.py", ("https://github.com/u/p", "main", "a.py")),
+        (
+            "https://gitlab.example.org/g/sub/p/-/tree/main/dir?ref_type=heads",
+            ("https://gitlab.example.org/g/sub/p", "main", "dir"),
+        ),
+        ("https://codeberg.org/u/p/src/branch/main/dir", ("https://codeberg.org/u/p", "main", "dir")),
+        ("https://bitbucket.org/u/p/src/main/", ("https://bitbucket.org/u/p", "main", "")),
     ],
 )
-def test_a_page_within_a_repository_is_refused_with_the_repository(
-    world: SimpleNamespace, typed: str, whole: str
+def test_the_address_of_a_branch_or_folder_copies_it_and_opens_there(
+    world: SimpleNamespace, typed: str, place: tuple[str, str, str]
+) -> None:
+    lab = launched(world, repository=typed)
+    repository, branch, path = place
+    secret, pod, *_ = render(lab)
+    arguments = pod["spec"]["initContainers"][0]["args"]
+    assert arguments == ["--depth=1", f"--branch={branch}", "--", repository, "/home/jovyan/p"]
+    opens = json.loads(secret["stringData"]["jupyter_server_config.json"])["LabApp"].get("default_url")
+    assert opens == (f"/lab/tree/p/{quote(path)}" if path else None)
+    # Launched again with what is kept of it, it is the same.
+    again = launched(world, name="again", repository=lab.parameters["repository"])
+    assert again.parameters == lab.parameters
+
+
+@pytest.mark.parametrize(
+    ("typed", "branch"),
+    [
+        ("https://github.com/u/p/pull/3", "https://github.com/u/p/tree/"),
+        ("https://github.com/u/p/commit/0123abc", "https://github.com/u/p/tree/"),
+        (f"https://github.com/u/p/blob/{'0a' * 20}/a.py", "https://github.com/u/p/tree/"),
+        ("https://github.com/u/p/tree/-upload/x", "https://github.com/u/p/tree/"),
+        ("https://github.com/u/p/tree/main/%2e%2e/x", "https://github.com/u/p/tree/"),
+        ("https://gitlab.example.org/g/p/-/issues/3", "https://gitlab.example.org/g/p/-/tree/"),
+    ],
+)
+def test_a_page_of_something_else_is_refused_with_the_address_to_use(
+    world: SimpleNamespace, typed: str, branch: str
 ) -> None:
     said = refused(world, repository=typed).errors["repository"]
-    assert said.startswith("This is the address of a page within a repository.")
-    assert f" {whole}, which" in said
+    whole = branch.removesuffix("tree/").removesuffix("-/").rstrip("/")
+    assert f"Give {whole} for the default branch, or for another one {branch} and its name." in said
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,18 @@ from typing import Any
 import pytest
 from django_q.models import OrmQ
 
+from accounts.models import Mail, MailKind
+from accounts.services import wording
 from labs.errors import Refusal
 from labs.models import Host, Lab, Quota, Scope, State
 from labs.services import waiting
 from labs.services.launch import CAN_WAIT
+from labs.services.observe import Told, observe
+from labs.services.stopping import stop
 from labs.services.waiting import promote_queued
 from tests.factories import LabFactory, UserFactory
 from tests.labs.test_launch import launched
+from tests.labs.test_lost_files import MINUTE, pod_of
 
 pytestmark = pytest.mark.django_db
 
@@ -135,3 +140,34 @@ def test_one_person_does_not_fill_the_queue(full: SimpleNamespace, settings: Any
     with pytest.raises(Refusal, match=r"The queue of .* is full"):
         launched(full, cpu="4", name="one-more", wait=True, actor=full.owner)
     assert launched(full, cpu="1", name="fits").state == State.REQUESTED
+
+
+def answers(lab: Lab, now: datetime.datetime) -> None:
+    observe([Told(lab.pk, pod=pod_of(lab, {"type": "Ready", "status": "True"}, uid="its-pod"))], now=now)
+
+
+def test_who_waited_long_is_told_once_that_the_lab_is_ready(full: SimpleNamespace) -> None:
+    Lab.objects.filter(state=State.RUNNING).update(cpu_millis=3000)
+    promote_queued(full.instance.pk, now=full.now)
+    at_once = launched(full, cpu="1", name="at-once", wait=True)
+    later = full.now + 30 * MINUTE
+    for lab in (Lab.objects.get(pk=full.first.pk), at_once):
+        answers(lab, later)
+        answers(lab, later + MINUTE)
+    (mail,) = Mail.objects.all()
+    assert (mail.kind, mail.recipient) == (MailKind.LAB_STARTED, full.staff.email)
+    said = wording.compose(mail)
+    assert said.subject == f"{full.first.name} is ready"
+    assert "waited for 31 minutes" in said.text
+    assert f"http://testserver/labs/{full.first.pk}/" in said.text
+    stop(full.first, actor=full.staff, now=later)
+    with pytest.raises(wording.NotNeeded):
+        wording.compose(mail)
+
+
+def test_who_waited_for_minutes_is_told_nothing(full: SimpleNamespace) -> None:
+    Lab.objects.filter(state=State.RUNNING).update(cpu_millis=3000)
+    promote_queued(full.instance.pk, now=full.now)
+    answers(Lab.objects.get(pk=full.first.pk), full.now + 2 * MINUTE)
+    assert Lab.objects.get(pk=full.first.pk).state == State.RUNNING
+    assert not Mail.objects.exists()

@@ -205,3 +205,9 @@ def test_when_it_starts_is_told_before_the_form_is_filled_in(world: SimpleNamesp
     world.instance.starts_on = datetime.date(2035, 3, 5)
     world.instance.save()
     assert "Physics starts on 5 March 2035." in browser.get(world.launch).text
+
+
+def test_the_page_of_a_course_says_when_it_begins(world: SimpleNamespace, signed_in: SignIn) -> None:
+    world.instance.starts_on = datetime.date(2035, 3, 5)
+    world.instance.save()
+    assert "begins on 5 March 2035." in signed_in(world.member).get(f"/i/{world.instance.slug}/").text

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from accounts.models import Membership, Status, User
+from accounts.models import Membership, RosterEntry, Status, User
+from accounts.services import invitations
+from accounts.services.roster import uploads
 from labs.models import Event, Instance, Policy, State, Verb
 from tests.console.conftest import form_data
 from tests.factories import InstanceFactory, LabFactory, MembershipFactory, UserFactory
@@ -133,3 +137,34 @@ def test_requests_show_which_addresses_are_confirmed(world: SimpleNamespace, sig
     page = client.get(waiting).text
     assert "also second@uni.example" in page
     assert "unproved@uni.example" not in page
+
+
+def test_who_was_put_in_is_told_at_the_next_visit_and_leaves_with_one_click(
+    world: SimpleNamespace, signed_in: SignIn
+) -> None:
+    now, said = timezone.now(), "You have been added to"
+    told: dict[str, Any] = {"instance": world.instance, "actor": world.owner, "now": now}
+    people = [UserFactory(), UserFactory()]
+    for person in people:
+        EmailAddress.objects.create(user=person, email=person.email, verified=True)
+    upload = uploads.keep(text="\n".join(["e-mail", *(person.email for person in people)]), **told)
+    uploads.confirm(upload.pk, **told)
+    stays, leaves = map(signed_in, people)
+    for page in ("/", "/i/physics/"):
+        assert f"{said} {world.instance} by {world.owner}." in stays.get(page).text
+    stays.post("/i/physics/seen/")
+    assert said not in stays.get("/").text
+    assert f"{said} {world.instance}" in leaves.get("/").text
+    leaves.post("/i/physics/leave/")
+    assert [Membership.objects.filter(user=person).exists() for person in people] == [True, False]
+    assert Client().post("/i/physics/seen/").status_code == 302
+
+
+def test_who_asked_or_took_an_invitation_is_told_no_such_thing(world: SimpleNamespace, signed_in: SignIn) -> None:
+    now = timezone.now()
+    entry = RosterEntry.objects.create(instance=world.instance, email="other@uni.example")
+    invitations.invite(instance=world.instance, actor=world.owner, now=now, entries=[entry.pk])
+    entry.refresh_from_db()
+    invitations.take(invitations.link(entry, now).split("/")[-2], user=world.stranger, now=now)
+    assert "You have been added" not in signed_in(world.stranger).get("/").text
+    assert "You have been added" not in signed_in(world.member).get("/").text

@@ -295,3 +295,16 @@ def test_who_waits_is_a_link_on_the_page_of_the_course(world: SimpleNamespace, s
     MembershipFactory(instance=world.instance, status=Status.REQUESTED)
     page = signed_in(world.owner).get("/i/physics/").text
     assert '<a href="/i/physics/people/?state=waiting"><b>1</b> person waits for approval</a>' in page
+
+
+def test_the_preview_offers_to_let_suspended_people_in_again(world: SimpleNamespace, signed_in: SignIn) -> None:
+    person = MembershipFactory(instance=world.instance, status=Status.SUSPENDED).user
+    RosterEntry.objects.create(instance=world.instance, email=person.email, user=person, left_at=timezone.now())
+    browser = signed_in(world.owner)
+    address = browser.post("/i/physics/people/import/", {"text": person.email})["Location"]
+    assert "Let suspended people in again" in browser.get(address).content.decode()
+    browser.post(address, {"choose": "reinstate"})
+    assert person.memberships.get().status == Status.SUSPENDED
+    assert "let in 1 again" in browser.get(address).content.decode()
+    browser.post(address)
+    assert person.memberships.get().status == Status.APPROVED

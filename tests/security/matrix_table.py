@@ -164,6 +164,8 @@ ROWS: list[tuple[str, str, str]] = [
     ("sxxxmomxo", "sxxxmrmxr", "admin:accounts_mail_try_again admin:accounts_mailtemplate_delete"),
     ("sxxxxxmxr", "sxxxxxmxr", "admin:accounts_user_history"),
     ("sxxxxxmxo", "sxxxxxmxo", "admin:accounts_user_change"),
+    ("sxxxxxxxo", "sxxxxxxxr", "admin:accounts_user_unlink"),
+    ("snnnnnnnn", "smrrrrmrr", "seen"),
     ("sxxxnnnxn", "sxxxmmmxm", "admin:accounts_mailtemplate_preview"),
     ("sxxxmomxo", "sxxxmbmxb", "admin:accounts_mailtemplate_change"),
 ]

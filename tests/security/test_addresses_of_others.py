@@ -43,7 +43,8 @@ def everything(course: Instance, owner: Any) -> str:
     client.force_login(owner)
     row = Membership.objects.get(instance=course, user__name="Ann")
     pages = [
-        "/i/physics/people/", "/i/physics/people/roster.csv", "/i/physics/people/members.csv", "/console/accounts/membership/",
+        "/i/physics/people/", "/i/physics/people/roster.csv", "/i/physics/people/members.csv",
+        "/console/accounts/membership/", "/console/accounts/membership/export/",
         f"/console/accounts/membership/{row.pk}/change/",
     ]  # fmt: skip
     answers = [client.get(page) for page in pages]
@@ -60,6 +61,17 @@ def test_an_owner_who_lists_an_address_sees_that_one_only(course: Instance, owne
     assert PRIVATE not in said
     assert MORE not in said
     assert people.page(course, Wish(search="private"), start=0, size=10)[0] == 0, "nor by searching"
+    assert found_in_console(owner, PRIVATE) is False
+    assert found_in_console(owner, LISTED) is True
+
+
+def found_in_console(owner: Any, words: str) -> bool:
+    """Whether a search among the members lists Ann."""
+    client = Client()
+    client.force_login(owner)
+    answer = client.get("/console/accounts/membership/", {"q": words})
+    assert answer.status_code == 200
+    return ">Ann</span>" in answer.text
 
 
 def test_who_takes_an_invitation_shows_the_account_with_which(course: Instance, owner: Any) -> None:

@@ -54,7 +54,9 @@ def test_past_that_check_git_runs_nothing_of_it(world: World, repository: str, t
     pod = next(item for item in render(lab) if item["kind"] == "Pod")
     [clone] = pod["spec"]["initContainers"]
     arguments = [*clone["command"], *clone["args"]]
-    assert arguments[:4] == ["git", "clone", "--depth=1", "--"]
+    assert arguments[3] == crafted
+    assert arguments[4:] == ["--depth=1", "--", crafted, arguments[-1]]
+    assert arguments[:2] == ["sh", "-c"]
     assert ".." not in arguments[-1]
     environment = {
         "PATH": "/usr/bin:/bin",

@@ -37,7 +37,8 @@ def is_in(client: Client) -> bool:
     return "_auth_user_id" in client.session
 
 
-def test_nobody_locks_the_password_sign_in_of_a_browser_that_was_used_before() -> None:
+def test_nobody_locks_the_password_sign_in_of_a_browser_that_was_used_before(settings: Any) -> None:
+    settings.ACCOUNT_RATE_LIMITS = {**settings.ACCOUNT_RATE_LIMITS, "login_failed_in_all": "10/h/key"}
     user = UserFactory()
     mine = Client()
     assert try_to_sign_in(mine, user, PASSWORD).status_code == 302

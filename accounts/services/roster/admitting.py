@@ -247,8 +247,10 @@ def _shut_out(told: Told, status: Status, role: Role, user: User) -> Membership:
 
 
 def _member(told: Told, user: User, role: Role, status: Status) -> Membership:
+    # Who has taken an invitation was asked.
+    is_news = status == Status.APPROVED and told.reason == ROSTER and told.actor != user
     return Membership(
-        instance=told.instance, user=user, role=role, status=status, reason=told.reason, requested_at=told.now,
+        is_news=is_news, instance=told.instance, user=user, role=role, status=status, reason=told.reason, requested_at=told.now,
         decided_at=told.now, decided_by=told.actor,
     )  # fmt: skip
 

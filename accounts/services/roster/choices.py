@@ -27,6 +27,8 @@ class Choices:
     domain: str = ""
     #: Whether hidden rows are read too.
     hidden: bool = False
+    #: Whether suspended people whom the list names are let in again.
+    reinstate: bool = False
     #: By the word in the file: a role of ours, or "" to leave it as it is.
     roles: dict[str, str] = field(default_factory=dict)
     statuses: dict[str, str] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class Choices:
             columns=_columns(columns) if columns else None,
             domain=domain.lower() if DOMAIN.fullmatch(domain) else "",
             hidden=bool(kept.get("hidden")),
+            reinstate=bool(kept.get("reinstate")),
             roles=_words(kept.get("roles"), ("", *OWN_ROLES)),
             statuses=_words(kept.get("statuses"), STATUSES),
         )

@@ -1,7 +1,8 @@
 """From what somebody uploads to what is written: kept, read, shown, and done when it has been confirmed as it was shown.
 
-A large file is read by a worker, so that no page waits for it; until then the upload is WAITING. Where the file leaves something open,
-it ASKS, and is read again with what has been chosen.
+A large file is read by a worker, so that no page waits for it; until then the upload is WAITING. A long list that was confirmed is
+written by a worker, too, and is IMPORTING meanwhile. The row says what is to be done: a task that was lost is sent again. Where the
+file leaves something open, it ASKS, and is read again with what has been chosen.
 """
 
 from __future__ import annotations
@@ -14,30 +15,43 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F, Q
 
 from accounts.models import RosterEntry, RosterUpload, UploadState, User
+from accounts.models.roster import WITH_WORKER
 from accounts.services import authority, rates
 from labs.errors import Refusal
 from labs.models import Instance, Verb
 from labs.services import queue
 from labs.services.history import record
 
-from . import importing, leaving, reading
+from . import importing, leaving, reading, returning
 from .admitting import check_keeper, lock
 from .choices import Choices
 from .files import check
 
+TASK = "accounts.tasks.read_roster"
 #: How long a preview can be confirmed.
 KEPT = datetime.timedelta(hours=2)
 #: Bytes, unpacked, up to which a list is read while the page waits: half a second of work. A worker reads what is larger.
 AT_ONCE = 2**20
+#: Lines up to which a list is written while the page waits: about a second of work. A worker writes what is longer.
+SHORT = 1000
+#: A worker that has not been heard of for so long has lost its task; so often it is sent anew.
+PATIENCE = datetime.timedelta(minutes=2)
+MOST_ATTEMPTS = 3
 #: Uploads of one person and instance that are kept before they are confirmed.
 MOST_KEPT = 5
 #: Seconds between two notes of how far a worker is.
 PACE = 1.0
 #: Entries by which it is seen which notes the roster has.
 WITH_NOTES = 200
+#: Of what a list did, what its line of the history tells.
+RECORDED = ("new", "changed", "unchanged", "wrong", "missing", "reinstated")
 FAULT = "Something went wrong while this list was read. Save it as CSV and upload that, or paste its lines."
+NOT_WRITTEN = (
+    "Something went wrong while this list was imported, and nothing was written. Try again, or import it in parts."
+)
 EXPIRED = "This preview is no longer there. Please upload the file again."
 
 
@@ -69,8 +83,8 @@ def keep(
     )
     if is_large(bytes(upload.source)):
         check(bytes(upload.source))
+        _hand_over(upload, now)
         upload.save(force_insert=True)
-        queue.enqueue("accounts.tasks.read_roster", upload.pk)
     else:
         _read(upload, now)
         upload.save(force_insert=True)
@@ -95,17 +109,20 @@ def too_large() -> Refusal:
 
 
 def work_off(pk: Any, *, now: datetime.datetime) -> bool:
-    """Read a list that was kept for the worker. May run twice; what was chosen meanwhile has a task of its own."""
-    upload = RosterUpload.objects.select_related("user", "instance").filter(pk=pk, state=UploadState.WAITING).first()
+    """Read or write a list that was kept for the worker. May run twice; what was chosen meanwhile has a task of its own."""
+    upload = RosterUpload.objects.select_related("user", "instance").filter(pk=pk, state__in=WITH_WORKER).first()
     if upload is None:
         return False
-    chosen, noted = upload.choices, time.monotonic()
+    if upload.state == UploadState.IMPORTING:
+        return _import(upload, now)
+    chosen, begun, noted = upload.choices, time.monotonic(), time.monotonic()
 
     def progress(rows: int) -> None:
         nonlocal noted
         if time.monotonic() - noted > PACE:
             noted = time.monotonic()
-            RosterUpload.objects.filter(pk=pk).update(progress=rows)
+            due = now + datetime.timedelta(seconds=noted - begun) + PATIENCE
+            RosterUpload.objects.filter(pk=pk).update(progress=rows, due_at=due)
 
     try:
         _check(upload.instance, upload.user)
@@ -125,6 +142,26 @@ def work_off(pk: Any, *, now: datetime.datetime) -> bool:
     return True
 
 
+def send_again(now: datetime.datetime) -> int:
+    """Send the tasks anew of which nothing has been heard; returns how many. Whatever ends a worker each time is given up."""
+    rows = RosterUpload.objects.filter(state__in=WITH_WORKER, expires_at__gt=now)
+    rows = rows.filter(Q(due_at=None) | Q(due_at__lte=now))
+    over = rows.filter(attempts__gte=MOST_ATTEMPTS)
+    over.filter(state=UploadState.WAITING).update(state=UploadState.REFUSED, problem=FAULT)
+    over.filter(state=UploadState.IMPORTING).update(state=UploadState.READY, problem=NOT_WRITTEN)
+    lost = list(rows.values_list("pk", flat=True))
+    rows.filter(pk__in=lost).update(due_at=now + PATIENCE, attempts=F("attempts") + 1)
+    for pk in lost:
+        queue.enqueue(TASK, pk)
+    return len(lost)
+
+
+def _hand_over(upload: RosterUpload, now: datetime.datetime) -> None:
+    """To a worker, once the row has been saved."""
+    upload.due_at, upload.attempts = now + PATIENCE, 1
+    queue.enqueue(TASK, upload.pk)
+
+
 def find(pk: Any, *, instance: Instance, actor: User, now: datetime.datetime) -> RosterUpload | None:
     """What the person uploaded here, unless that is too long ago; without its file and lines."""
     rows = RosterUpload.objects.filter(pk=pk, instance=instance, user=actor)
@@ -141,15 +178,49 @@ def choose(
     if upload.applied_at:
         raise Refusal("This list has been imported already. Upload it again to change something.", code="applied")
     upload.choices, upload.suspend_missing = choices.after(upload.table).pack(), suspend_missing
+    if upload.state == UploadState.IMPORTING:
+        raise Refusal("This list is being imported. Upload it again to change something.", code="applied")
     upload.state, upload.problem, upload.progress = UploadState.WAITING, "", 0
     if is_large(bytes(upload.source)):
-        queue.enqueue("accounts.tasks.read_roster", upload.pk)
+        _hand_over(upload, now)
     else:
         try:
             _read(upload, now)
         except Refusal as refusal:
             _refused(upload, refusal)
     upload.save()
+
+
+@transaction.atomic
+def hand_over(pk: Any, *, instance: Instance, actor: User, now: datetime.datetime) -> bool:
+    """Have a worker do what the preview showed, where that takes longer than a page should. False: call `confirm`. Raises Refusal."""
+    _check(instance, actor)
+    upload = _locked(pk, instance, actor, now)
+    if upload.state == UploadState.IMPORTING:
+        return True
+    lines = sum(number for kind, number in upload.preview.get("counts", {}).items() if kind != "let_in")
+    if upload.applied_at or upload.state != UploadState.READY or lines <= SHORT:
+        return False
+    upload.state, upload.problem = UploadState.IMPORTING, ""
+    _hand_over(upload, now)
+    upload.save(update_fields=["state", "problem", "due_at", "attempts"])
+    return True
+
+
+def _import(upload: RosterUpload, now: datetime.datetime) -> bool:
+    """What a worker does of a list that was handed over. When it cannot be, the page of the preview says why."""
+    still = RosterUpload.objects.filter(pk=upload.pk, state=UploadState.IMPORTING)
+    try:
+        confirm(upload.pk, instance=upload.instance, actor=upload.user, now=now)
+    except Refusal as refusal:
+        if refusal.code == "stale":
+            renew(upload, instance=upload.instance, actor=upload.user, now=now)
+        still.update(state=UploadState.READY, problem=refusal.message)
+        return False
+    except Exception:
+        still.update(state=UploadState.READY, problem=NOT_WRITTEN)
+        raise
+    return True
 
 
 @transaction.atomic
@@ -164,21 +235,22 @@ def confirm(pk: Any, *, instance: Instance, actor: User, now: datetime.datetime)
     upload = _locked(pk, locked, actor, now)
     if upload.applied_at:
         return dict(upload.preview["counts"])
-    if upload.state != UploadState.READY:
+    if upload.state not in (UploadState.READY, UploadState.IMPORTING):
         raise Refusal("This list cannot be imported yet: choose first how it is to be read.", code="asks")
     outcome = _run(upload, locked, actor, now, write=True)
     counts = _counts(outcome)
     if outcome.hash.hexdigest() != upload.digest:
         raise Refusal("The roster has changed since this preview was made. Please look at it again.", code="stale")
-    if any(counts[kind] for kind in ("new", "changed", "missing")):
+    if any(counts.get(kind) for kind in ("new", "changed", "missing", "reinstated")):
         record(
             Verb.ROSTER_IMPORTED, upload, actor=actor, now=now, instance=locked,
-            after={name: counts[name] for name in ("new", "changed", "unchanged", "wrong", "missing")},
+            after={name: counts[name] for name in RECORDED if name in counts},
         )  # fmt: skip
     upload.preview = {**upload.preview, "counts": counts}
     upload.table = {"used": upload.table["used"]}
     upload.applied_at, upload.lines, upload.source = now, b"", b""
-    upload.save(update_fields=["preview", "table", "applied_at", "lines", "source"])
+    upload.state, upload.problem = UploadState.READY, ""
+    upload.save(update_fields=["preview", "table", "applied_at", "lines", "source", "state", "problem"])
     return counts
 
 
@@ -197,7 +269,7 @@ def forget_old(now: datetime.datetime) -> int:
 def _forget_earlier(upload: RosterUpload) -> None:
     """Of lists that somebody uploads again and again, the latest are enough."""
     rows = RosterUpload.objects.filter(instance=upload.instance, user=upload.user, applied_at=None).exclude(
-        pk=upload.pk
+        Q(pk=upload.pk) | Q(state=UploadState.IMPORTING)
     )
     old = list(rows.order_by("-created_at").values_list("pk", flat=True)[MOST_KEPT - 1 :])
     RosterUpload.objects.filter(pk__in=old).delete()
@@ -249,6 +321,8 @@ def _run(
     )
     if upload.suspend_missing and not outcome.unread:
         leaving.leave_out(instance, outcome, actor=actor, now=now, write=write)
+    if upload.choices.get("reinstate"):
+        returning.let_back(instance, outcome, actor=actor, now=now, write=write)
     return outcome
 
 

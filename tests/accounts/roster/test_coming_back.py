@@ -9,17 +9,21 @@ from types import SimpleNamespace
 import pytest
 from allauth.account.models import EmailAddress
 
-from accounts.models import Membership, Role, RosterEntry, Status, User
+from accounts.models import Mail, MailKind, Membership, Role, RosterEntry, RosterUpload, Status, User
 from accounts.services import bars, deletion, people
 from accounts.services import membership as service
+from accounts.services.roster import uploads
 from accounts.services.roster.admitting import bind_person
+from accounts.services.roster.choices import Choices
 from labs.errors import Refusal
 from labs.models import Event, Policy, Quota, Verb
 from labs.services.limits import remove_limits, set_limits
+from tests.factories import MembershipFactory
 
 from .conftest import somebody
 
 Load = Callable[..., dict[str, int]]
+Keep = Callable[..., RosterUpload]
 ANN = "ann@uni.example"
 LIST = f"e-mail,name,section\n{ANN},Ann,A\n"
 
@@ -185,3 +189,42 @@ def test_a_second_address_on_the_list_lets_nobody_in_who_was_removed(
     service.remove(the(ann), actor=course.owner, now=now)
     with pytest.raises(Refusal):
         service.request_access(user=ann, instance=course.instance, reason="", now=now)
+
+
+# Let in again ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_reinstates_on_an_explicit_choice_alone(
+    course: SimpleNamespace, keep: Keep, load: Load, now: datetime.datetime
+) -> None:
+    """Whoever it names by any address of theirs; with history and mail."""
+    ann, bo = somebody(ANN), somebody("bo@uni.example")
+    load(f"{LIST}bo@uni.example,Bo,A\n")
+    load("e-mail\ncleo@uni.example\n", suspend_missing=True)
+    service.reinstate(the(bo), actor=course.owner, now=now)
+    service.suspend(the(bo), actor=course.owner, now=now, note="by hand")
+    names_both = f"{LIST}BO@uni.example,Bo,A\n"
+    assert "reinstated" not in load(names_both)
+    assert {the(ann).status, the(bo).status} == {Status.SUSPENDED}
+    upload = keep(names_both, choices=Choices(reinstate=True))
+    assert [line["email"] for line in upload.preview["samples"]["reinstated"]] == [ANN, "bo@uni.example"]
+    assert the(ann).status == Status.SUSPENDED
+    counts = uploads.confirm(upload.pk, instance=course.instance, actor=course.owner, now=now)
+    assert counts["reinstated"] == 2
+    assert {the(ann).status, the(bo).status} == {Status.APPROVED}
+    told = Event.objects.filter(verb=Verb.ACCESS_REINSTATED, reason="on the new list", actor=course.owner)
+    assert {event.user for event in told} == {ann, bo}
+    assert Mail.objects.filter(kind=MailKind.ACCESS_REINSTATED, user=ann).count() == 1
+
+
+def test_staff_reinstate_by_a_list_no_more_than_they_may(
+    course: SimpleNamespace, keep: Keep, now: datetime.datetime
+) -> None:
+    other_staff = MembershipFactory(instance=course.instance, role=Role.STAFF, status=Status.SUSPENDED).user
+    plain = MembershipFactory(instance=course.instance, status=Status.SUSPENDED).user
+    denied = MembershipFactory(instance=course.instance, status=Status.DENIED).user
+    text = "\n".join(["e-mail", other_staff.email, plain.email, denied.email])
+    told = keep(text, course.staff, choices=Choices(reinstate=True)).preview
+    assert [line["email"] for line in told["samples"]["reinstated"]] == [plain.email]
+    told = keep(text, choices=Choices(reinstate=True)).preview
+    assert {line["email"] for line in told["samples"]["reinstated"]} == {other_staff.email, plain.email}
