@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.databases import fill
+from tests.support.databases import Databases
 from tests.support.postgres import Postgres, binaries
 from tests.support.stack import Stack, until
 
@@ -39,7 +39,7 @@ Cluster.objects.create(slug="silent", title="Silent", connection="file", kubecon
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def postgres_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A data base server that may be stopped."""
     if binaries() is None:
@@ -54,25 +54,34 @@ def postgres_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Po
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def site(postgres_of_its_own: Postgres, tmp_path: Path) -> Iterator[Stack]:
-    """Two watchers."""
-    url = postgres_of_its_own.url("watchers")
-    fill(url, demo=False)
-    fill(url, demo=True)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("watchers")
+
+
+@pytest.fixture(scope="module")
+def whole_site(postgres_of_its_own: Postgres, databases: Databases, folder: Path) -> Iterator[Stack]:
     stack = Stack(
-        tmp_path / "stack",
-        database_url=url,
+        folder / "stack",
+        database_url=databases.postgres_on(postgres_of_its_own, demo=True),
         hollow=True,
         capacity={"cpu": "400", "memory": "800Gi", "pods": "1000"},
     )
-    stack.env["KUBECONFIG_FILES"] = f"elsewhere:{tmp_path / 'elsewhere'},silent:{tmp_path / 'nothing'}"
+    stack.env["KUBECONFIG_FILES"] = f"elsewhere:{folder / 'elsewhere'},silent:{folder / 'nothing'}"
     try:
         stack.start()
-        stack.start_one("watcher-2")
         yield stack
     finally:
         stack.stop()
+
+
+@pytest.fixture
+def site(whole_site: Stack) -> Stack:
+    """With two watchers, whatever another test has done to them."""
+    for name in ("watcher", "watcher-2"):
+        if name not in whole_site.running:
+            whole_site.start_one(name)
+    return whole_site
 
 
 def holder(stack: Stack) -> str:
@@ -115,7 +124,7 @@ def test_another_watcher_follows_one_that_is_killed_or_hangs_or_is_stopped(site:
 
 
 def test_watchers_outlive_the_data_base_and_follow_a_cluster_to_another_connection(
-    site: Stack, postgres_of_its_own: Postgres, tmp_path: Path
+    site: Stack, postgres_of_its_own: Postgres, folder: Path
 ) -> None:
     until(lambda: leader(site), 30, "one watcher leads")
     site.shell(LAUNCH.format(names="one two three"))
@@ -130,7 +139,7 @@ def test_watchers_outlive_the_data_base_and_follow_a_cluster_to_another_connecti
     assert all(site.running[name].poll() is None for name in ("watcher", "watcher-2"))
 
     before = holder(site)
-    copy = shutil.copy(site.kubeconfig, tmp_path / "elsewhere")
+    copy = shutil.copy(site.kubeconfig, folder / "elsewhere")
     site.shell(ELSEWHERE)
     until(
         lambda: site.log(leader(site) or "watcher").count(" leads by ") >= 2 or holder(site) != before,

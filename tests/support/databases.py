@@ -11,6 +11,7 @@ import fcntl
 import json
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -50,6 +51,17 @@ class Databases:
     def postgres(self, *, demo: bool = False) -> str:
         """The address of a new PostgreSQL database with the same in it. Raises FileNotFoundError without a server's programs."""
         return self.server().url(f"copy_{uuid4().hex}", template=self._postgres_template(demo=demo))
+
+    def postgres_on(self, server: Postgres, *, demo: bool = False) -> str:
+        """The same on another server, such as one that a test may stop."""
+        url = server.url("site")
+        programs = Path(server.programs)
+        dump = [programs / "pg_dump", "--no-owner", self.postgres(demo=demo)]
+        with subprocess.Popen(dump, stdout=subprocess.PIPE) as dumping:
+            restore = [programs / "psql", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", url]
+            subprocess.run(restore, stdin=dumping.stdout, stdout=subprocess.DEVNULL, check=True)
+        assert dumping.returncode == 0
+        return url
 
     def sqlite_template(self, *, demo: bool = False) -> Path:
         """The prepared file itself, which is not to be written to."""
