@@ -165,6 +165,12 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["databases"] = str(node.config.stash[_DATABASES].folder)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are processors, for many tests wait; not with a control plane each, which uses one by itself."""
+    return len(os.sched_getaffinity(0)) + (not config.getoption("--k8s"))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of a real Kubernetes run when they are asked for: they take minutes, and Go for the first time."""
@@ -177,7 +183,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _rank(item: pytest.Item) -> int:
     """Long ones first, so that no process is left with one at the end; then those that make the others wait."""
-    ranks = {"last": 3, "alone": 2, "slow": 0}
+    ranks = {"last": 3, "alone": 2, "slow": 0, "browser": 0}
     return next((rank for mark, rank in ranks.items() if item.get_closest_marker(mark)), 1)
 
 

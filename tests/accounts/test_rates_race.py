@@ -1,7 +1,11 @@
 """Many requests at once are counted one by one."""
 
+import pytest
+
 from mlsite.settings import RATE_LIMITS
 from tests.support.racers import Racers
+
+pytestmark = pytest.mark.slow
 
 WHAT = "tests.support.races.rates"
 TRIES = 30

@@ -16,6 +16,8 @@ from tests.factories import LabFactory, MembershipFactory
 
 from .conftest import World, form_data
 
+pytestmark = pytest.mark.slow
+
 LISTS = ("accounts_membership", "labs_lab", "labs_quota", "labs_instance", "labs_event")
 RUNNERS = ("staff", "owner")
 

@@ -4,9 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.devcluster import DevCluster
 
 from .apiserver_support import ROOT, Space, config_map, owner
+
+pytestmark = pytest.mark.slow
 
 
 def test_acknowledged_writes_survive_a_kill(tmp_path: Path) -> None:

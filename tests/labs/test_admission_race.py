@@ -1,6 +1,10 @@
 """Invariant 2: no request, however many at once, takes an instance over a limit."""
 
+import pytest
+
 from tests.support.racers import Racers
+
+pytestmark = pytest.mark.slow
 
 LAUNCHES, ROOM = 50, 10
 WHAT = "tests.support.races.launches"

@@ -1,7 +1,11 @@
 """A host has one owner, however many ask for it at once, and whatever ends meanwhile."""
 
+import pytest
+
 from tests.support.racers import Racers
 from tests.support.races.hosts import PEOPLE
+
+pytestmark = pytest.mark.slow
 
 WHAT = "tests.support.races.hosts"
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.databases import Databases
 from tests.support.site import ROOT, environment
+
+pytestmark = pytest.mark.slow
 
 AGAIN = (
     "tests/labs/test_seal.py",

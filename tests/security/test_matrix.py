@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 from django.db import transaction
+from django.http import HttpResponse
 from django.http.cookie import SimpleCookie
 from django.test import Client
+from django.urls import URLResolver
 from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success
 from django_q.signing import SignedPackage
@@ -28,7 +30,7 @@ from tests.support.addresses import Address, addresses, expanded
 from .matrix_table import ROLES, ROWS
 
 #: For the tables; what the tests write is within the transaction of `stage`.
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 ADDRESSES = addresses()
 TABLE = {name: {"GET": get, "POST": post} for get, post, names in ROWS for name in expanded(names)}
 LETTERS = {403: "x", 404: "m", 405: "n", 400: "b", 401: "u"}
@@ -187,8 +189,19 @@ def test_every_row_is_of_an_address() -> None:
     assert not twice, f"Two rows for one address: {twice}"
 
 
+@pytest.fixture
+def bare_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an error only the status counts; to draw its page takes longer than most answers."""
+
+    def handler(resolver: URLResolver, status: int) -> Any:
+        return lambda request, exception=None: HttpResponse(status=status)
+
+    monkeypatch.setattr(URLResolver, "resolve_error_handler", handler)
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("name", sorted(TABLE))
+@pytest.mark.usefixtures("bare_errors")
 def test_who_gets_what(stage: Stage, name: str, method: str) -> None:
     found, wanted = answers(stage, name, method), TABLE[name][method]
     differ = [f"{role}: {has}, not {want}" for role, has, want in zip(ROLES, found, wanted, strict=True) if has != want]

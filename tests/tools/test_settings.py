@@ -11,6 +11,8 @@ import pytest
 
 from mlsite import env
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 WHOLE = {"SECRET_KEY": "x" * 50, "SITE_URL": "https://labs.example.org", "DATABASE_URL": "sqlite:///:memory:"}
 

@@ -1,6 +1,10 @@
 """A seat is given once, however many come for it at the same moment; on PostgreSQL and SQLite."""
 
+import pytest
+
 from tests.support.racers import Racers
+
+pytestmark = pytest.mark.slow
 
 WHAT = "tests.support.races.seats"
 
