@@ -14,7 +14,7 @@ BIN := .venv/bin
 # By several processes, a file of tests each; one after the other and in view: make test ARGS="-n0 -s"
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 15 --durations-min 5
 
-.PHONY: help run setup test test-k8s bench-k8s bench-roster lint code-check types-check imports-check migrations-check format lock hooks clean
+.PHONY: help run setup test test-k8s bench-k8s bench-roster lint code-check types-check imports-check lengths-check hygiene-check migrations-check format lock hooks clean
 
 help:
 	@echo "make run               start the site with a demo: http://localhost:$(PORT)"
@@ -51,7 +51,7 @@ bench-k8s: setup
 bench-roster: setup
 	$(BIN)/python -m bench.roster
 
-lint: code-check types-check imports-check migrations-check
+lint: code-check types-check imports-check lengths-check hygiene-check migrations-check
 
 code-check: setup
 	$(BIN)/ruff check .
@@ -62,6 +62,12 @@ types-check: setup
 
 imports-check: setup
 	$(BIN)/lint-imports --no-logo
+
+lengths-check: setup
+	$(BIN)/python -m tools.lengths
+
+hygiene-check: setup
+	$(BIN)/python -m tools.hygiene
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,6 @@
 """Pure: what stands in an instance's namespace before the first workload."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
 from typing import Any
 
@@ -74,20 +74,30 @@ def instance_objects(
         *(_spark(namespace, registry.SECRET if registry_login else "") if has_spark else []),
         _quota(quota, disk_gib),
         _limit_range(disk_gib),
-        _policy("deny-all", {"policyTypes": ["Ingress", "Egress"]}),
-        _policy("allow-dns", {"policyTypes": ["Egress"], "egress": [_to_dns(name_servers)]}),
-        _policy("allow-ingress", _from_ingress(ingress_namespace_labels, ingress_networks, lab_port)),
-        # Applied even when labs get none, so that taking the right away takes effect.
-        _policy(
-            "allow-internet",
-            {"policyTypes": ["Egress"], "egress": _internet(forbidden_networks) if lab_uses_internet else []},
+        *_policies(
+            _to_dns(name_servers),
+            _from_ingress(ingress_namespace_labels, ingress_networks, lab_port),
+            # Applied even when labs get none, so that taking the right away takes effect.
+            _internet(forbidden_networks) if lab_uses_internet else [],
         ),
     ]
-    for obj in objects:
-        obj["metadata"]["labels"] = {**labels, **obj["metadata"].get("labels", {})}
-        if obj["kind"] != "Namespace":
-            obj["metadata"]["namespace"] = namespace
-    return objects
+    return [_placed(obj, namespace, labels) for obj in objects]
+
+
+def _placed(obj: dict[str, Any], namespace: str, labels: dict[str, str]) -> dict[str, Any]:
+    """`obj` in the namespace and with the labels that all these objects carry."""
+    metadata = {**obj["metadata"], "labels": {**labels, **obj["metadata"].get("labels", {})}}
+    if obj["kind"] != "Namespace":
+        metadata["namespace"] = namespace
+    return {**obj, "metadata": metadata}
+
+
+def _policies(dns: dict[str, Any], ingress: dict[str, Any], internet: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The network policies: nothing passes, except what these three let through."""
+    yield _policy("deny-all", {"policyTypes": ["Ingress", "Egress"]})
+    yield _policy("allow-dns", {"policyTypes": ["Egress"], "egress": [dns]})
+    yield _policy("allow-ingress", ingress)
+    yield _policy("allow-internet", {"policyTypes": ["Egress"], "egress": internet})
 
 
 def _to_dns(name_servers: Iterable[str]) -> dict[str, Any]:

@@ -38,6 +38,21 @@ class Watcher:
     could then tell of a past that had been left.
     """
 
+    #: time.monotonic() of the last answer of the server; None before the first.
+    last_contact: float | None = None
+    #: The last fault, in a sentence; empty while all is well.
+    problem = ""
+    #: time.monotonic() of the last fault.
+    last_failure: float | None = None
+    _stream: Watch | None = None
+    #: From where a watch can go on; None: only from a new list.
+    _version: str | None = None
+    #: time.monotonic() at which the next list is due.
+    _due = 0.0
+    _failures = _mishaps = 0
+    #: Whether a callback has failed since the last list.
+    _missed = False
+
     def __init__(
         self,
         client: Client,
@@ -70,20 +85,6 @@ class Watcher:
         self._on_sync, self._on_event = on_sync, on_event
         self._relist_seconds, self._watch_seconds = relist_seconds, watch_seconds
         self._first_delay, self._longest_delay = first_delay, longest_delay
-        self._stream: Watch | None = None
-        #: From where a watch can go on; None: only from a new list.
-        self._version: str | None = None
-        #: time.monotonic() at which the next list is due.
-        self._due = 0.0
-        self._failures = self._mishaps = 0
-        #: Whether a callback has failed since the last list.
-        self._missed = False
-        #: time.monotonic() of the last answer of the server; None before the first.
-        self.last_contact: float | None = None
-        #: The last fault, in a sentence; empty while all is well.
-        self.problem = ""
-        #: time.monotonic() of the last fault.
-        self.last_failure: float | None = None
 
     @property
     def answers(self) -> bool:

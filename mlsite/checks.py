@@ -15,7 +15,7 @@ REACH_NOBODY = {
 }
 NO_MAIL_SERVER = checks.Warning(
     "No mail server is set: mails wait in the data base, and nobody can confirm an address or set a new password.",
-    hint="Set EMAIL_URL or MAILGUN_API_KEY (README, section Settings).",
+    hint="Set EMAIL_URL or MAILGUN_API_KEY (docs/operators.md, section Mail).",
     id="mlsite.W001",
 )
 

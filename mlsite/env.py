@@ -38,7 +38,9 @@ def text(name: str, default: str | None = None) -> str:
             raise ImproperlyConfigured(f"{name}_FILE cannot be read: {error.strerror}: {path}") from None
     # What is required may not be empty either: sessions signed with an empty key are signed by everybody.
     if value is None or (default is None and not value.strip()):
-        raise ImproperlyConfigured(f"{name} is not set. Set it in the environment (README, section Settings).")
+        raise ImproperlyConfigured(
+            f"{name} is not set. Set it in the environment (docs/operators.md, section Settings)."
+        )
     return value
 
 

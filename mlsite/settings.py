@@ -1,4 +1,4 @@
-"""The settings of the site. Every option comes from the environment; README, section Settings, lists them."""
+"""The settings of the site. Every option comes from the environment; docs/operators.md, section Settings, lists them."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""With whom people may sign in, from the environment, in the form that allauth reads. README, section Sign-in, lists the options."""
+"""With whom people may sign in, from the environment, in the form that allauth reads. Options: docs/operators.md, section Sign-in."""
 
 from __future__ import annotations
 

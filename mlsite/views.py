@@ -19,6 +19,7 @@ from accounts.models import Membership, User
 from accounts.services.situation import Seat, Standing, sentence
 from labs.models import Instance, Lab, ServiceTemplate
 from labs.views import cards
+from mlsite import __version__
 
 
 @require_safe
@@ -64,7 +65,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def about(request: HttpRequest) -> HttpResponse:
-    return render(request, "about.html")
+    return render(request, "about.html", {"version": __version__})
 
 
 @require_safe

@@ -172,6 +172,22 @@ def save_cluster(
     # A launch looks at the domains of clusters, and takes its host, under the lock of its instance.
     list(Instance.objects.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
     old = Cluster.objects.select_for_update().filter(pk=cluster.pk).first() if cluster.pk else None
+    _keep_kubeconfig(cluster, pasted)
+    if login is not None:
+        cluster.registry_sealed = _sealed_login(login)
+    cluster.full_clean()
+    if old is None or old.lab_domain != cluster.lab_domain:
+        _check_domain(old, cluster.lab_domain)
+    if old and _way_in(old) != _way_in(cluster):
+        # What was heard of the former one says nothing of this one.
+        cluster.last_seen_at, cluster.version, cluster.problem = None, "", ""
+    cluster.save()
+    _record(old, cluster, actor=actor, now=now, pasted=pasted, login=login)
+    return cluster
+
+
+def _keep_kubeconfig(cluster: Cluster, pasted: str) -> None:
+    """Seal the kubeconfig that was pasted, if one was, and drop a kept one that is no longer used. Raises Refusal."""
     if pasted:
         try:
             kubeconfig.read(pasted)
@@ -182,15 +198,12 @@ def save_cluster(
         raise Refusal("Paste a kubeconfig, please.", code="invalid", errors={"kubeconfig": "Paste one, please."})
     if cluster.connection != Connection.STORED:
         cluster.kubeconfig_sealed = ""
-    if login is not None:
-        cluster.registry_sealed = _sealed_login(login)
-    cluster.full_clean()
-    if old is None or old.lab_domain != cluster.lab_domain:
-        _check_domain(old, cluster.lab_domain)
-    if old and _way_in(old) != _way_in(cluster):
-        # What was heard of the former one says nothing of this one.
-        cluster.last_seen_at, cluster.version, cluster.problem = None, "", ""
-    cluster.save()
+
+
+def _record(
+    old: Cluster | None, cluster: Cluster, *, actor: User, now: datetime.datetime, pasted: str, login: str | None
+) -> None:
+    """Write the Event of what changed, which names secrets and never quotes them; start what follows from a change."""
     before = {name: getattr(old, name) for name in FIELDS} if old else {}
     after: dict[str, Any] = {name: getattr(cluster, name) for name in FIELDS}
     changed = [name for name in FIELDS if before.get(name) != after[name]]
@@ -202,7 +215,6 @@ def save_cluster(
             before={name: before[name] for name in changed if name in before}, after=told,
         )  # fmt: skip
         enqueue("cluster_changed", cluster.pk)
-    return cluster
 
 
 def _check_domain(old: Cluster | None, domain: str) -> None:

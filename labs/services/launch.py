@@ -209,25 +209,30 @@ def _create(
         launch_key=key,
     )
     lab.save(force_insert=True)
+    _record(lab, actor, now)
+    return lab
+
+
+def _record(lab: Lab, actor: User, now: datetime.datetime) -> None:
+    """Write the Event of a new lab, with what was asked for."""
     asked = {
         "cpu_millis": lab.cpu_millis,
         "memory_mib": lab.memory_mib,
         "gpus": lab.gpus,
-        "lifetime_minutes": lifetime,
+        "lifetime_minutes": lab.lifetime_minutes,
         "image": lab.image,
     }
-    verb = Verb.QUEUED if state == State.QUEUED else Verb.LAUNCHED
+    verb = Verb.QUEUED if lab.state == State.QUEUED else Verb.LAUNCHED
     record(
         verb,
         lab.name,
         actor=actor,
         now=now,
-        instance=instance,
-        user=owner,
+        instance=lab.instance,
+        user=lab.owner,
         workload=lab,
-        after={"state": state, **asked},
+        after={"state": lab.state, **asked},
     )
-    return lab
 
 
 def duration(minutes: int) -> str:

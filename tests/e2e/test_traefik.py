@@ -224,7 +224,7 @@ def test_a_browser_works_in_a_lab(place: Place) -> None:
 
 
 def test_an_entry_point_that_does_not_wait_ends_slow_uploads_and_no_web_sockets(place: Place) -> None:
-    """Why README asks for `readTimeout=0`. By its own annotations the cluster has labs at both entry points."""
+    """Why docs/operators.md asks for `readTimeout=0`. By its own annotations the cluster has labs at both entry points."""
     authority = place.certificates["controller"][0]
     place.set(domain("controller"), {"ingress_annotations": {ENTRY_POINTS: "websecure,impatient"}})
     address = place.launch("slow", "controller")

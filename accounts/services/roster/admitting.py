@@ -223,20 +223,25 @@ def _memberships(told: Told, pairs: Sequence[tuple[RosterEntry, User]]) -> int:
                 row.decided_at, row.decided_by, asked = told.now, told.actor, True
             row.status, row.role = Status.APPROVED, role if may_rise else row.role
             changed.append(row)
-        was_in = before.get("status") == Status.APPROVED
-        let_in += not was_in
-        after = {"status": Status.APPROVED, "role": row.role if row else role}
-        told.event(Verb.ROLE_CHANGED if was_in else Verb.ACCESS_APPROVED, user, before, after)
-        if was_in:
-            told.mail(MailKind.ROLE_CHANGED, user, role=str(role))
-        elif before or told.actor:
-            # Not when it comes of their own sign-in, or of a link that they have just opened: they see it.
-            told.mail(MailKind.ACCESS_APPROVED, user)
+        let_in += before.get("status") != Status.APPROVED
+        _tell(told, user, before, row.role if row else role)
     Membership.objects.bulk_create(new, batch_size=500)
     Membership.objects.bulk_update(changed, ["status", "role", "decided_at", "decided_by"], batch_size=500)
     if asked:
         forget_requests(told.instance, now=told.now)
     return let_in
+
+
+def _tell(told: Told, user: User, before: dict[str, Any], role: str) -> None:
+    """Write of an approved membership, or of a higher role. `before`: status and role until now; empty for a new membership."""
+    was_in = before.get("status") == Status.APPROVED
+    verb = Verb.ROLE_CHANGED if was_in else Verb.ACCESS_APPROVED
+    told.event(verb, user, before, {"status": Status.APPROVED, "role": role})
+    if was_in:
+        told.mail(MailKind.ROLE_CHANGED, user, role=str(role))
+    elif before or told.actor:
+        # Not when it comes of their own sign-in, or of a link that they have just opened: they see it.
+        told.mail(MailKind.ACCESS_APPROVED, user)
 
 
 def _shut_out(told: Told, status: Status, role: Role, user: User) -> Membership:

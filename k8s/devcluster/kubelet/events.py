@@ -28,6 +28,20 @@ class _Seen:
     at: float = 0.0
 
 
+def _involved(meta: Object, field: str) -> Object:
+    """The reference to a pod, or to its part `field`, as an event carries it."""
+    involved = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "namespace": meta["namespace"],
+        "name": meta["name"],
+        "uid": meta["uid"],
+        "resourceVersion": meta.get("resourceVersion", ""),
+        "fieldPath": field,
+    }
+    return {name: value for name, value in involved.items() if value}
+
+
 class Events:
     """Records events and writes them from `run`, one after the other; losing one is no failure."""
 
@@ -43,36 +57,18 @@ class Events:
         """Record an event (`kind` Normal or Warning) about a pod or one of its containers."""
         meta = pod["metadata"]
         field = f"spec.{'initContainers' if init else 'containers'}{{{container}}}" if container else ""
-        key = (meta["uid"], field, reason, message)
-        seen = self._seen.get(key)
-        if seen:
-            seen.count += 1
-            if time.monotonic() - seen.at < _REPEAT:
-                return
-        else:
-            seen = self._seen[key] = _Seen(f"{meta['name']}.{secrets.token_hex(8)}", meta["namespace"])
-            while len(self._seen) > _KEEP:
-                self._seen.pop(next(iter(self._seen)))
-        seen.at = time.monotonic()
-        involved = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "namespace": meta["namespace"],
-            "name": meta["name"],
-            "uid": meta["uid"],
-            "resourceVersion": meta.get("resourceVersion", ""),
-            "fieldPath": field,
-        }
-        source = {"component": "kubelet", "host": self._node}
+        seen = self._due(meta, (meta["uid"], field, reason, message))
+        if seen is None:
+            return
         body = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"name": seen.name, "namespace": seen.namespace},
-            "involvedObject": {name: value for name, value in involved.items() if value},
+            "involvedObject": _involved(meta, field),
             "type": kind,
             "reason": reason,
             "message": message[:1024],
-            "source": source,
+            "source": {"component": "kubelet", "host": self._node},
             "reportingComponent": "kubelet",
             "reportingInstance": self._node,
             "firstTimestamp": now(),
@@ -82,6 +78,20 @@ class Events:
             self._queue.put_nowait((seen, body))
         except asyncio.QueueFull:
             log.debug("event dropped: %s %s", reason, message)
+
+    def _due(self, meta: Object, key: tuple[str, ...]) -> _Seen | None:
+        """Count the event `key` of the pod `meta`; None if the last write of it is too recent for another."""
+        seen = self._seen.get(key)
+        if seen:
+            seen.count += 1
+            if time.monotonic() - seen.at < _REPEAT:
+                return None
+        else:
+            seen = self._seen[key] = _Seen(f"{meta['name']}.{secrets.token_hex(8)}", meta["namespace"])
+            while len(self._seen) > _KEEP:
+                self._seen.pop(next(iter(self._seen)))
+        seen.at = time.monotonic()
+        return seen
 
     async def run(self) -> None:
         """Write what is recorded, for ever."""

@@ -56,7 +56,6 @@ class Command(BaseCommand):
                 "lab_port": options["ingress_port"],
             },
         )
-        people = {email: self.person(email, name) for email, name in PEOPLE.items()}
         physics = self.instance(
             cluster,
             slug="physics-250",
@@ -74,6 +73,11 @@ class Command(BaseCommand):
             about="Bring your own data, or use ours.",
             accent="#0f766e",
         )
+        self.people(physics, workshop)
+
+    def people(self, physics: Instance, workshop: Instance) -> None:
+        """Make the accounts, let them into the two instances, and leave one request open."""
+        people = {email: self.person(email, name) for email, name in PEOPLE.items()}
         now = timezone.now()
         for instance in (physics, workshop):
             membership.add(user=people["owner@example.org"], instance=instance, role=Role.OWNER, actor=None, now=now)
