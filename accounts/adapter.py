@@ -31,7 +31,8 @@ from django.utils import timezone
 
 from accounts.addresses import BadAddress, normalised
 from accounts.dressing import DressedMails
-from accounts.services import browsers, claims, sign_in
+from accounts.rules import claims
+from accounts.services import browsers, sign_in
 from labs.errors import Refusal
 from labs.services import vault
 

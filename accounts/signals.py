@@ -11,17 +11,15 @@ from django.utils import timezone
 
 from accounts.addresses import searched
 from accounts.models import User
+from accounts.services.bars import address_left
+from accounts.services.roster.admitting import bind_person
 
 
 def signed_in(sender: Any, user: User, **kwargs: Any) -> None:
-    from .services.roster.admitting import bind_person
-
     bind_person(user, now=timezone.now())
 
 
 def address_saved(sender: Any, instance: EmailAddress, **kwargs: Any) -> None:
-    from .services.roster.admitting import bind_person
-
     if instance.verified:
         bind_person(instance.user, now=timezone.now())
 
@@ -36,8 +34,6 @@ def address_confirmed(sender: Any, email_address: EmailAddress, **kwargs: Any) -
 
 
 def address_gone(sender: Any, instance: EmailAddress, **kwargs: Any) -> None:
-    from .services.bars import address_left
-
     if instance.verified:
         address_left(instance.user_id, instance.email, now=timezone.now())
 

@@ -9,37 +9,30 @@ from django.db import connections
 from django.db.models.signals import post_delete, post_migrate, post_save
 
 from .models import Instance, InstanceCluster, Lab, Quota, Scope
+from .rules.queue import ring
+from .services import seal, setup
+from .services.instances import touch
 
 
 def workload_saved(sender: Any, instance: Lab, **kwargs: Any) -> None:
-    from .services.queue import ring
-
     if not instance.is_settled:
         ring([instance.pk])
 
 
 def instance_saved(sender: Any, instance: Instance, **kwargs: Any) -> None:
-    from .services.instances import touch
-
     touch(instance.pk)
 
 
 def limits_changed(sender: Any, instance: Quota, **kwargs: Any) -> None:
-    from .services.instances import touch
-
     if instance.scope == Scope.INSTANCE:
         touch(instance.instance_id)
 
 
 def places_changed(sender: Any, instance: InstanceCluster, **kwargs: Any) -> None:
-    from .services.instances import touch
-
     touch(instance.instance_id)
 
 
 def after_migrate(sender: Any, **kwargs: Any) -> None:
-    from .services import seal, setup
-
     setup.load_services()
     setup.schedule_sweep()
     setup.provision_again()

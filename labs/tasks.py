@@ -4,6 +4,7 @@ import logging
 
 from django.utils import timezone
 
+from accounts.services import sweep as people
 from k8s.errors import Error
 
 from .models import Cluster
@@ -53,5 +54,7 @@ def cluster_back(pk: str) -> None:
 
 
 def run_sweep() -> None:
-    """The minute sweep, called by the schedule."""
-    sweep.sweep(timezone.now())
+    """The minute sweep of both apps, called by the schedule. That of people goes first: a cluster that is silent does not hold it up."""
+    now = timezone.now()
+    people.sweep(now)
+    sweep.sweep(now)

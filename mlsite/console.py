@@ -16,7 +16,8 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from unfold.sites import UnfoldAdminSite
 
-from accounts.services import authority
+from accounts.rules import authority
+from labs.access import reach
 
 #: Of Django's own pages: a second place to change the password, and a redirect that tells whether an object exists.
 LEFT_OUT = {"password_change", "password_change_done", "view_on_site"}
@@ -42,8 +43,6 @@ class Console(UnfoldAdminSite):
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Site administrators, and everybody who owns or helps to run an instance."""
-        from labs.admin.access import reach
-
         return reach(request).enters
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:

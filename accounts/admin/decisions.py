@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.models import Membership, Role, Status
-from accounts.services import authority
+from accounts.rules import authority
 from accounts.services import membership as service
-from labs.admin.access import person, reach
+from labs.access import person, reach
 from labs.admin.confirm import named
 from labs.errors import Refusal
 

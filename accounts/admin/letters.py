@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from accounts.models import Letter, MailState
 from accounts.services import letters
 from accounts.services.letters import EVERYBODY, MANAGERS, SECTION
-from labs.admin.access import Rows, person, reach
+from labs.access import Rows, person, reach
 from labs.admin.confirm import CONFIRMED, Question, ask
 from labs.admin.pills import when
 from labs.admin.scoped import ReachableFilter

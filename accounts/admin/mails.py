@@ -14,7 +14,7 @@ from unfold.decorators import action
 
 from accounts.models import Mail, MailState
 from accounts.services.delivery import try_again
-from labs.admin.access import Rows, person, reach
+from labs.access import Rows, person, reach
 from labs.admin.confirm import CONFIRMED, Question, ask, bulk_fields
 from labs.admin.pills import pill, when
 from labs.admin.scoped import ReachableFilter

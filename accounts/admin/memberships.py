@@ -19,9 +19,10 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 
 from accounts.models import Mail, Membership, Role, Status
-from accounts.services import authority, membership
-from accounts.services.identity import address_on_list
-from labs.admin.access import Rows, may, person, reach
+from accounts.rules import authority
+from accounts.rules.identity import address_on_list
+from accounts.services import membership
+from labs.access import Rows, may, person, reach
 from labs.admin.confirm import ASK, CONFIRMED, Question, ask, bulk_fields, came_from, way_back, word
 from labs.admin.navigation import WAITING
 from labs.admin.pills import pill, when

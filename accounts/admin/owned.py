@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from labs.admin.access import Rows, person, reach
+from labs.access import Rows, person, reach
 from labs.admin.scoped import ScopedAdmin
 from labs.models import Instance
 

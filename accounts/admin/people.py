@@ -17,7 +17,7 @@ from unfold.enums import ActionVariant
 from accounts.forms import AddressField
 from accounts.models import User
 from accounts.services import sign_in, standing
-from labs.admin.access import person
+from labs.access import person
 from labs.admin.confirm import CONFIRMED, Question, ask
 from labs.admin.pills import when
 from labs.admin.scoped import AdministratorsOnly

@@ -16,7 +16,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from accounts.models import MailKind, MailTemplate
 from accounts.services import wording, wordings
 from accounts.services.wording import Words
-from labs.admin.access import person, reach
+from labs.access import person, reach
 from labs.admin.confirm import Question, ask
 from labs.admin.pills import when
 from labs.admin.scoped import ReachableFilter

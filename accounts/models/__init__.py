@@ -1,5 +1,7 @@
+from accounts.roles import Role, Status
+
 from .mail import Letter, Mail, MailKind, MailNotice, MailState, MailTemplate
-from .membership import Membership, Role, Status
+from .membership import Membership
 from .rate import Rate
 from .roster import RosterEntry, RosterUpload, UploadState
 from .user import User

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from django.apps import apps
 from django.db import models
 from django.utils import timezone
+
+from accounts.roles import Role, Status
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
     from .user import User
-
-
-class Role(models.TextChoices):
-    OWNER = "owner", "Owner"
-    STAFF = "staff", "Staff"
-    MEMBER = "member", "Member"
-
-
-class Status(models.TextChoices):
-    REQUESTED = "requested", "Waiting for approval"
-    APPROVED = "approved", "Approved"
-    DENIED = "denied", "Not approved"
-    SUSPENDED = "suspended", "Suspended"
-
-
-#: Turned away by somebody's decision, which only another decision undoes.
-OUT = (Status.DENIED, Status.SUSPENDED)
-
-#: Roles that see and help the people of an instance. What each may do is decided in `accounts.services.authority`.
-MANAGER_ROLES = (Role.OWNER, Role.STAFF)
 
 
 class MembershipQuerySet(models.QuerySet["Membership"]):
@@ -42,23 +25,18 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
 
     def decidable_by(self, user: User | AnonymousUser) -> MembershipQuerySet:
         """The requests that the person may decide: as `authority.can_decide_membership`, for many at once."""
-        from labs.models import Instance
-
         if user.is_active and user.is_superuser:
             return self.waiting()
-        owned = models.Q(instance__in=Instance.objects.owned_by(user))
-        helped = models.Q(
-            instance__in=Instance.objects.managed_by(user), instance__staff_may_approve=True, role=Role.MEMBER
-        )
+        instances = apps.get_model("labs.Instance").objects
+        owned = models.Q(instance__in=instances.owned_by(user))
+        helped = models.Q(instance__in=instances.managed_by(user), instance__staff_may_approve=True, role=Role.MEMBER)
         return self.waiting().filter(owned | helped).exclude(user=user.pk)
 
     def managed_by(self, user: User) -> MembershipQuerySet:
         """Those of the instances that the person owns or helps to run; all for a site administrator."""
-        from labs.models import Instance
-
         if user.is_superuser:
             return self
-        return self.filter(instance__in=Instance.objects.managed_by(user))
+        return self.filter(instance__in=apps.get_model("labs.Instance").objects.managed_by(user))
 
 
 class Membership(models.Model):

@@ -8,7 +8,7 @@ from django.db import models
 
 
 class Rate(models.Model):
-    """Acts of one kind by one person since a moment; `accounts.services.rates` alone reads and writes it."""
+    """Acts of one kind by one person since a moment; `accounts.rules.rates` alone reads and writes it."""
 
     user = models.ForeignKey("accounts.User", on_delete=models.CASCADE, null=True, related_name="rates")
     #: Of a person whose account is deleted: a keyed digest of an address or sign-in that was theirs; kept for the hour that is counted.

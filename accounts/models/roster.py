@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.apps import apps
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts.addresses import normalised
-
-from .membership import OUT, Role
+from accounts.roles import OUT, Role
 
 if TYPE_CHECKING:
     from .user import User
@@ -28,11 +28,9 @@ class RosterQuerySet(models.QuerySet["RosterEntry"]):
 
     def managed_by(self, user: User) -> RosterQuerySet:
         """Those of the instances that the person owns or helps to run; all for a site administrator."""
-        from labs.models import Instance
-
         if user.is_superuser:
             return self
-        return self.filter(instance__in=Instance.objects.managed_by(user))
+        return self.filter(instance__in=apps.get_model("labs.Instance").objects.managed_by(user))
 
 
 class RosterEntry(models.Model):

@@ -21,7 +21,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare, get_random_string
 from requests import RequestException
 
-from accounts.services import claims
+from accounts.rules import claims
 
 #: Sign-ins that one browser may have begun at once: who opens a course's labs in many tabs comes back in each. allauth keeps ten.
 statekit.MAX_STATES = 50

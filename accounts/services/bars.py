@@ -16,7 +16,7 @@ from django.db.models import Q
 
 from accounts.addresses import without_tag
 from accounts.models import Membership, Role, RosterEntry, Status, User
-from accounts.models.membership import OUT
+from accounts.roles import OUT
 from labs.models import Instance
 
 #: For the history: why somebody is out about whom nobody has decided.

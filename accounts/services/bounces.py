@@ -14,7 +14,7 @@ from accounts.addresses import searched
 from accounts.models import Mail, MailNotice, MailState
 from labs.errors import Refusal
 from labs.models import Verb
-from labs.services.history import record
+from labs.rules.history import record
 
 log = logging.getLogger(__name__)
 #: Mailgun repeats a notice for eight hours. An older one is somebody else's copy.

@@ -17,12 +17,13 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import Mail, Membership, Role, Status, User
-from accounts.services import identity, outbox, rates
+from accounts.rules import identity, rates
+from accounts.services import outbox
 from accounts.services.roster.leaving import set_free
 from labs.errors import Refusal
 from labs.models import EndReason, Instance, Quota, Verb, Workload
 from labs.models.workload import STOPPABLE_STATES
-from labs.services.history import record
+from labs.rules.history import record
 from labs.services.stopping import end_many
 
 WHY = "account deleted"

@@ -19,14 +19,15 @@ from django.utils import timezone
 
 from accounts.models import Mail, MailState, User
 from accounts.models.mail import BULK_KINDS, RETRIABLE
-from accounts.services import authority, mailing, wording
+from accounts.rules import authority, mailing
+from accounts.services import wording
 from accounts.services.postman import Answer, Post, Seen, Verdict, build, new_message_id
 from labs.errors import Refusal
 from labs.models import Verb
 from labs.models.reconciled import unclaimed
-from labs.services import queue
+from labs.rules import queue
+from labs.rules.history import record
 from labs.services.claims import Claim
-from labs.services.history import record
 
 log = logging.getLogger(__name__)
 Clock = Callable[[], datetime.datetime]

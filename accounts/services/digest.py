@@ -11,7 +11,7 @@ import datetime
 from django.db.models import Max, QuerySet
 
 from accounts.models import Mail, MailKind, MailState, Membership, Role, User
-from accounts.services import authority, mailing
+from accounts.rules import authority, mailing
 from labs.models import Event, Instance
 
 #: Between two mails about the requests of one instance to one person.

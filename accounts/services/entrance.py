@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from accounts.addresses import domain_of
 from accounts.models import RosterEntry, User
+from accounts.rules.identity import verified_addresses
 from accounts.services import bars
-from accounts.services.identity import verified_addresses
 from labs.models import Instance, Policy
 
 

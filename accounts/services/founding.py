@@ -7,12 +7,12 @@ import datetime
 from django.db import transaction
 
 from accounts.models import Role, RosterEntry, User
-from accounts.services import authority
+from accounts.rules import authority
 from accounts.services.invitations import invite
 from accounts.services.roster.admitting import bind_known, lock
 from labs.errors import Refusal
 from labs.models import Instance, Verb
-from labs.services.history import record
+from labs.rules.history import record
 
 
 @transaction.atomic

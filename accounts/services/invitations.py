@@ -17,15 +17,16 @@ from django.core.signing import BadSignature, Signer
 from django.db import transaction
 from django.db.models import F
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.http import base36_to_int, int_to_base36
 
 from accounts.models import Mail, MailKind, RosterEntry, User
-from accounts.services import mailing
-from accounts.services.identity import verified_addresses
-from accounts.services.wording import NotNeeded
+from accounts.rules import mailing
+from accounts.rules.identity import verified_addresses
+from accounts.rules.mailing import NotNeeded
 from labs.errors import Refusal
 from labs.models import Event, Instance, Verb
-from labs.services.history import line, record
+from labs.rules.history import line, record
 
 from .roster.admitting import admit, check_keeper, lock
 
@@ -63,8 +64,6 @@ def link(entry: RosterEntry, now: datetime.datetime) -> str:
 
 def facts(mail: Mail) -> dict[str, str]:
     """What the mail of an invitation says, at the moment in which it is sent. Raises NotNeeded when it leads nowhere by now."""
-    from django.utils import timezone
-
     now = timezone.now()
     entry = RosterEntry.objects.select_related("instance").filter(pk=mail.context.get("entry")).first()
     if entry is None or entry.user_id or entry.left_at or entry.invitation != mail.context.get("serial"):

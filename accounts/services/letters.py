@@ -10,11 +10,12 @@ from uuid import UUID
 from django.db import transaction
 
 from accounts.models import Letter, Mail, MailKind, Membership, RosterEntry, User
-from accounts.models.membership import MANAGER_ROLES, MembershipQuerySet
-from accounts.services import authority, mailing
+from accounts.models.membership import MembershipQuerySet
+from accounts.roles import MANAGER_ROLES
+from accounts.rules import authority, mailing
 from labs.errors import Refusal
 from labs.models import Instance, Verb
-from labs.services.history import record
+from labs.rules.history import record
 
 #: Letters of an instance within a day, and people whom one reaches. More would make other servers take the site for a sender of spam.
 MOST_A_DAY = 10

@@ -11,13 +11,14 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import Mail, MailKind, Membership, Role, RosterEntry, Status, User
-from accounts.services import authority, bars, contacts, mailing, rates
+from accounts.rules import authority, mailing, rates
+from accounts.services import bars, contacts
 from accounts.services.digest import forget_requests, tell_of_request
 from accounts.services.entrance import Entrance, Way, entrance
 from accounts.services.roster.admitting import admit
 from labs.errors import Refusal
 from labs.models import Event, Instance, Verb
-from labs.services.history import line, record
+from labs.rules.history import line, record
 from labs.services.limits import drop_personal_limits
 from labs.services.stopping import stop_all
 

@@ -14,8 +14,8 @@ from django.db.models.functions import Coalesce, NullIf
 from django.utils import timezone
 
 from accounts.models import Mail, Membership, Role, RosterEntry, Status
-from accounts.models.membership import OUT
-from accounts.services.identity import address_on_list, is_by_address
+from accounts.roles import OUT
+from accounts.rules.identity import address_on_list, is_by_address
 from labs.models import Instance
 
 from .roster.lines import QUOTA

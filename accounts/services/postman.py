@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import enum
 import smtplib
+import uuid
 from dataclasses import dataclass
 from email.utils import parseaddr
 from types import TracebackType
@@ -66,8 +67,6 @@ class Answer:
 
 def new_message_id() -> str:
     """A Message-ID of this site's, never given before."""
-    import uuid
-
     return f"<{uuid.uuid4().hex}@{_domain()}>"
 
 

@@ -21,11 +21,11 @@ from django.db.models import Exists, OuterRef, Q
 
 from accounts.addresses import searched
 from accounts.models import User
-from accounts.services import authority, claims
+from accounts.rules import authority, claims
 from accounts.services.deletion import sign_out_everywhere
 from labs.errors import Refusal
 from labs.models import Verb
-from labs.services.history import record
+from labs.rules.history import record
 
 #: An account that nobody has ever come into is given up after this long.
 UNFINISHED = datetime.timedelta(days=1)

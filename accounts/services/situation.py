@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from accounts.models import Membership, Status, User
-from accounts.models.membership import MANAGER_ROLES
+from accounts.roles import MANAGER_ROLES
 from labs.models import Instance
 from labs.models.instance import Phase
 

@@ -8,11 +8,11 @@ from django.db import transaction
 from django.db.models import Q
 
 from accounts.models import Membership, User
-from accounts.services import authority
+from accounts.rules import authority
 from accounts.services.deletion import owned_alone, sign_out_everywhere, stop_all_of
 from labs.errors import Refusal, Unconfirmed
 from labs.models import EndReason, Instance, Verb
-from labs.services.history import record
+from labs.rules.history import record
 from labs.services.toll import everywhere
 
 WHY = "Their account was closed."

@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString, mark_safe
 
 from accounts.models import Mail, MailKind, MailTemplate, Membership, Role
+from accounts.rules.mailing import NotNeeded
 from accounts.services import contacts, digest
 from labs.errors import Refusal
 
@@ -34,10 +35,6 @@ LONGEST = 200
 NAMED = 20
 #: What an address on the web is made of.
 ADDRESS = re.compile(r"[!-~]+")
-
-
-class NotNeeded(Exception):
-    """The mail has nothing to say any more, and is not sent. Its message says why, in plain words."""
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import Mail, MailKind, MailTemplate, User
-from accounts.services import authority, contacts, wording
+from accounts.rules import authority
+from accounts.services import contacts, wording
 from accounts.services.wording import Rendered, Words
 from labs.errors import Refusal
 from labs.models import Instance, Verb
-from labs.services.history import record
+from labs.rules.history import record
 
 
 @transaction.atomic

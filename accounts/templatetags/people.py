@@ -10,7 +10,7 @@ from allauth.usersessions.models import UserSession
 from django import template
 from django.template import RequestContext
 
-from accounts.services import claims
+from accounts.rules import claims
 
 register = template.Library()
 #: What a browser calls itself, in the order in which it is looked for: each also names those after it.

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.admin.decisions import REMOVE, Decision, offered
 from accounts.models import Membership, User
-from accounts.services import authority, invitations, people
+from accounts.rules import authority
+from accounts.services import invitations, people
 from accounts.services.membership import approve_many
 from accounts.services.roster import leaving
 from accounts.services.roster.admitting import OWNERS_ONLY

@@ -20,7 +20,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.forms import DeletionForm, ProfileForm
 from accounts.models import Mail, Membership, User
-from accounts.services import authority, deletion, export, identity
+from accounts.rules import authority, identity
+from accounts.services import deletion, export
 from accounts.views.presence import is_recent, prove_presence
 from labs.errors import Refusal
 from labs.models import Workload

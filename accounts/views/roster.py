@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.models import RosterUpload, Status, UploadState, User
 from accounts.models.roster import WITH_WORKER
-from accounts.services import authority
+from accounts.rules import authority
 from accounts.services.roster import uploads
 from accounts.services.roster.admitting import OWNERS_ONLY
 from accounts.services.roster.choices import Choices

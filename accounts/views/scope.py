@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.cache import never_cache
 
 from accounts.models import User
-from accounts.services import authority
+from accounts.rules import authority
 from labs.models import Instance
 
 P = ParamSpec("P")

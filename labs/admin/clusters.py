@@ -20,12 +20,12 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from k8s import kubeconfig, registry
+from labs.access import Rows, person, reach
 from labs.models import Cluster, State
 from labs.models.cluster import Connection
 from labs.services.checkup import check
 from labs.services.clusters import delete_cluster, kept_because, save_cluster
 
-from .access import Rows, person, reach
 from .confirm import Question, ask
 from .gpu_field import GpuModelsField
 from .pills import pill, when

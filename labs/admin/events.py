@@ -11,10 +11,10 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
+from labs.access import Rows
 from labs.models import Event
 from labs.models.event import ABOUT_ACCESS, ABOUT_INSTANCES, ABOUT_LIMITS, ABOUT_MAIL, ABOUT_WORKLOADS
 
-from .access import Rows
 from .pills import when
 from .scoped import ReachableFilter, ScopedAdmin
 from .words import NOTHING, change_lines

@@ -14,11 +14,11 @@ from django.http import StreamingHttpResponse
 from django.utils import timezone
 
 from accounts.models import Membership, RosterEntry, Status
+from labs.access import Rows
 from labs.models import Event, Lab, State, Verb
 from labs.models.event import SITE_ACTOR
 from labs.services.export import CHUNK, csv_response
 
-from .access import Rows
 from .quantities import SCALES
 from .words import change_words
 

@@ -22,8 +22,9 @@ from unfold.widgets import (
 )
 
 from accounts.models import Membership, Status
-from accounts.services import authority
+from accounts.rules import authority
 from accounts.services.founding import name_owner
+from labs.access import Rows, may, person, reach
 from labs.models import Instance, InstanceCluster, Lab, Scope, ServiceTemplate
 from labs.models.instance import Phase
 from labs.models.template import ServiceKind
@@ -33,7 +34,6 @@ from labs.services.offering import offer
 from labs.services.readiness import checklist
 from labs.services.toll import counted, running
 
-from .access import Rows, may, person, reach
 from .confirm import CONFIRMED, Question, ask
 from .domains import DomainsField
 from .instance_charts import instance_charts

@@ -18,8 +18,9 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
-from accounts.services import authority
+from accounts.rules import authority
 from k8s.diagnosis.story import judged
+from labs.access import Rows, person, reach
 from labs.errors import Refusal
 from labs.models import EndReason, Lab, State
 from labs.services.logs import Log, tail
@@ -27,7 +28,6 @@ from labs.services.stopping import stop_many
 from labs.services.toll import Toll
 from labs.templatetags.pages import gpu_label
 
-from .access import Rows, person, reach
 from .confirm import CONFIRMED, Question, ask, bulk_fields, named, way_back, word
 from .pills import state_pill, when
 from .quantities import SCALES, duration

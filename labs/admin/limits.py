@@ -11,11 +11,11 @@ from django.utils import timezone
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from accounts.models import Membership, User
-from accounts.services import authority
+from accounts.rules import authority
+from labs.access import Rows, may, person, reach
 from labs.models import Instance, Quota, Scope
 from labs.services.limits import remove_limits, set_limits
 
-from .access import Rows, may, person, reach
 from .quantities import SCALES, scaled_formfield
 from .scoped import ReachableFilter, ScopedAdmin, ScopedInline
 

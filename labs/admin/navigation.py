@@ -8,8 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts.models import Membership, Status
-
-from .access import reach
+from labs.access import reach
 
 WAITING = f"?status__exact={Status.REQUESTED}"
 

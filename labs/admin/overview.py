@@ -14,12 +14,12 @@ from django.utils import timezone
 
 from accounts.models import Membership, Status
 from accounts.services.growth import growth
+from labs.access import Rows, person, reach, within_reach
 from labs.models import EndReason, Event, Instance, Lab, Quota, Scope, State, Workload
 from labs.models.quota import COUNTED
 from labs.services.admission import UNITS, Meter
 from labs.services.usage import cores_by_hour, hours_until
 
-from .access import Rows, person, reach, within_reach
 from .charts import Chart, cores_chart, growth_chart
 from .navigation import waiting_count
 from .silent import silent_clusters

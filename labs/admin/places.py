@@ -8,10 +8,10 @@ from django import forms
 from django.http import HttpRequest
 from django.utils import timezone
 
+from labs.access import person, reach
 from labs.models import InstanceCluster
 from labs.services.places import set_places
 
-from .access import person, reach
 from .limits import FriendlyFields
 from .scoped import ScopedInline
 

@@ -9,7 +9,8 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django_q.models import Failure, OrmQ, Schedule, Success
 
-from .access import Rows
+from labs.access import Rows
+
 from .pills import when
 from .scoped import AdministratorsOnly
 

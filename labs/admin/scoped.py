@@ -20,10 +20,10 @@ from django.utils.text import capfirst
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
+from labs.access import Rows, reach, within_reach
 from labs.errors import Refusal, Unconfirmed
 from labs.models import Instance
 
-from .access import Rows, reach, within_reach
 from .confirm import AGAIN, Question, ask, form_fields, unpack_keys
 from .dates import day_field
 from .exports import TABLES
@@ -118,7 +118,7 @@ class ScopedInline(Scoped, TabularInline):
 
 
 class ScopedAdmin(Scoped, ModelAdmin):
-    """A page of the console. Its rows hang on an instance (`labs.admin.access.RULES`)."""
+    """A page of the console. Its rows hang on an instance (`labs.access.RULES`)."""
 
     is_of_console = True
     view_on_site = False

@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from labs.access import Rows
 from labs.models import ServiceTemplate
 
-from .access import Rows
 from .scoped import AdministratorsOnly
 
 

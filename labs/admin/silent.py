@@ -8,9 +8,8 @@ from typing import Any
 from django.db.models import Count, Q
 from django.http import HttpRequest
 
+from labs.access import reach, within_reach
 from labs.models import Cluster, Instance, State
-
-from .access import reach, within_reach
 
 
 def silent_clusters(request: HttpRequest, now: datetime.datetime) -> list[Any]:

@@ -10,7 +10,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 
-from accounts.services import authority
+from accounts.rules import authority
 
 
 class SignedIn(IsAuthenticated):

@@ -8,10 +8,10 @@ from django.db import models
 from django.utils import timezone
 from django.utils.text import capfirst
 
+from .instance import Instance
+
 if TYPE_CHECKING:
     from accounts.models import User
-
-    from .instance import Instance
 
 
 class Verb(models.TextChoices):
@@ -86,8 +86,6 @@ _TO = {
 class EventQuerySet(models.QuerySet["Event"]):
     def visible_to(self, user: User) -> EventQuerySet:
         """One's own, and those of the instances that one helps to run; all for a site administrator."""
-        from .instance import Instance
-
         if user.is_superuser:
             return self
         return self.filter(models.Q(user=user) | models.Q(instance__in=Instance.objects.managed_by(user)))
@@ -104,7 +102,7 @@ class EventQuerySet(models.QuerySet["Event"]):
 
 
 class Event(models.Model):
-    """Written by `labs.services.history.record`, in the transaction of the change itself."""
+    """Written by `labs.rules.history.record`, in the transaction of the change itself."""
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
     actor = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")

@@ -12,7 +12,7 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models.membership import MANAGER_ROLES, Role, Status
+from accounts.roles import MANAGER_ROLES, Role, Status
 
 from .reconciled import Reconciled
 

@@ -12,6 +12,7 @@ from django.db.models import Count, Q, Sum
 from django.urls import reverse
 from django.utils import timezone
 
+from .instance import Instance
 from .reconciled import Reconciled, due
 
 if TYPE_CHECKING:
@@ -82,8 +83,6 @@ class WorkloadQuerySet(models.QuerySet["Any"]):
 
     def visible_to(self, user: User) -> WorkloadQuerySet:
         """One's own, and those of the instances that one helps to run; all for a site administrator."""
-        from .instance import Instance
-
         if user.is_superuser:
             return self
         return self.filter(Q(owner=user) | Q(instance__in=Instance.objects.managed_by(user)))

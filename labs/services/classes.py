@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import Membership, Role, RosterEntry, Status, User
-from accounts.services import authority, rates
+from accounts.rules import authority, rates
 from labs.errors import Refusal
 from labs.models import (
     ClassRun,
@@ -33,13 +33,13 @@ from labs.models import (
 )  # fmt: skip
 from labs.models.template import ServiceKind
 from labs.models.workload import STOPPABLE_STATES
+from labs.rules.history import record
+from labs.rules.queue import enqueue
 
-from .history import record
 from .launch import launch, when_open
 from .names import free_name
 from .parameters import clean
 from .placement import clusters_of, gpu_counts
-from .queue import enqueue
 from .stopping import end_many
 from .waiting import promote_queued
 

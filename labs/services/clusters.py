@@ -21,11 +21,11 @@ from k8s.errors import Error, NotFound, Refused, Unavailable
 from labs.errors import Refusal
 from labs.models import Cluster, Instance, Verb, Workload
 from labs.models.cluster import Connection
+from labs.rules.history import record
+from labs.rules.queue import enqueue
 
 from . import vault
-from .history import record
 from .names import in_the_way
-from .queue import enqueue
 
 USER_TIMEOUT = 5.0
 #: What a change is told with in the history: all that people write, and of a kubeconfig only that there is another.

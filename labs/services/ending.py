@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from accounts.models import Mail, MailKind
-from accounts.services import mailing
+from accounts.rules import mailing
 from labs.models import State, Workload
 from labs.models.bulk import update_each
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from accounts.models import User
-from accounts.services import authority, rates
+from accounts.rules import authority, rates
 from labs.errors import Refusal
 from labs.models import Instance, State, Verb, Workload
 from labs.models.bulk import update_each
 from labs.models.reconciled import changed
+from labs.rules.history import record
+from labs.rules.queue import ring
 
 from .admission import longest_lifetime
-from .history import record
 from .launch import duration
-from .queue import ring
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from django.utils import timezone
 from k8s import capacity, labels, networks
 from k8s.client import Client
 from labs.models import Cluster, Instance, MachineSnapshot, State, Workload
+from labs.rules.queue import enqueue
 
-from .queue import enqueue
+from .instances import touch
 from .waiting import start_deadline
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,5 @@ def _is_ours(pod: dict[str, Any]) -> bool:
 
 def changed(cluster_pk: int) -> None:
     """Its row was changed: what stands on it for each of its instances may have to be another."""
-    from .instances import touch
-
     for pk in Instance.objects.filter(clusters=cluster_pk).values_list("pk", flat=True):
         touch(pk)

@@ -14,18 +14,19 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from accounts.models import User
-from accounts.services import authority
+from accounts.rules import authority
 from k8s import registry
 from k8s.instance_objects import instance_objects
 from labs.errors import Refusal, Unconfirmed
 from labs.models import Cluster, EndReason, Instance, InstanceCluster, Quota, Scope, Verb
 from labs.models.reconciled import changed
 from labs.models.template import ServiceKind
+from labs.rules.history import record
+from labs.rules.queue import enqueue
 
 from . import clusters, retention, toll
 from .claims import run_claimed
 from .extension import move_ends
-from .history import record
 from .stopping import stop_all
 
 #: What a change of an instance is told with in the history.
@@ -107,8 +108,6 @@ def _limits_on(instance: Instance, cluster: Cluster) -> dict[str, int | None]:
 
 def touch(instance_pk: Any) -> None:
     """The cluster must learn of a change: a new generation, and the task that carries it out."""
-    from .queue import enqueue
-
     Instance.objects.filter(pk=instance_pk).update(**changed())
     enqueue("reconcile_instance", instance_pk)
 

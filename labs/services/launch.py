@@ -12,14 +12,14 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.services import authority, rates
+from accounts.rules import authority, rates
 from k8s.jupyter import hash_password
 from labs.errors import Refusal
 from labs.models import Cluster, Host, Instance, InstanceCluster, Lab, ServiceTemplate, State, Verb
 from labs.models.template import ServiceKind
+from labs.rules.history import record
 
 from .admission import Ask, Limits, limits_of
-from .history import record
 from .names import check_name
 from .parameters import Answers, clean, name_of
 from .placement import clusters_of, gpu_counts, place, places

@@ -20,9 +20,9 @@ from k8s.lease import Election
 from k8s.names import object_name
 from k8s.repeats import Repeats
 from labs.models import Cluster
+from labs.rules.queue import enqueue
 
 from . import clusters
-from .queue import enqueue
 from .watching import ClusterWatch
 
 log = logging.getLogger(__name__)

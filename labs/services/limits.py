@@ -8,11 +8,10 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import RosterEntry, User
-from accounts.services import authority
+from accounts.rules import authority
 from labs.errors import Refusal
 from labs.models import Instance, Quota, Scope, Verb
-
-from .history import record
+from labs.rules.history import record
 
 FIELDS = ("cpu_millis", "memory_mib", "gpus", "storage_gib", "running", "lifetime_minutes")
 

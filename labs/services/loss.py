@@ -10,13 +10,13 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import MailKind
-from accounts.services import mailing
+from accounts.rules import mailing
 from labs.models import Event, State, Verb, Workload
 from labs.models.bulk import update_each
+from labs.rules.history import line
+from labs.rules.queue import ring
 
 from . import telling
-from .history import line
-from .queue import ring
 from .reconcile import forget_applied
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from accounts.models import Mail, MailKind, User
-from accounts.services import mailing
+from accounts.rules import mailing
 from labs.models import EndReason, Workload
 
 #: Ends that the owner has not asked for. Of an expired or failed lab its own page tells.

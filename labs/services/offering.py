@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from django.db import transaction
 
 from accounts.models import User
-from accounts.services import authority
+from accounts.rules import authority
 from labs.errors import Refusal
 from labs.models import Instance, ServiceTemplate, Verb
+from labs.rules.history import record
 
-from .history import record
 from .instances import touch
 
 

@@ -10,8 +10,7 @@ from django.db import transaction
 from accounts.models import User
 from labs.errors import Refusal
 from labs.models import Instance, InstanceCluster, Verb, Workload
-
-from .history import record
+from labs.rules.history import record
 
 LIMITS = ("cpu_millis", "memory_mib", "gpus", "running")
 

@@ -26,12 +26,12 @@ from k8s.policy import PolicyError
 from labs.models import Lab, State, Workload
 from labs.models.reconciled import changed
 from labs.models.workload import WANTED_STATES
+from labs.rules.queue import send
 
 from . import clusters
 from .claims import Claim
 from .instances import provision_on
 from .objects import FORGOTTEN, MANY, NAMED, Sent, apply, in_turn, remove, remove_many
-from .queue import send
 from .rendering import WORKLOAD_KINDS, render
 from .stopping import fail
 from .transition import move_many

@@ -9,10 +9,10 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from labs.models import Cluster, Instance, Verb, Workload
+from labs.rules.history import record
+from labs.rules.queue import MOST_QUEUED, enqueue
 
 from . import clusters
-from .history import record
-from .queue import MOST_QUEUED, enqueue
 
 
 def over(now: datetime.datetime) -> QuerySet[Instance]:

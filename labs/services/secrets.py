@@ -8,11 +8,10 @@ from django.db import transaction
 from django.utils.crypto import salted_hmac
 
 from accounts.models import User
-from accounts.services import authority, rates
+from accounts.rules import authority, rates
 from labs.errors import Refusal
 from labs.models import Lab, Verb
-
-from .history import record
+from labs.rules.history import record
 
 
 def has_token(lab: Lab) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import User
-from accounts.services import authority, rates
+from accounts.rules import authority, rates
 from k8s.diagnosis import TAKEN_AWAY
 from labs.errors import Refusal
 from labs.models import EndReason, Instance, State, Workload

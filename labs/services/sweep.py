@@ -1,4 +1,4 @@
-"""The minute sweep: ends what is over, sends again what was lost, and removes what has no row.
+"""The minute sweep of labs: ends what is over, sends again what was lost, and removes what has no row.
 
 Costs five lists a cluster, and one call for each workload that has just ended. Secrets are not listed: the site has no right to
 read any. They are known by what they own.
@@ -18,8 +18,6 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
-from accounts.services import deletion, outbox, rates, sign_in
-from accounts.services.roster import uploads
 from k8s import diagnosis, labels
 from k8s.client import Client
 from k8s.errors import Error, Unavailable
@@ -27,11 +25,11 @@ from k8s.names import is_name_for
 from labs.models import Cluster, EndReason, Instance, State, Workload
 from labs.models.reconciled import due
 from labs.models.workload import WANTED_STATES
+from labs.rules.queue import MOST_QUEUED, enqueue, remind, ring
 
 from . import classes, clusters, ending, hearing, loss, retention
 from .instances import end_what_is_over
 from .objects import remove_secrets
-from .queue import MOST_QUEUED, enqueue, remind, ring
 from .reconcile import finish, forget_applied
 from .rendering import kinds_of
 from .stopping import end_many, fail
@@ -46,23 +44,21 @@ Found = dict[str, dict[str, Any]]
 
 
 def sweep(now: datetime.datetime) -> None:
-    """One pass. Every part stands alone: an odd row or a silent cluster does not keep the others from theirs."""
-    parts: list[Callable[[], Any]] = [
+    """One pass over what runs and where it runs."""
+    each_alone(
         lambda: end_due(now),
         lambda: end_what_is_over(now),
         lambda: ending.tell(now),
         lambda: promote_all(now),
         lambda: send_again(now),
-        lambda: deletion.finish_all(now),
-        lambda: rates.forget(now),
-        lambda: sign_in.drop_old_unfinished(now),
         lambda: classes.remind(now),
-        lambda: uploads.forget_old(now),
-        lambda: uploads.send_again(now),
-        lambda: outbox.forget_old(now),
         lambda: retention.remind(now),
         *(partial(_visit_or_tell, cluster, now) for cluster in Cluster.objects.all()),
-    ]
+    )
+
+
+def each_alone(*parts: Callable[[], Any]) -> None:
+    """Call these parts of a sweep. An odd row or a silent cluster does not keep the others from theirs: what goes wrong is logged."""
     for part in parts:
         try:
             part()

@@ -17,8 +17,8 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from accounts.models import Mail, MailKind, Membership, Role
-from accounts.services import mailing
-from accounts.services.wording import NotNeeded
+from accounts.rules import mailing
+from accounts.rules.mailing import NotNeeded
 from labs.models import Event, Instance, Lab, State, Verb, Workload
 
 from .extension import room_minutes

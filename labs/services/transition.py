@@ -15,9 +15,8 @@ from labs.models import Event, State, Verb, Workload
 from labs.models.bulk import update_each
 from labs.models.reconciled import changed
 from labs.models.workload import TRANSITIONS
-
-from .history import line
-from .queue import enqueue, ring
+from labs.rules.history import line
+from labs.rules.queue import enqueue, ring
 
 VERBS = {
     State.REQUESTED: Verb.LAUNCHED,

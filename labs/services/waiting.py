@@ -17,12 +17,12 @@ from labs.errors import Refusal
 from labs.models import ClassSeat, Cluster, Host, Instance, InstanceCluster, State, Workload
 from labs.models.bulk import lock_in_order
 from labs.models.quota import COUNTED
+from labs.rules.queue import enqueue
 
 from .admission import Ask, limits_of_each
 from .names import take
 from .overview import usage_by
 from .placement import Known, count, place, places
-from .queue import enqueue
 from .toll import counted
 from .transition import move_many
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.services import authority
+from accounts.rules import authority
 from k8s.diagnosis.story import judged, story
 from labs.models import EndReason, Lab, State
 from labs.services.ending import ends_soon

@@ -13,10 +13,11 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Membership, Status, User
-from accounts.models.membership import OUT
-from accounts.services import authority, contacts
+from accounts.roles import OUT
+from accounts.rules import authority
+from accounts.rules.identity import verified_addresses
+from accounts.services import contacts
 from accounts.services.entrance import entrance
-from accounts.services.identity import verified_addresses
 from accounts.services.membership import leave as leave_instance
 from accounts.services.membership import note_seen, request_access
 from labs.colours import DARK_GROUND, LIGHT_GROUND, ink_on, readable_on

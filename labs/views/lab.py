@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
-from accounts.services import authority
+from accounts.rules import authority
 from labs.errors import Refusal
 from labs.forms import PLAIN, minutes_of
 from labs.models import Event, Lab

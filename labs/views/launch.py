@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import User
-from accounts.services import authority
+from accounts.rules import authority
 from labs.errors import Refusal
 from labs.forms import LaunchForm, answers_of, offered
 from labs.models import Instance, Lab, ServiceTemplate

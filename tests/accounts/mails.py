@@ -10,7 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Mail, MailKind, MailState
-from accounts.services import delivery, mailing
+from accounts.rules import mailing
+from accounts.services import delivery
 from labs.models import Instance
 from tests.factories import InstanceFactory, UserFactory
 

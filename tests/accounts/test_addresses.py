@@ -14,7 +14,7 @@ from django.test import Client
 
 from accounts.addresses import BadAddress, domain, is_as_said, normalised, searched
 from accounts.models import Mail, RosterEntry, User
-from accounts.services import identity
+from accounts.rules import identity
 from labs.admin.domains import DomainsField
 from mlsite import sign_in_settings
 from tests.factories import PASSWORD, InstanceFactory, UserFactory

@@ -15,7 +15,8 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
 from accounts.models import Mail, MailKind, MailState, Role
-from accounts.services import delivery, mailing
+from accounts.rules import mailing
+from accounts.services import delivery
 from labs.errors import Refusal
 from labs.models import Event, Verb
 from labs.services.setup import schedule_sweep

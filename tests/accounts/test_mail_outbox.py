@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import Mail, MailKind, MailState, Role
 from accounts.services import deletion, delivery, outbox
-from labs.services.sweep import sweep
+from accounts.services.sweep import sweep
 from tests.factories import LetterFactory, MembershipFactory, UserFactory
 
 from .mails import waiting

@@ -12,7 +12,8 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from accounts.models import Mail, MailKind, Membership, Role, Status, User
-from accounts.services import authority, mailing, membership
+from accounts.rules import authority, mailing
+from accounts.services import membership
 from labs.models import Event, Instance, Verb
 from tests.factories import InstanceFactory, MembershipFactory, UserFactory
 

@@ -15,9 +15,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Membership, Role, RosterEntry, User
-from accounts.services import deletion, identity, sign_in
+from accounts.rules import identity
+from accounts.services import deletion, sign_in
+from accounts.services.sweep import sweep
 from labs.models import Event, Lab, State, Verb
-from labs.services.sweep import sweep
 from tests.factories import PASSWORD, EventFactory, LabFactory, MembershipFactory, UserFactory
 
 pytestmark = pytest.mark.django_db

@@ -15,7 +15,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Membership, Rate
-from accounts.services import deletion, membership, rates
+from accounts.rules import rates
+from accounts.services import deletion, membership
 from accounts.services.roster import uploads
 from labs.errors import Refusal
 from labs.models import Event, Lab, State

@@ -13,7 +13,8 @@ from django.core.cache import cache
 from django.test import Client
 
 from accounts.models import Role, User
-from accounts.services import authority, second_factor
+from accounts.rules import authority
+from accounts.services import second_factor
 from labs.models import State
 from labs.services import vault
 from tests.factories import PASSWORD, LabFactory, MembershipFactory, UserFactory

@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Role, User
-from accounts.services import identity
+from accounts.rules import identity
 from labs.models import Event, Verb
 from tests.accounts.conftest import configure
 from tests.factories import PASSWORD, MembershipFactory, UserFactory

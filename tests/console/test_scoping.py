@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.urls import reverse
 
 from accounts.models import Role
-from labs.admin.access import RULES
+from labs.access import RULES
 from labs.admin.limits import MemberInline, PersonalInline, WholeInline
 from labs.admin.scoped import AdministratorsOnly, Scoped, ScopedAdmin
 from labs.models import Instance

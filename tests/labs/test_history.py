@@ -11,7 +11,8 @@ from django.utils import timezone
 from accounts.models import Membership, Role, Status
 from accounts.services import membership
 from labs.models import Event, Instance, InstanceCluster, Quota, Scope, State, Verb, Workload
-from labs.services import extension, history, instances, launch, limits, offering, places, secrets, stopping, waiting
+from labs.rules import history
+from labs.services import extension, instances, launch, limits, offering, places, secrets, stopping, waiting
 from tests.factories import ClusterFactory, LabFactory, MembershipFactory, TemplateFactory, UserFactory
 
 pytestmark = pytest.mark.django_db

@@ -20,7 +20,8 @@ from k8s.errors import Refused, Unavailable
 from k8s.policy import PolicyError
 from labs.errors import Refusal
 from labs.models import EndReason, Lab, Quota, Scope, State, Workload
-from labs.services import clusters, logs, queue, rendering, sweep
+from labs.rules import queue
+from labs.services import clusters, logs, rendering, sweep
 from labs.services import reconcile as reconcile_module
 from labs.services.claims import Claim
 from labs.services.instances import provision

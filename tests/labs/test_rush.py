@@ -12,8 +12,8 @@ from django_q.models import OrmQ
 
 from k8s import labels
 from labs.models import Lab, State, Workload
+from labs.rules.queue import ring
 from labs.services.observe import AFTER_A_RUSH, Told, observe
-from labs.services.queue import ring
 from labs.services.rendering import name_of
 from tests.factories import LabFactory
 

@@ -12,7 +12,8 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Mail, MailKind
-from accounts.services import delivery, mailing
+from accounts.rules import mailing
+from accounts.services import delivery
 from labs.models import Lab
 from labs.services.secrets import token_of
 from tests.console.conftest import World

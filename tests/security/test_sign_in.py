@@ -16,7 +16,8 @@ from django.core.cache import cache
 from django.test import Client
 
 from accounts.models import Role, User
-from accounts.services import authority, browsers
+from accounts.rules import authority
+from accounts.services import browsers
 from mlsite.logs import NoLinks
 from tests.factories import PASSWORD, LabFactory, MembershipFactory, UserFactory
 

@@ -16,13 +16,14 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery
 
 from accounts.models import Mail, MailKind, Membership, Role, RosterEntry, Status, User
-from accounts.models.membership import OUT
-from accounts.services import authority, bars, mailing
+from accounts.roles import OUT
+from accounts.rules import authority, mailing
+from accounts.rules.identity import verified_addresses
+from accounts.services import bars
 from accounts.services.digest import forget_requests
-from accounts.services.identity import verified_addresses
 from labs.errors import Refusal
 from labs.models import Event, Instance, Quota, Scope, Verb
-from labs.services.history import line
+from labs.rules.history import line
 from labs.services.limits import FIELDS
 
 #: Low to high.

@@ -21,11 +21,11 @@ from import_export.instance_loaders import BaseInstanceLoader
 from import_export.results import RowResult
 
 from accounts.models import Membership, Role, RosterEntry, Status, User
-from accounts.models.membership import OUT
-from accounts.services import authority
-from accounts.services.identity import verified_addresses
+from accounts.roles import OUT
+from accounts.rules import authority
+from accounts.rules.identity import verified_addresses
 from labs.models import Event, Instance, Verb
-from labs.services.history import line as event_line
+from labs.rules.history import line as event_line
 
 from .admitting import bind_known, update
 from .lines import Line

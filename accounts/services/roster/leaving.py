@@ -13,12 +13,13 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from accounts.models import MailKind, Membership, Role, RosterEntry, Status, User
-from accounts.models.membership import OUT
-from accounts.services import authority, bars, mailing
-from accounts.services.identity import verified_addresses
+from accounts.roles import OUT
+from accounts.rules import authority, mailing
+from accounts.rules.identity import verified_addresses
+from accounts.services import bars
 from labs.models import EndReason, Event, Instance, Verb, Workload
 from labs.models.workload import STOPPABLE_STATES
-from labs.services.history import line
+from labs.rules.history import line
 from labs.services.stopping import end_many
 
 from .admitting import RANKS, check_keeper, lock

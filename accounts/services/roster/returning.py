@@ -8,7 +8,7 @@ from collections import defaultdict
 from allauth.account.models import EmailAddress
 
 from accounts.models import Membership, RosterEntry, Status, User
-from accounts.services import authority
+from accounts.rules import authority
 from accounts.services.membership import reinstate_many
 from labs.models import Instance
 

@@ -19,11 +19,11 @@ from django.db.models import F, Q
 
 from accounts.models import RosterEntry, RosterUpload, UploadState, User
 from accounts.models.roster import WITH_WORKER
-from accounts.services import authority, rates
+from accounts.rules import authority, rates
 from labs.errors import Refusal
 from labs.models import Instance, Verb
-from labs.services import queue
-from labs.services.history import record
+from labs.rules import queue
+from labs.rules.history import record
 
 from . import importing, leaving, reading, returning
 from .admitting import check_keeper, lock

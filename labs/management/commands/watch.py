@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from k8s.errors import Error
 from labs.models import Cluster
+from labs.rules.queue import remind
 from labs.services.leading import LedWatch, connection, new_identity
-from labs.services.queue import remind
 from labs.services.sweep import end_due
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from django_q.models import OrmQ
 from accounts import tasks
 from accounts.models import RosterEntry, RosterUpload, UploadState
 from accounts.services.roster import uploads
+from accounts.services.sweep import sweep
 from labs.models import Event, Verb
-from labs.services.sweep import sweep
 
 MINUTE = datetime.timedelta(minutes=1)
 pytestmark = pytest.mark.django_db

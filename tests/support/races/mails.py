@@ -8,10 +8,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import MailKind, User
-from accounts.services import mailing
+from accounts.rules import mailing
 from accounts.services.delivery import deliver_due
 from labs.models import Instance
-from labs.services import queue
+from labs.rules import queue
 
 COUNT = 40
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.services import rates
+from accounts.rules import rates
 
 
 def world(slug: str) -> Callable[[], None]:

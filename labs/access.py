@@ -1,6 +1,6 @@
 """How far a person reaches in the console: which instances they run, and which rows belong to those.
 
-What may be *done* to an object is asked of `accounts.services.authority` by the services; this is what is shown at all.
+What may be *done* to an object is asked of `accounts.rules.authority` by the services; this is what is shown at all.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def within_reach(rows: Rows, user: User | AnonymousUser) -> Rows:
 
 
 def may(request: HttpRequest, question: Callable[[Any, Any], bool], obj: Any) -> bool:
-    """The answer of `accounts.services.authority`, asked once a request: Django's admin asks for each button again."""
+    """The answer of `accounts.rules.authority`, asked once a request: Django's admin asks for each button again."""
     answers: dict[Any, bool] | None = getattr(request, "_console_answers", None)
     if answers is None:
         answers = request._console_answers = {}  # type: ignore[attr-defined]

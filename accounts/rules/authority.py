@@ -12,14 +12,14 @@ from allauth.mfa.models import Authenticator
 from django.conf import settings
 
 from accounts.models import Membership, Role, Status
-from accounts.models.membership import MANAGER_ROLES
-from labs.models.quota import Scope
+from accounts.roles import MANAGER_ROLES
+from labs.models import Instance, Scope
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
     from accounts.models import User
-    from labs.models import Instance, Quota, Workload
+    from labs.models import Quota, Workload
 
     Person = User | AnonymousUser
 
@@ -66,8 +66,6 @@ def can_stop_workload(user: Person, workload: Workload) -> bool:
 
 def stoppable_by(user: Person, workloads: Iterable[Workload]) -> list[Workload]:
     """Those of many that `can_stop_workload` would allow; one query, whatever their number."""
-    from labs.models import Instance
-
     lacks = lacks_second_factor(user)
     managed = set() if lacks else set(Instance.objects.managed_by(user).values_list("pk", flat=True))
     return [

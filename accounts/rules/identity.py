@@ -7,7 +7,7 @@ from allauth.socialaccount.models import SocialAccount
 from django.db.models import Exists, OuterRef, Subquery
 
 from accounts.models import RosterEntry, User
-from accounts.services import claims
+from accounts.rules import claims
 
 
 def verified_addresses(user: User) -> set[str]:

@@ -18,7 +18,7 @@ from django.utils.crypto import salted_hmac
 
 from accounts.addresses import without_tag
 from accounts.models import Rate, User
-from accounts.services import identity
+from accounts.rules import identity
 from labs.errors import Refusal
 
 WINDOW = datetime.timedelta(hours=1)

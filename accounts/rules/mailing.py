@@ -11,10 +11,14 @@ from django.db import transaction
 from accounts.addresses import searched
 from accounts.models import Mail, MailKind, User
 from labs.models import Instance
-from labs.services import queue
+from labs.rules import queue
 
 #: The task that sends what is due.
 TASK = "accounts.tasks.send_mails"
+
+
+class NotNeeded(Exception):
+    """The mail has nothing to say any more, and is not sent. Its message says why, in plain words."""
 
 
 def write(
