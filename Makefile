@@ -62,6 +62,7 @@ types-check: setup
 
 imports-check: setup
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m tools.floors
 
 lengths-check: setup
 	$(BIN)/python -m tools.lengths
