@@ -35,7 +35,7 @@ def namespace(client: Client) -> Iterator[str]:
         name="ml101",
         namespace=name,
         site="site-1",
-        quota={"cpu_millis": 2000, "pods": 5},
+        quota={"cpu_millis": 2000, "running": 5},
         ingress_namespace_labels={"kubernetes.io/metadata.name": "ingress-nginx"},
     ):
         client.apply(obj)

@@ -68,9 +68,9 @@ def test_what_is_saved_of_an_instance_its_limits_and_its_places_reaches_the_clus
     place = running.instance.places.get()
     OrmQ.objects.all().delete()
     for change, expected in (
-        (lambda: Quota.objects.get(pk=whole.pk).save(), {"requests.cpu": "10", "pods": "20", "count/pods": "20"}),
+        (lambda: Quota.objects.get(pk=whole.pk).save(), {"requests.cpu": "10", "count/pods": "2k"}),
         (lambda: _save(whole, cpu_millis=8_000, storage_gib=50), {"requests.cpu": "8", "requests.storage": "50Gi"}),
-        (lambda: _save(place, cpu_millis=3_000, running=50), {"requests.cpu": "3", "pods": "20"}),
+        (lambda: _save(place, cpu_millis=3_000, running=50), {"requests.cpu": "3", "count/pods": "2k"}),
         (lambda: _save(place, cpu_millis=None, gpus=0), {"requests.cpu": "8", "requests.nvidia.com/gpu": "0"}),
         (whole.delete, {"requests.nvidia.com/gpu": "0", "services.nodeports": "0"}),
     ):
