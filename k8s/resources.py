@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 GPU = "nvidia.com/gpu"
+MINUTES = "minutes"
 _PER_MINUTE = Decimal(1) / 60
 
 
@@ -27,6 +28,8 @@ class Resource:
     factor: int = 1
     #: The people's unit, of many; empty where it is a number of things.
     unit: str = ""
+    #: The row's unit, for programs.
+    row_unit: str = ""
     #: In a sentence behind "30 of its 32": "CPUs".
     noun: str = ""
     #: In a list of limits: "2 CPU".
@@ -55,9 +58,18 @@ class Resource:
         return self.short or self.title
 
     @property
+    def small_title(self) -> str:
+        """Within a sentence: "services at once"."""
+        return self.title if self.title[1:2].isupper() else self.title.lower()
+
+    @property
     def head(self) -> str:
-        """With its unit, for a table: "Memory (GiB)"."""
-        return f"{self.label} ({self.unit})" if self.unit else self.label
+        """As a limit, with its unit: "Longest lifetime (hours)"."""
+        return self.with_unit(self.title)
+
+    def with_unit(self, words: str) -> str:
+        """These words as the head of a column of numbers."""
+        return f"{words} ({self.unit})" if self.unit else words
 
     def shown(self, value: int) -> str:
         """In the people's unit, without it and without needless zeros, at most two places: 1500 thousandths of a CPU are "1.5"."""
@@ -70,21 +82,42 @@ class Resource:
         unit = self.unit.removesuffix("s") if value == self.factor else self.unit
         return f"{self.shown(value)} {unit}" if unit else self.shown(value)
 
+    def said(self, value: int) -> str:
+        """In a sentence, before the noun: "1.5"; a length of time in words: "90 minutes"."""
+        return duration(value) if self.row_unit == MINUTES else self.shown(value)
+
 
 def number(value: Decimal) -> str:
     """A number without needless zeros, at most two places: 4, 0.5, 1.25."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
+def duration(minutes: int) -> str:
+    """In words: 2880 → "2 days", 240 → "4 hours", 45 → "45 minutes"; what is no whole number of hours in all units: 1435 → "23 hours
+    55 minutes"."""
+    if not minutes:
+        return "0 minutes"
+    for size, unit in ((1440, "day"), (60, "hour")):
+        if minutes % size == 0:
+            return _count(minutes // size, unit)
+    days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
+    parts = ((days, "day"), (hours, "hour"), (rest, "minute"))
+    return " ".join(_count(count, unit) for count, unit in parts if count)
+
+
+def _count(count: int, unit: str) -> str:
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+
+
 RESOURCES = (
     Resource(
-        "cpu_millis", "cpu", "CPU", factor=1000, unit="cores", noun="CPUs", brief="{} CPU", most=10_000_000,
+        "cpu_millis", "cpu", "CPU", factor=1000, unit="cores", row_unit="millicores", noun="CPUs", brief="{} CPU", most=10_000_000,
         answer_factor=1000, kubernetes="cpu", quota=("requests.cpu",), suffix="m",
         heads="cpu cpus cores cpucores cpuscores kerne coeurs", units=dict.fromkeys(("", "core", "cores", "cpu", "cpus"), 1),
         example="2 or 0.5",
     ),
     Resource(
-        "memory_mib", "memory", "Memory", factor=1024, unit="GiB", noun="GiB of memory", brief="{} GiB",
+        "memory_mib", "memory", "Memory", factor=1024, unit="GiB", row_unit="MiB", noun="GiB of memory", brief="{} GiB",
         most=2_000_000_000, answer_factor=1, kubernetes="memory", quota=("requests.memory", "limits.memory"), suffix="Mi",
         heads="memory ram memorygib memorygb ramgib ramgb arbeitsspeicher memoire memoria",
         units=dict.fromkeys(("", "gib", "gb", "g", "gi"), 1) | dict.fromkeys(("mib", "mb"), Decimal(1) / 1024),
@@ -96,7 +129,7 @@ RESOURCES = (
     ),
     # Nothing asks for it yet: it holds the namespace's volumes, and no person is given a limit of it by a list.
     Resource(
-        "storage_gib", "storage", "Storage", unit="GiB", noun="GiB of storage", brief="{} GiB of storage",
+        "storage_gib", "storage", "Storage", unit="GiB", row_unit="GiB", noun="GiB of storage", brief="{} GiB of storage",
         is_counted=False, quota=("requests.storage",), suffix="Gi",
     ),
     # Of workloads, not of pods, of which one may have several: no quota of a namespace can say it.
@@ -105,7 +138,7 @@ RESOURCES = (
         heads="running servicesatonce labsatonce runninglabs", units={"": 1}, example="2",
     ),
     Resource(
-        "lifetime_minutes", "lifetime", "Longest lifetime", short="Lifetime", factor=60, unit="hours", noun="hours",
+        "lifetime_minutes", "lifetime", "Longest lifetime", short="Lifetime", factor=60, unit="hours", row_unit=MINUTES, noun="hours",
         brief="{}", help_text="Extensions included.", least=1, most=527_040, is_counted=False, answer_factor=1,
         heads="lifetime longestlifetime lifetimehours lifetimeh longestlifetimehours",
         units=dict.fromkeys(("", "h", "hour", "hours"), 1) | dict.fromkeys(("d", "day", "days"), 24)
@@ -115,6 +148,8 @@ RESOURCES = (
 )  # fmt: skip
 BY_KEY = {resource.key: resource for resource in RESOURCES}
 BY_NAME = {resource.name: resource for resource in RESOURCES}
+#: Those that a list of people can set.
+LISTED = tuple(resource for resource in RESOURCES if resource.heads)
 #: The columns of Quota, in the order in which they are shown.
 KEYS = tuple(BY_KEY)
 #: What runs is counted against these.
