@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from k8s.errors import NotFound, Refused
+from k8s.errors import NotFound, Rejected
 from labs.models import Event, Instance, InstanceCluster, Quota, Scope, State
 from labs.services import retention, sweep
 from labs.services.instances import archive, provision, reconcile_instance
@@ -132,7 +132,7 @@ def test_a_smaller_limit_ends_nothing_and_lets_nothing_more_in(running: SimpleNa
             container["volumeMounts"] = [one for one in container["volumeMounts"] if one["name"] in names]
         try:
             running.operator.create(more)
-        except Refused as refusal:
+        except Rejected as refusal:
             return "exceeded quota" in refusal.message
         running.operator.delete("Pod", more["metadata"]["name"], running.instance.namespace, grace_seconds=0)
         return False

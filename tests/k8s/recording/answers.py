@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from k8s.client import Client
-from k8s.errors import Error, Refused
+from k8s.errors import Error, Rejected
 from k8s.kinds import path
 from tests.k8s.recording.stage import Object, Recording, Stage, is_conflict, placed, pod
 from tests.support import webhook
@@ -146,7 +146,7 @@ def _soon(stage: Stage, namespace: str, made: Object, words: str) -> Object:
 def _is_accepted(stage: Stage, made: Object) -> bool:
     try:
         stage.client.apply(placed(made, OPEN))
-    except Refused:
+    except Rejected:
         return False
     return stage.client.delete("Pod", made["metadata"]["name"], OPEN, grace_seconds=0)
 
