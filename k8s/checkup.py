@@ -11,7 +11,7 @@ from typing import Any
 
 from k8s import networks, rights
 from k8s.client import Client
-from k8s.errors import Error, NotFound, Refused, Unavailable
+from k8s.errors import Error, NotFound, Rejected, Unavailable
 from k8s.exposure import controller_of, parent
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def examine(client: Client, expected: Expected, *, now: datetime.datetime) -> li
     for title, part in parts:
         try:
             found += part()
-        except Refused:
+        except Rejected:
             found.append(
                 Finding(
                     "wait",

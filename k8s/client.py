@@ -17,14 +17,14 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
-from k8s.errors import Conflict, Error, Gone, NotFound, Refused, Unavailable, from_status
+from k8s.errors import Conflict, Error, Gone, NotFound, Rejected, Unavailable, from_status
 from k8s.kinds import KINDS, path
 from k8s.stream import Watch, read
 
 if TYPE_CHECKING:
     from k8s.transport import Transport
 
-__all__ = ["KINDS", "Client", "Conflict", "Error", "Gone", "Listing", "NotFound", "Refused", "Unavailable", "Watch"]
+__all__ = ["KINDS", "Client", "Conflict", "Error", "Gone", "Listing", "NotFound", "Rejected", "Unavailable", "Watch"]
 
 
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
@@ -142,13 +142,13 @@ class Client:
         return Listing(items, str(metadata.get("resourceVersion", "")), str(metadata.get("continue") or ""))
 
     def create(self, obj: dict[str, Any]) -> dict[str, Any]:
-        """A new object. Raises Conflict when there is one of the name, NotFound (no such namespace), Refused."""
+        """A new object. Raises Conflict when there is one of the name, NotFound (no such namespace), Rejected."""
         return self._write("create", "POST", obj)
 
     def replace(self, obj: dict[str, Any]) -> dict[str, Any]:
         """The object as a whole, only if it is still at the resourceVersion that it names (compare-and-swap).
 
-        Raises Conflict when it is not, NotFound, Refused.
+        Raises Conflict when it is not, NotFound, Rejected.
         """
         return self._write("replace", "PUT", obj)
 
@@ -161,7 +161,7 @@ class Client:
     def apply(self, obj: dict[str, Any], *, manager: str = "mlsite", force: bool = True) -> dict[str, Any]:
         """Makes the object so, whether it exists or not (server-side apply), in one call. Returns the whole object.
 
-        Raises NotFound (no such namespace), Conflict (another manager's field, without `force`), Refused.
+        Raises NotFound (no such namespace), Conflict (another manager's field, without `force`), Rejected.
         """
         kind, metadata = obj["kind"], obj["metadata"]
         query = {"fieldManager": manager, "force": "true" if force else "false"}
@@ -179,7 +179,7 @@ class Client:
     def merge(self, obj: dict[str, Any]) -> dict[str, Any]:
         """Sets what `obj` says of an object that is there, and leaves the rest (JSON Merge Patch, RFC 7386). Returns the whole.
 
-        Raises NotFound, Conflict (`metadata.uid` names another object), Refused.
+        Raises NotFound, Conflict (`metadata.uid` names another object), Rejected.
         """
         kind, metadata = obj["kind"], obj["metadata"]
         headers = {"Content-Type": "application/merge-patch+json"}
@@ -276,7 +276,7 @@ class Client:
         limit_bytes: int = 65536,
         previous: bool = False,
     ) -> str:
-        """The end of a container's output. Raises NotFound, Refused (it has not started yet, or has no earlier run)."""
+        """The end of a container's output. Raises NotFound, Rejected (it has not started yet, or has no earlier run)."""
         query = {
             "container": container or "",
             "tailLines": str(tail_lines),

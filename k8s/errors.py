@@ -43,7 +43,7 @@ class Gone(Error):
     """The version that a watch starts from is too old: list again."""
 
 
-class Refused(Error):
+class Rejected(Error):
     """The cluster understood and said no; the same call will be refused again.
 
     `kind`: "quota" (a limit of the namespace), "policy" (Pod Security, limit range, webhook), "validation" (malformed),
@@ -101,7 +101,7 @@ def _sorted(code: int, status: dict[str, Any], message: str, retry_after: str, a
         message = f"The cluster did not take the Secret{': ' + ', '.join(fields) if fields else ''} (HTTP {code})."
     if malformed:
         kind = "policy" if _POLICY.search(message) else "validation"
-        return Refused(message, code=code, reason=reason, kind=kind)
+        return Rejected(message, code=code, reason=reason, kind=kind)
     if code == 401 or code == 429 or code >= 500:
         seconds = float(retry_after) if re.fullmatch(r"\d{1,4}", retry_after) else 0.0
         return Unavailable(message, code=code, reason=reason, passing=code != 401, retry_after=seconds)
@@ -115,7 +115,7 @@ def _sorted(code: int, status: dict[str, Any], message: str, retry_after: str, a
         return Unavailable(message, code=code, reason=reason)
     if code == 409:
         return Conflict(message, code=code, reason=reason)
-    return Refused(message, code=code, reason=reason, kind=_kind_of_refusal(code, message))
+    return Rejected(message, code=code, reason=reason, kind=_kind_of_refusal(code, message))
 
 
 def _kind_of_refusal(code: int, message: str) -> str:

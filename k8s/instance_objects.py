@@ -6,6 +6,7 @@ from typing import Any
 
 from k8s import registry
 from k8s.labels import INSTANCE, MANAGED_BY, MANAGER, SITE, WORKLOAD
+from k8s.resources import RESOURCES
 
 #: Networks that are never "the internet": private (RFC 1918), shared (RFC 6598), link-local with the clouds' metadata
 #: service (RFC 3927), loopback, translators to IPv4 (RFC 6052, 8215), and what else IANA's special-purpose registry keeps
@@ -38,6 +39,9 @@ PRIVATE_V6 = [
 LAB_ACCOUNT, SPARK_ACCOUNT = "lab", "spark"
 SPARK_VERBS = ("get", "watch", "list", "create", "delete")
 _RBAC = "rbac.authorization.k8s.io/v1"
+#: One service may have several pods, and how many run at once is the site's to say: a quota knows pods only. So many for each of them
+#: stop what makes pods without end, and nothing else.
+PODS_PER_SERVICE = 100
 
 
 def instance_objects(
@@ -58,9 +62,9 @@ def instance_objects(
 ) -> list[dict[str, Any]]:
     """The namespace and its rules, in the order in which they must be applied.
 
-    `quota`: cpu_millis, memory_mib, gpus, storage_gib, pods; None is not limited. `ingress_namespace_labels`: of the
+    `quota`: amounts by the keys of `k8s.resources`; None is not limited. `ingress_namespace_labels`: of the
     namespace in which the ingress controller runs. `lab_uses_internet`: whether labs may reach public addresses.
-    `disk_gib`: what one pod may write to its machine's disk; together as much as `quota.pods` of them.
+    `disk_gib`: what one pod may write to its machine's disk; together as much as all the pods that there may be.
     `has_spark`: whether Spark jobs run here, whose driver makes its executors itself. `registry_login`: from
     `k8s.registry.read`; by it the cluster fetches images. `forbidden_networks`: what labs do not reach though it is
     public, such as the API server. `ingress_networks`: from where requests reach labs too. `name_servers`: addresses or networks
@@ -165,23 +169,19 @@ def _spark(namespace: str, pull_secret: str) -> list[dict[str, Any]]:
     return [_account(SPARK_ACCOUNT, pull_secret), role, binding]
 
 
-def _quota(quota: dict[str, int | None], disk_gib: int) -> dict[str, Any]:
+def _quota(limits: dict[str, int | None], disk_gib: int) -> dict[str, Any]:
     """Requests are what is counted: limits of CPU go beyond them on purpose. Nothing may be exposed past the ingress."""
-    pods = quota.get("pods")
-    amounts = {
-        "requests.cpu": (quota.get("cpu_millis"), "m"),
-        "requests.memory": (quota.get("memory_mib"), "Mi"),
-        "limits.memory": (quota.get("memory_mib"), "Mi"),
-        "requests.nvidia.com/gpu": (quota.get("gpus"), ""),
-        "requests.storage": (quota.get("storage_gib"), "Gi"),
-        "limits.ephemeral-storage": (None if pods is None else pods * disk_gib, "Gi"),
-        "pods": (pods, ""),
-        # The same of all there are: of those that have ended and not yet gone, no heap is made.
-        "count/pods": (pods, ""),
-        "services.nodeports": (0, ""),
-        "services.loadbalancers": (0, ""),
+    hard = {
+        name: f"{limit}{resource.suffix}"
+        for resource in RESOURCES
+        if (limit := limits.get(resource.key)) is not None
+        for name in resource.quota
     }
-    hard = {key: f"{value}{unit}" for key, (value, unit) in amounts.items() if value is not None}
+    if (running := limits.get("running")) is not None:
+        pods = running * PODS_PER_SERVICE
+        # Of all there are, those included that have ended and not yet gone: of these, no heap is made either.
+        hard |= {"count/pods": str(pods), "limits.ephemeral-storage": f"{pods * disk_gib}Gi"}
+    hard |= {"services.nodeports": "0", "services.loadbalancers": "0"}
     return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "instance"}, "spec": {"hard": hard}}
 
 

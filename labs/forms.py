@@ -16,20 +16,18 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.models import User
+from k8s.resources import ASKED, BY_KEY, BY_NAME, duration, number
 from labs.errors import Refusal
 from labs.models import Instance, Lab, Quota, ServiceTemplate
-from labs.services.admission import Ask, limits_of, number
-from labs.services.launch import duration
+from labs.services.admission import Ask, ask_of, limits_of
 from labs.services.overview import free_gpus
 from labs.services.parameters import with_point
 from labs.services.placement import largest_machine, places
+from labs.services.refusals import range_in_words
 
 PLAIN = re.compile(r"\d{1,9}(\.\d{1,6})?")
 #: Minutes of each unit that a length of time is given in.
 UNITS = {"minutes": 1, "hours": 60, "days": 1440}
-#: How the service speaks of a range, in its own units.
-RANGE = re.compile(r"(At least|At most) ([\d.]+) (?:MiB|minutes?); you asked for ([\d.]+)\.")
-STEPS = re.compile(r"In steps of ([\d.]+) (?:MiB|minutes)\.")
 MIB_IN_GIB = 1024
 
 
@@ -111,12 +109,13 @@ class LaunchForm:
     def ask(self) -> Ask:
         """What the answers so far would take, as far as they can be read."""
         values = self.values()
-        cpu, memory, gpus = (_decimal(values.get(name, "")) or Decimal(0) for name in ("cpu", "memory", "gpus"))
-        return Ask(int(cpu * 1000), int(memory), int(gpus))
+        asked = (BY_KEY[key] for key in ASKED)
+        amounts = {item.key: (_decimal(values.get(item.name, "")) or 0) * item.answer_factor for item in asked}
+        return ask_of({key: int(amount) for key, amount in amounts.items()})
 
     def refuse(self, refusal: Refusal) -> None:
         """Keep the service's sentences for the fields; nothing typed is lost but the password."""
-        self.errors = {name: in_words(sentence, name) for name, sentence in refusal.errors.items()}
+        self.errors = refusal.errors | {name: range_in_words(found) for name, found in refusal.ranges.items()}
         for name in ("gpus", "gpu_model"):
             if name in self.errors:
                 self.errors["gpu"] = self.errors.pop(name)
@@ -153,11 +152,12 @@ class LaunchForm:
         low, high, step = (
             Decimal(str(item.get(key, default))) for key, default in (("min", 0), ("max", 100), ("step", 1))
         )
-        key, factor = {"cpu": ("cpu_millis", 1000), "memory": ("memory_mib", 1)}.get(item["name"], ("", 1))
-        limits = [Decimal(getattr(row, key)) / factor for row in self.limits if key and getattr(row, key) is not None]
-        if key and (largest := largest_machine(self.places, key)) is not None:
-            limits.append(Decimal(largest) / factor)
-        most = min([high, *limits])
+        bounds, resource = [high], BY_NAME.get(item["name"])
+        if resource and resource.answer_factor:
+            limits = [getattr(row, resource.key) for row in self.limits]
+            limits += [largest_machine(self.places, resource.key)] if resource.kubernetes else []
+            bounds += [Decimal(limit) / resource.answer_factor for limit in limits if limit is not None]
+        most = min(bounds)
         high = max(low, low + (most - low) // step * step)
         size = MIB_IN_GIB if item.get("unit") == "MiB" else 1
         return low / size, high / size, step / size
@@ -235,41 +235,20 @@ def offered(form: LaunchForm, default_name: str) -> dict[str, str]:
 
 def answers_of(lab: Lab, *, more_memory: bool = False) -> dict[str, str]:
     """The answers with which this lab was launched, for another like it; never its password."""
-    memory = lab.memory_mib * (2 if more_memory else 1)
-    answers = {str(name): str(value) for name, value in lab.parameters.items()}
-    return (
-        answers
-        | {
-            "image": lab.image,
-            "cpu": number(Decimal(lab.cpu_millis) / 1000),
-            "memory": number(Decimal(memory) / MIB_IN_GIB),
-            "gpu": f"{lab.gpu_model}:{lab.gpus}" if lab.gpus else "",
-        }
-        | _length("lifetime", lab.lifetime_minutes)
-    )
+    amounts = lab.amounts | {"memory_mib": lab.memory_mib * (2 if more_memory else 1)}
+    return {
+        **{str(name): str(value) for name, value in lab.parameters.items()},
+        "image": lab.image,
+        **{BY_KEY[key].name: BY_KEY[key].shown(amount) for key, amount in amounts.items() if key != "gpus"},
+        "gpu": f"{lab.gpu_model}:{lab.gpus}" if lab.gpus else "",
+        **_length("lifetime", lab.lifetime_minutes),
+    }
 
 
 def minutes_of(text: str, unit: str) -> str:
     """A length of time as minutes, if it can be read; otherwise as it was typed."""
     amount = _decimal(text.strip())
     return text if amount is None else _plain(amount * UNITS.get(unit, 1))
-
-
-def in_words(sentence: str, name: str) -> str:
-    """The service's sentence about a range, in the unit that the person typed: GiB, and hours or days."""
-    if name not in ("memory", "lifetime"):
-        return sentence
-
-    def say(text: str) -> str:
-        if name == "memory":
-            return f"{number(Decimal(text) / MIB_IN_GIB)} GiB"
-        return duration(int(text)) if text.isdecimal() else f"{text} minutes"
-
-    if found := RANGE.fullmatch(sentence):
-        return f"{found[1]} {say(found[2])}; you asked for {say(found[3])}."
-    if found := STEPS.fullmatch(sentence):
-        return f"In steps of {say(found[1])}."
-    return sentence
 
 
 def _length(name: str, minutes: int) -> dict[str, str]:

@@ -46,7 +46,7 @@ REFUSALS = {
 }  # fmt: skip
 
 
-class Refused(Exception):
+class HttpError(Exception):
     """The request is answered without being read to its end."""
 
     def __init__(self, status: int) -> None:
@@ -68,7 +68,7 @@ class Gathering:
         self.wants_to_be_told = False
 
     def add(self, data: bytes, now: float) -> bool:
-        """Take what has come; True when that is all. Raises Refused."""
+        """Take what has come; True when that is all. Raises HttpError."""
         if self.missing is None:
             searched_from = max(len(self.head) - 3, 0)
             self.head = (self.head + data).lstrip(b"\r\n")
@@ -76,7 +76,7 @@ class Gathering:
             if end < 0 and len(self.head) <= LONGEST_HEAD:
                 return False
             if end < 0 or end > LONGEST_HEAD:
-                raise Refused(431)
+                raise HttpError(431)
             data, self.head = self.head[end + 4 :], self.head[: end + 4]
             self.missing = self._length()
             self.deadline = now + HEAD_SECONDS + self.missing / SLOWEST
@@ -90,11 +90,11 @@ class Gathering:
         """Of the body. What is no number is 0: gunicorn refuses such a head before it reads on."""
         fields = dict(self._fields())
         if b"transfer-encoding" in fields:
-            raise Refused(411)
+            raise HttpError(411)
         told = fields.get(b"content-length", b"0")
         length = int(told) if told.isdigit() and len(told) < 16 else 0
         if length > LARGEST_BODY:
-            raise Refused(413)
+            raise HttpError(413)
         self.wants_to_be_told = length > 0 and fields.get(b"expect", b"").lower() == b"100-continue"
         return length
 
@@ -155,8 +155,8 @@ class GatheringWorker(ThreadWorker):
                 client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         except BlockingIOError:
             return
-        except Refused as refused:
-            self._send_away(conn, refused.status)
+        except HttpError as error:
+            self._send_away(conn, error.status)
             return
         except Exception:
             self._send_away(conn)

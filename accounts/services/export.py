@@ -11,6 +11,7 @@ from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 
 from accounts.models import Mail, Membership, RosterEntry, User
+from k8s.resources import ASKED, KEYS
 from labs.models import Event, Quota, Workload
 
 #: Of each kind of row, what is told. Nothing secret, and nothing of other people.
@@ -25,12 +26,12 @@ FIELDS: dict[str, tuple[type[Any], str, tuple[str, ...]]] = {
         ("instance__title", "role", "status", "reason", "requested_at", "decided_at", "decision_note"),
     ),
     "rosters": (RosterEntry, "user", ("instance__title", "email", "name", "section", "role", "limits", "notes")),
-    "limits": (Quota, "user", ("instance__title", "cpu_millis", "memory_mib", "gpus", "running", "lifetime_minutes")),
+    "limits": (Quota, "user", ("instance__title", *KEYS)),
     "labs": (
         Workload,
         "owner",
         (
-            "id", "name", "instance__title", "template__title", "image", "cpu_millis", "memory_mib", "gpus", "parameters",
+            "id", "name", "instance__title", "template__title", "image", *ASKED, "parameters",
             "state", "end_reason", "created_at", "started_at", "expires_at", "ended_at",
         ),
     ),

@@ -16,9 +16,8 @@ from django.utils import timezone
 from accounts.models import Mail, Membership, Role, RosterEntry, Status
 from accounts.roles import OUT
 from accounts.rules.identity import address_on_list, is_by_address
+from k8s.resources import LISTED, Resource
 from labs.models import Instance
-
-from .roster.lines import QUOTA
 
 #: Where somebody is on the way in, in the words of the page.
 STATES = {
@@ -220,13 +219,6 @@ def _keys(rows: QuerySet[Any], kind: str, name: Any) -> QuerySet[Any, Any]:
 
 # Tables -----------------------------------------------------------------------------------------------------------------
 
-LIMIT_HEADS = {
-    "cpu": "CPU",
-    "memory": "Memory (GiB)",
-    "gpus": "GPUs",
-    "running": "Services at once",
-    "lifetime": "Lifetime (hours)",
-}
 ROSTER_HEAD = ("E-mail", "Name", "Section", "Role")
 MEMBERS_HEAD = ("Name", "E-mail", "Affiliation", "Section", "Role", "State", "Asked", "Decided")
 
@@ -239,24 +231,23 @@ def roster_table(instance: Instance) -> tuple[list[str], Iterator[list[Any]]]:
     for limits, kept in rows.values_list("limits", "notes").iterator(chunk_size=2000):
         notes |= dict.fromkeys(kept)
         has_limits = has_limits or bool(limits)
-    heads = [*ROSTER_HEAD, *(LIMIT_HEADS.values() if has_limits else ()), *notes, "(state)", "(account)"]
+    heads = [*ROSTER_HEAD, *(item.head for item in LISTED if has_limits), *notes, "(state)", "(account)"]
     return heads, _roster_rows(rows, list(notes), has_limits)
 
 
 def _roster_rows(rows: QuerySet[Any], notes: list[str], has_limits: bool) -> Iterator[list[Any]]:
     for entry in rows.select_related("user").iterator(chunk_size=2000):
-        limits = [_amount(key, entry.limits) for key in LIMIT_HEADS] if has_limits else []
+        limits = [_amount(item, entry.limits) for item in LISTED if has_limits]
         person = Person(entry, Membership(status=entry.status, user=entry.user) if entry.status else None)
         kept = [entry.notes.get(head, "") for head in notes]
         account = entry.user.email if entry.user and not entry.by_address else ""
         yield [entry.email, entry.name, entry.section, entry.role, *limits, *kept, person.state_text, account]
 
 
-def _amount(key: str, limits: dict[str, int]) -> Any:
-    name, factor, _ = QUOTA[key]
-    if name not in limits:
+def _amount(resource: Resource, limits: dict[str, int]) -> Any:
+    if resource.key not in limits:
         return ""
-    value = round(Decimal(limits[name]) / factor, 6)
+    value = round(Decimal(limits[resource.key]) / resource.factor, 6)
     return int(value) if value == int(value) else float(value)
 
 

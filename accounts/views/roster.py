@@ -17,6 +17,7 @@ from accounts.rules import authority
 from accounts.services.roster import uploads
 from accounts.services.roster.admitting import OWNERS_ONLY
 from accounts.services.roster.choices import Choices
+from k8s.resources import LISTED
 from labs.errors import Refusal
 from labs.models import Instance
 
@@ -55,10 +56,7 @@ USES = {
     "": "not used", "email": "e-mail", "name": "name", "given": "first name", "family": "last name", "section": "section",
     "role": "role", "status": "status", "note": "keep as a note",
 }  # fmt: skip
-LIMIT_USES = {
-    "cpu": "limit: CPU", "memory": "limit: memory (GiB)", "gpus": "limit: GPUs", "running": "limit: services at once",
-    "lifetime": "limit: lifetime (hours)",
-}  # fmt: skip
+LIMIT_USES = {item.name: f"limit: {item.with_unit(item.small_title)}" for item in LISTED}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -17,7 +17,7 @@ from k8s.diagnosis.says import (
     unknown,
 )
 from k8s.diagnosis.shortages import Shortage, never_fits, shortages
-from k8s.errors import Error, Refused
+from k8s.errors import Error, Rejected
 
 _TRIED_AGAIN = "Nothing: it is tried again every minute. If it takes too long, tell the staff."
 
@@ -337,7 +337,7 @@ PATTERNS: tuple[_Pattern, ...] = (
 
 def _other(known: Facts) -> Diagnosis | None:
     error = known.error
-    return unknown(error.message, fatal=isinstance(error, Refused)) if error else None
+    return unknown(error.message, fatal=isinstance(error, Rejected)) if error else None
 
 
 def _line(known: Facts) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from accounts.services.growth import Point
-from labs.services.admission import number
+from k8s.resources import number
 
 WIDTH, HEIGHT = 1000, 100
 STEPS = (1, 2, 3, 4, 5, 6, 8, 10)

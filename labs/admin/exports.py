@@ -14,12 +14,12 @@ from django.http import StreamingHttpResponse
 from django.utils import timezone
 
 from accounts.models import Membership, RosterEntry, Status
+from k8s.resources import BY_KEY, SUMMED, Resource
 from labs.access import Rows
 from labs.models import Event, Lab, State, Verb
 from labs.models.event import SITE_ACTOR
 from labs.services.export import CHUNK, csv_response
 
-from .quantities import SCALES
 from .words import change_words
 
 
@@ -87,6 +87,10 @@ def _core_hours(row: Lab) -> float | None:
     return None if hours is None else round(hours * row.cpu_millis / 1000, 2)
 
 
+def _amount(resource: Resource) -> Callable[[Lab], str]:
+    return lambda row: resource.shown(getattr(row, resource.key))
+
+
 LABS: dict[str, Callable[[Any], Any]] = {
     "Name": lambda row: row.name,
     "Owner": lambda row: row.owner.name,
@@ -96,11 +100,9 @@ LABS: dict[str, Callable[[Any], Any]] = {
     "Image": lambda row: row.image,
     "Cluster": lambda row: row.cluster.title,
     "State": lambda row: row.get_state_display(),
-    "CPU (cores)": lambda row: SCALES["cpu_millis"].shown(row.cpu_millis),
-    "Memory (GiB)": lambda row: SCALES["memory_mib"].shown(row.memory_mib),
-    "GPUs": lambda row: row.gpus,
+    **{BY_KEY[key].with_unit(BY_KEY[key].label): _amount(BY_KEY[key]) for key in SUMMED},
     "GPU model": lambda row: row.gpu_model,
-    "Lifetime (hours)": lambda row: SCALES["lifetime_minutes"].shown(row.lifetime_minutes),
+    "Lifetime (hours)": _amount(BY_KEY["lifetime_minutes"]),
     "Asked for": lambda row: row.created_at,
     "Started": lambda row: row.started_at,
     "Ends": lambda row: row.expires_at if row.state == State.RUNNING else None,

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Membership
 from accounts.services.growth import growth
+from k8s.resources import BY_KEY
 from labs.models import Instance, Quota, Scope
 from labs.services.usage import cores_by_hour, hours_until
 
@@ -18,6 +19,6 @@ def instance_charts(instance: Instance, now: datetime.datetime) -> list[Chart]:
     """Four queries, whatever ran and whoever came."""
     whole = Quota.objects.filter(instance=instance, scope=Scope.INSTANCE).values_list("cpu_millis", flat=True).first()
     cores = cores_by_hour([instance], now=now)[instance.pk]
-    limit = None if whole is None else whole / 1000
+    limit = None if whole is None else whole / BY_KEY["cpu_millis"].factor
     people = growth_chart("growth", growth(Membership.objects.filter(instance=instance), today=timezone.localdate(now)))
     return [cores_chart("cores", cores, hours_until(now), limit), *([people] if people else [])]

@@ -20,6 +20,7 @@ from unfold.enums import ActionVariant
 
 from accounts.rules import authority
 from k8s.diagnosis.story import judged
+from k8s.resources import BY_KEY, SUMMED
 from labs.access import Rows, person, reach
 from labs.errors import Refusal
 from labs.models import EndReason, Lab, State
@@ -30,7 +31,7 @@ from labs.templatetags.pages import gpu_label
 
 from .confirm import CONFIRMED, Question, ask, bulk_fields, named, way_back, word
 from .pills import state_pill, when
-from .quantities import SCALES, duration
+from .quantities import duration
 from .scoped import ReachableFilter, ScopedAdmin
 
 #: Kept from lists: long, and read on the page of one lab only. The hash of the password is read nowhere in the console.
@@ -150,11 +151,11 @@ class LabAdmin(ScopedAdmin):
 
     @admin.display(description="CPU", ordering="cpu_millis")
     def cpu(self, row: Lab) -> str:
-        return SCALES["cpu_millis"].shown(row.cpu_millis)
+        return BY_KEY["cpu_millis"].shown(row.cpu_millis)
 
     @admin.display(description="Memory", ordering="memory_mib")
     def memory(self, row: Lab) -> str:
-        return SCALES["memory_mib"].text(row.memory_mib)
+        return BY_KEY["memory_mib"].text(row.memory_mib)
 
     @admin.display(description="GPU", ordering="gpus")
     def gpu(self, row: Lab) -> str:
@@ -189,8 +190,7 @@ class LabAdmin(ScopedAdmin):
             ("Instance", str(lab.instance)),
             ("Service", str(lab.template)),
             ("Image", lab.image),
-            ("CPU", SCALES["cpu_millis"].text(lab.cpu_millis)),
-            ("Memory", SCALES["memory_mib"].text(lab.memory_mib)),
+            *((BY_KEY[key].label, BY_KEY[key].text(lab.amounts[key])) for key in SUMMED if key != "gpus"),
             ("GPU", self.gpu(lab)),
             ("Repository", str(lab.parameters.get("repository", ""))),
             ("Cluster", str(lab.cluster)),
@@ -201,7 +201,7 @@ class LabAdmin(ScopedAdmin):
                 "Lost its files",
                 f"{timezone.localtime(lab.lost_at):%-d %b %Y, %H:%M}: {lab.lost_why}" if lab.lost_at else "",
             ),
-            ("Lifetime", SCALES["lifetime_minutes"].text(lab.lifetime_minutes)),
+            ("Lifetime", BY_KEY["lifetime_minutes"].text(lab.lifetime_minutes)),
             ("Ends", when(lab.expires_at) if lab.state == State.RUNNING else ""),
             ("Time left", self.time_left(lab)),
             ("Ended", when(lab.ended_at) if lab.ended_at else ""),

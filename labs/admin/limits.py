@@ -12,20 +12,20 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from accounts.models import Membership, User
 from accounts.rules import authority
+from k8s.resources import BY_KEY, KEYS, RESOURCES, Resource
 from labs.access import Rows, may, person, reach
 from labs.models import Instance, Quota, Scope
 from labs.services.limits import remove_limits, set_limits
 
-from .quantities import SCALES, scaled_formfield
+from .quantities import scaled_formfield
 from .scoped import ReachableFilter, ScopedAdmin, ScopedInline
 
-VALUES = ("cpu_millis", "memory_mib", "gpus", "storage_gib", "running", "lifetime_minutes")
 #: Personal limits that one form holds. A row has ten fields, and Django refuses a form of more than a thousand.
 MOST_IN_FORM = 60
 #: What Django calls the third table of limits in the form of an instance.
 PERSONAL = "quotas-3"
 #: The same for reading, in the units of people.
-SHOWN = ("cpu", "memory", "gpu_count", "storage", "services_at_once", "lifetime")
+SHOWN = tuple(f"shown_{key}" for key in KEYS)
 
 
 def with_address(user: User | None) -> str:
@@ -35,40 +35,20 @@ def with_address(user: User | None) -> str:
     return f"{user.name} ({user.email})" if user.name else user.email
 
 
+def _column(resource: Resource) -> Any:
+    @admin.display(description=resource.title, ordering=resource.key)
+    def shown(self: Any, row: Quota) -> str:
+        return resource.text(getattr(row, resource.key))
+
+    return shown
+
+
 class InWords:
-    """Columns of a limit for reading: a dash is no limit."""
-
-    @admin.display(description="CPU", ordering="cpu_millis", empty_value="no limit")
-    def cpu(self, row: Quota) -> str | None:
-        return _text("cpu_millis", row)
-
-    @admin.display(description="Memory", ordering="memory_mib", empty_value="no limit")
-    def memory(self, row: Quota) -> str | None:
-        return _text("memory_mib", row)
-
-    @admin.display(description="GPUs", ordering="gpus")
-    def gpu_count(self, row: Quota) -> str:
-        return _plain(row.gpus)
-
-    @admin.display(description="Storage", ordering="storage_gib")
-    def storage(self, row: Quota) -> str:
-        return _plain(row.storage_gib, " GiB")
-
-    @admin.display(description="Services at once", ordering="running")
-    def services_at_once(self, row: Quota) -> str:
-        return _plain(row.running)
-
-    @admin.display(description="Longest lifetime", ordering="lifetime_minutes")
-    def lifetime(self, row: Quota) -> str | None:
-        return _text("lifetime_minutes", row)
+    """Columns of a limit for reading, one for each resource (SHOWN)."""
 
 
-def _text(name: str, row: Quota) -> str:
-    return SCALES[name].text(getattr(row, name))
-
-
-def _plain(value: int | None, unit: str = "") -> str:
-    return "no limit" if value is None else f"{value}{unit}"
+for _resource in RESOURCES:
+    setattr(InWords, f"shown_{_resource.key}", _column(_resource))
 
 
 class FriendlyFields:
@@ -76,9 +56,9 @@ class FriendlyFields:
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = scaled_formfield(db_field) or super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
-        if field and db_field.name == "storage_gib":
-            field.label, field.help_text = "Storage (GiB)", ""
-        if field and db_field.name in VALUES:
+        if field and (resource := BY_KEY.get(db_field.name)):
+            if resource.factor == 1:
+                field.label, field.help_text = resource.head, resource.help_text
             field.widget.attrs.setdefault("placeholder", "no limit")
         return field
 
@@ -145,7 +125,7 @@ class LimitsInline(FriendlyFields, InWords, ScopedInline):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if self.has_change_permission(request, obj):
-            return (*(("user",) if self.scope == Scope.PERSON else ()), *VALUES)
+            return (*(("user",) if self.scope == Scope.PERSON else ()), *KEYS)
         return (*(("person",) if self.scope == Scope.PERSON else ()), *SHOWN)
 
     @admin.display(description="Person")
@@ -227,7 +207,7 @@ def fits_in_form(request: HttpRequest, instance: Instance) -> bool:
 def _start_from_default(form: Any, instance: Instance) -> None:
     """A new row begins as what everybody has. It replaces that as a whole, so one left empty would be without any limit."""
     default = Quota.objects.filter(instance=instance, scope=Scope.MEMBER).first()
-    for name in VALUES:
+    for name in KEYS:
         form.base_fields[name].initial = getattr(default, name, None)
 
 
@@ -264,8 +244,8 @@ class QuotaAdmin(FriendlyFields, InWords, ScopedAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Quota | None = None) -> tuple[str, ...]:
         if obj is None:
-            return ("instance", "scope", "user", *VALUES)
-        return ("instance", "whose", *(VALUES if self.has_change_permission(request, obj) else SHOWN))
+            return ("instance", "scope", "user", *KEYS)
+        return ("instance", "whose", *(KEYS if self.has_change_permission(request, obj) else SHOWN))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Quota | None = None) -> tuple[str, ...]:
         return () if obj is None else ("instance", "whose", *SHOWN)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import datetime
-from collections import defaultdict
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q
 from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.models import Membership, Status
 from accounts.services.growth import growth
+from k8s.resources import COUNTED
 from labs.access import Rows, person, reach, within_reach
 from labs.models import EndReason, Event, Instance, Lab, Quota, Scope, State, Workload
-from labs.models.quota import COUNTED
-from labs.services.admission import UNITS, Meter
+from labs.services.admission import Meter, meters
+from labs.services.overview import usage_by
 from labs.services.usage import cores_by_hour, hours_until
 
 from .charts import Chart, cores_chart, growth_chart
@@ -93,7 +92,7 @@ def _charts(cards: list[Card], members: Rows, now: datetime.datetime) -> list[Ch
 
 def _cards(request: HttpRequest, instances: list[Any], now: datetime.datetime) -> list[Card]:
     states = _states(instances)
-    meters = _meters(instances)
+    of_each = _meters(instances)
     cores, hours = cores_by_hour(instances, now=now), hours_until(now)
     return [
         Card(
@@ -101,17 +100,17 @@ def _cards(request: HttpRequest, instances: list[Any], now: datetime.datetime) -
             is_owned=reach(request).owns(row.pk),
             waiting=row.waiting,
             members=row.approved,
-            meters=meters[row.pk],
-            cores=cores_chart(f"cores-{row.pk}", cores[row.pk], hours, _limit(meters[row.pk])),
+            meters=of_each[row.pk],
+            cores=cores_chart(f"cores-{row.pk}", cores[row.pk], hours, _limit(of_each[row.pk])),
             **states.get(row.pk, NONE),
         )
         for row in instances
     ]
 
 
-def _limit(meters: list[Meter]) -> float | None:
+def _limit(found: list[Meter]) -> float | None:
     """Of cores, if there is one."""
-    return next((float(meter.limit) for meter in meters if meter.key == "cpu_millis" and meter.limit), None)
+    return next((float(meter.limit) for meter in found if meter.key == "cpu_millis" and meter.limit), None)
 
 
 def _states(instances: list[Instance]) -> dict[int, dict[str, int]]:
@@ -138,20 +137,9 @@ def _counts() -> dict[str, Count]:
 def _meters(instances: list[Instance]) -> dict[int, list[Meter]]:
     """As `admission.instance_meters`, for many at once; only what is limited."""
     quotas = {row.instance_id: row for row in Quota.objects.filter(instance__in=instances, scope=Scope.INSTANCE)}
-    sums = _workloads(instances).annotate(
-        cpu_millis=Sum("cpu_millis"), memory_mib=Sum("memory_mib"), gpus=Sum("gpus"), running=Count("pk")
-    )
-    used = {row["instance"]: row for row in sums}
-    meters: dict[int, list[Meter]] = defaultdict(list)
-    for instance in instances:
-        for key in COUNTED:
-            limit = getattr(quotas.get(instance.pk), key, None)
-            if limit:
-                factor, unit, label = UNITS[key]
-                taken = Decimal(used.get(instance.pk, {}).get(key) or 0) / factor
-                meters[instance.pk].append(Meter(key, label, taken, Decimal(limit) / factor, Decimal(0), unit))
-    return meters
-
-
-def _workloads(instances: list[Instance]) -> Rows:
-    return Workload.objects.counted().filter(instance__in=instances).order_by().values("instance")
+    used = usage_by("instance_id", Workload.objects.counted().filter(instance__in=instances))
+    nothing = dict.fromkeys(COUNTED, 0)
+    return {
+        row.pk: [meter for meter in meters(quotas.get(row.pk), used.get(row.pk, nothing)) if meter.limit]
+        for row in instances
+    }

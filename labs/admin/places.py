@@ -8,6 +8,7 @@ from django import forms
 from django.http import HttpRequest
 from django.utils import timezone
 
+from k8s.resources import COUNTED
 from labs.access import person, reach
 from labs.models import InstanceCluster
 from labs.services.places import set_places
@@ -30,7 +31,7 @@ class PlaceFormSet(forms.models.BaseInlineFormSet):
 class PlacesInline(FriendlyFields, ScopedInline):
     model = InstanceCluster
     formset = PlaceFormSet
-    fields = ("rank", "cluster", "cpu_millis", "memory_mib", "gpus", "running")
+    fields = ("rank", "cluster", *COUNTED)
     ordering = ("rank", "pk")
     verbose_name = "cluster"
     verbose_name_plural = "Clusters, in the order in which they are used, and the most that may be used there"

@@ -3,67 +3,36 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.core.validators import MaxValueValidator
 from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
-from labs.services.admission import number
-
-
-@dataclass(frozen=True)
-class Scale:
-    """`factor` of the row's units make one of the person's."""
-
-    factor: int
-    label: str
-    unit: str
-    help_text: str = ""
-
-    def shown(self, value: int | None) -> str:
-        """A number without needless zeros; empty for no limit."""
-        return "" if value is None else number(Decimal(value) / self.factor)
-
-    def text(self, value: int | None) -> str:
-        """With its unit, for a sentence or a table."""
-        if value is None:
-            return "no limit"
-        unit = self.unit.removesuffix("s") if value == self.factor else self.unit
-        return f"{self.shown(value)} {unit}"
-
-
-#: Of the fields of Quota and Workload.
-SCALES = {
-    "cpu_millis": Scale(1000, "CPU", "cores"),
-    "memory_mib": Scale(1024, "Memory", "GiB"),
-    "lifetime_minutes": Scale(60, "Longest lifetime", "hours", "Extensions included."),
-}
+from k8s.resources import BY_KEY, Resource
 
 
 class ScaledField(forms.DecimalField):
     """A whole number of small units, shown and asked for in the person's units."""
 
-    def __init__(self, *, scale: Scale, most: int | None = None, **kwargs: Any) -> None:
-        self.scale = scale
+    def __init__(self, *, resource: Resource, **kwargs: Any) -> None:
+        self.resource = resource
         super().__init__(
-            label=f"{scale.label} ({scale.unit})",
-            help_text=kwargs.pop("help_text", scale.help_text),
+            label=resource.head,
+            help_text=kwargs.pop("help_text", resource.help_text),
             min_value=Decimal(0),
-            max_value=Decimal(most) / scale.factor if most else None,
+            max_value=Decimal(resource.most) / resource.factor,
             widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any", "class": "c-number"}),
             **kwargs,
         )
 
     def prepare_value(self, value: Any) -> Any:
-        return self.scale.shown(value) if isinstance(value, int) else value
+        return self.resource.shown(value) if isinstance(value, int) else value
 
     def clean(self, value: Any) -> int | None:
         """Rounded to the row's unit: a thousandth of a core, a MiB, a minute."""
         asked = super().clean(value)
-        return None if asked is None else round(asked * self.scale.factor)
+        return None if asked is None else round(asked * self.resource.factor)
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         if self.disabled:
@@ -76,11 +45,10 @@ class ScaledField(forms.DecimalField):
 
 def scaled_formfield(db_field: Any) -> ScaledField | None:
     """The form field of a scaled model field; None for any other."""
-    scale = SCALES.get(db_field.name)
-    if scale is None:
+    resource = BY_KEY.get(db_field.name)
+    if resource is None or resource.factor == 1:
         return None
-    most = min((v.limit_value for v in db_field.validators if isinstance(v, MaxValueValidator)), default=None)
-    return ScaledField(scale=scale, most=most, required=not db_field.blank)
+    return ScaledField(resource=resource, required=not db_field.blank)
 
 
 def duration(span: datetime.timedelta) -> str:

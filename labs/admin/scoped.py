@@ -96,14 +96,14 @@ NOTHING_SAVED = "Nothing has been saved yet. Correct what you like, and save aga
 def _with_errors(form: Any, sentences: list[str]) -> Any:
     """The form class, refused with these sentences: what was typed stays in it."""
 
-    class Refused(form):
+    class WithErrors(form):
         def clean(self) -> Any:
             data = super().clean()
             for sentence in sentences:
                 self.add_error(None, sentence)
             return data
 
-    return Refused
+    return WithErrors
 
 
 class ScopedInline(Scoped, TabularInline):

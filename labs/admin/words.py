@@ -8,18 +8,13 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from accounts.models import Role, Status
+from k8s.resources import BY_KEY, RESOURCES
 from labs.models import EndReason, Event, Policy, State
 from labs.models.instance import Kind
 
-from .quantities import SCALES
-
 NAMES = {
-    "cpu_millis": "CPU",
-    "memory_mib": "Memory",
-    "gpus": "GPUs",
-    "storage_gib": "Storage",
-    "running": "Services at once",
-    "lifetime_minutes": "Lifetime",
+    # What a lab has of it is told, too: "Lifetime", not "Longest lifetime".
+    **{item.key: item.label if item.answer_factor else item.title for item in RESOURCES},
     "end_reason": "How it ended",
     "expires_at": "Ends",
     "archived_at": "Archived",
@@ -53,10 +48,8 @@ def value_words(name: str, value: Any) -> str:
         return NOTHING
     if name in CHOICES:
         return str(CHOICES[name].get(str(value), value))
-    if name in SCALES and isinstance(value, int):
-        return SCALES[name].text(value)
-    if name == "storage_gib":
-        return f"{value} GiB"
+    if name in BY_KEY and isinstance(value, int):
+        return BY_KEY[name].text(value)
     if isinstance(value, bool) or value in ("True", "False"):
         return "yes" if value in (True, "True") else "no"
     if isinstance(value, list):

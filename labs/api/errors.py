@@ -8,14 +8,32 @@ from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from k8s.resources import BY_KEY
+from labs.errors import Refusal
+
 WRONG = "The request has mistakes: see errors."
 
 
-def answer(error: Exception, context: dict[str, Any]) -> Response | None:
+def body_of(refusal: Refusal) -> dict[str, Any]:
     """message: a sentence; code: a word for programs; errors: a sentence for each field that is wrong; suggestion: another value.
 
-    None for what is no refusal but a fault of ours.
+    Where a limit would be passed: field, unit, limit, used and asked; else empty, and null.
     """
+    return {
+        "message": refusal.message,
+        "code": refusal.code,
+        "errors": refusal.errors,
+        "suggestion": refusal.suggestion,
+        "field": refusal.field,
+        "unit": BY_KEY[refusal.field].row_unit if refusal.field in BY_KEY else "",
+        "limit": refusal.limit,
+        "used": refusal.used,
+        "asked": refusal.asked,
+    }
+
+
+def answer(error: Exception, context: dict[str, Any]) -> Response | None:
+    """The same shape for what the framework refuses. None for what is no refusal but a fault of ours."""
     response = exception_handler(error, context)
     if response is None:
         return None
@@ -27,7 +45,7 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         errors = {}
         message = str(told.get("detail", "")) if isinstance(told, dict) else str(told)
         code = str(error.get_codes()) if isinstance(error, APIException) else _code(response.status_code)
-    response.data = {"message": message, "code": code, "errors": errors, "suggestion": ""}
+    response.data = body_of(Refusal(message, code=code, errors=errors))
     return response
 
 

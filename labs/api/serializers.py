@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from k8s.resources import SUMMED
 from labs.models import Instance, Lab, ServiceTemplate
 from labs.services.launch import KEY
 
@@ -39,7 +40,7 @@ class LabSerializer(serializers.ModelSerializer[Lab]):
         model = Lab
         fields = (
             "id", "name", "instance", "service", "owner", "state", "end_reason", "is_ready", "address", "image",
-            "cpu_millis", "memory_mib", "gpus", "gpu_model", "lifetime_minutes", "created_at", "started_at", "expires_at",
+            *SUMMED, "gpu_model", "lifetime_minutes", "created_at", "started_at", "expires_at",
             "latest_end", "ended_at", "lost_at", "lost_why", "diagnosis", "steps",
         )  # fmt: skip
         read_only_fields = fields
@@ -85,3 +86,10 @@ class RefusalSerializer(serializers.Serializer[dict[str, Any]]):
     code = serializers.CharField()
     errors = serializers.DictField(child=serializers.CharField())  # type: ignore[assignment]
     suggestion = serializers.CharField(allow_blank=True)
+    field = serializers.CharField(
+        allow_blank=True, help_text="The limit that would be passed, such as cpu_millis; empty where it is no limit."
+    )
+    unit = serializers.CharField(allow_blank=True, help_text="Of the following amounts.")
+    limit = serializers.IntegerField(allow_null=True)
+    used = serializers.IntegerField(allow_null=True)
+    asked = serializers.IntegerField(allow_null=True)

@@ -20,6 +20,7 @@ from labs.services.extension import extend
 from labs.services.launch import launch
 from labs.services.stopping import stop
 
+from .errors import body_of
 from .serializers import (
     ExtendSerializer,
     InstanceSerializer,
@@ -103,12 +104,7 @@ class ExtendView(OfLabs, APIView):
 
 def refused(refusal: Refusal) -> Response:
     """What a service refused, in its own words."""
-    body = {
-        "message": refusal.message,
-        "code": refusal.code,
-        "errors": refusal.errors,
-        "suggestion": refusal.suggestion,
-    }
+    body = body_of(refusal)
     if refusal.retry_after:
         return Response(body, status=429, headers={"Retry-After": str(refusal.retry_after)})
     return Response(body, status=400)

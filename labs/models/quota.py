@@ -14,10 +14,6 @@ class Scope(models.TextChoices):
     PERSON = "person", "One person"
 
 
-#: The limits that what runs is counted against, in the order in which they are shown.
-COUNTED = ("cpu_millis", "memory_mib", "gpus", "running")
-
-
 class Quota(models.Model):
     """Null means no limit of this kind here. A person's own row replaces the members' default as a whole."""
 

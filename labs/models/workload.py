@@ -8,9 +8,11 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
-from django.db.models import Count, Q, Sum
+from django.db.models import Aggregate, Count, Q, Sum
 from django.urls import reverse
 from django.utils import timezone
+
+from k8s.resources import ASKED, COUNTED
 
 from .instance import Instance
 from .reconciled import Reconciled, due
@@ -57,6 +59,11 @@ class EndReason(models.TextChoices):
     FAILED = "failed", "Failed"
 
 
+def taken(key: str, rows: Q | None = None) -> Aggregate:
+    """What rows take of a resource that is counted: a sum over their columns, or how many they are."""
+    return Count("pk", filter=rows) if key == "running" else Sum(key, filter=rows)
+
+
 class WorkloadQuerySet(models.QuerySet["Any"]):
     def live(self) -> WorkloadQuerySet:
         """Not ended yet."""
@@ -88,10 +95,8 @@ class WorkloadQuerySet(models.QuerySet["Any"]):
         return self.filter(Q(owner=user) | Q(instance__in=Instance.objects.managed_by(user)))
 
     def usage(self) -> dict[str, int]:
-        """Sums of what these take: cpu_millis, memory_mib, gpus, running (a count). One query."""
-        sums = self.aggregate(
-            cpu_millis=Sum("cpu_millis"), memory_mib=Sum("memory_mib"), gpus=Sum("gpus"), running=Count("pk")
-        )
+        """What these take of each resource that is counted (COUNTED). One query."""
+        sums = self.aggregate(**{key: taken(key) for key in COUNTED})
         return {key: value or 0 for key, value in sums.items()}
 
     def usage_of(
@@ -101,7 +106,7 @@ class WorkloadQuerySet(models.QuerySet["Any"]):
         sums: dict[str, Any] = {}
         for whose, keys, rows in (("own", own, Q(owner=user)), ("all", whole, Q())):
             for key in keys:
-                sums[f"{whose}.{key}"] = Count("pk", filter=rows) if key == "running" else Sum(key, filter=rows)
+                sums[f"{whose}.{key}"] = taken(key, rows)
         found = {key: value or 0 for key, value in self.aggregate(**sums).items()}
         return {key: found[f"own.{key}"] for key in own}, {key: found[f"all.{key}"] for key in whole}
 
@@ -199,6 +204,11 @@ class Workload(Reconciled):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def amounts(self) -> dict[str, int]:
+        """What it asks for of each resource that a launch asks for."""
+        return {key: getattr(self, key) for key in ASKED}
 
     @property
     def is_live(self) -> bool:

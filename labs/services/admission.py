@@ -9,19 +9,18 @@ from decimal import Decimal
 from django.db.models import Q
 
 from accounts.models import User
-from labs.errors import Refusal
+from k8s.resources import COUNTED, RESOURCES, Resource, number
 from labs.models import Instance, Quota, Scope, Workload
-from labs.models.quota import COUNTED
+
+from .refusals import over
+
+#: What a request would take of each resource that is counted (COUNTED), in the row's units.
+Ask = Mapping[str, int]
 
 
-@dataclass(frozen=True)
-class Ask:
-    """What a request would take; one service."""
-
-    cpu_millis: int = 0
-    memory_mib: int = 0
-    gpus: int = 0
-    running: int = 1
+def ask_of(amounts: Mapping[str, int]) -> Ask:
+    """Of the amounts of one workload: those that are counted, and one service."""
+    return {key: 1 if key == "running" else amounts[key] for key in COUNTED}
 
 
 @dataclass(frozen=True)
@@ -60,19 +59,6 @@ class Meter:
         return min(100, round(100 * value / whole)) if whole else 0
 
 
-UNITS = {
-    "cpu_millis": (Decimal(1000), "cores", "CPU"),
-    "memory_mib": (Decimal(1024), "GiB", "Memory"),
-    "gpus": (Decimal(1), "", "GPU"),
-    "running": (Decimal(1), "", "Services"),
-}
-
-
-def number(value: Decimal) -> str:
-    """A number without needless zeros, at most two places: 4, 0.5, 1.25."""
-    return f"{value:.2f}".rstrip("0").rstrip(".")
-
-
 @dataclass(frozen=True)
 class Limits:
     """The limits that count for a person: those of the whole instance, and their own (or else the members' default)."""
@@ -93,7 +79,7 @@ class Limits:
         for quota in (self.whole, self.personal):
             for key in COUNTED:
                 limit = getattr(quota, key, None)
-                if limit is not None and getattr(ask, key) > limit:
+                if limit is not None and ask[key] > limit:
                     return False
         return True
 
@@ -103,7 +89,7 @@ class Limits:
         Call it with the instance's row locked, in the transaction that writes the workload.
         """
         own, whole = (
-            {key: limit for key in COUNTED if (limit := getattr(quota, key, None)) is not None and getattr(ask, key)}
+            {key: limit for key in COUNTED if (limit := getattr(quota, key, None)) is not None and ask[key]}
             for quota in (self.personal, self.whole)
         )
         if not own and not whole:
@@ -116,10 +102,10 @@ class Limits:
         """Raise Refusal when the request does not fit beside what the person uses (`own`) and what all use. No query."""
         for quota, taken, is_personal in ((self.personal, own, True), (self.whole, whole, False)):
             for key in COUNTED:
-                limit, asked = getattr(quota, key, None), getattr(ask, key)
+                limit, asked = getattr(quota, key, None), ask[key]
                 if limit is not None and asked and taken[key] + asked > limit:
                     code = "over-own-limit" if is_personal else "over-limit"
-                    raise Refusal(_sentence(self.instance, key, taken[key], limit, asked, is_personal), code=code)
+                    raise over(code, key, limit=limit, used=taken[key], asked=asked, instance=self.instance)
 
 
 def limits_of(instance: Instance, user: User) -> Limits:
@@ -157,29 +143,19 @@ def instance_meters(instance: Instance, ask: Ask | None = None) -> list[Meter]:
 
 def meters(quota: Quota | None, used: dict[str, int], ask: Ask | None = None) -> list[Meter]:
     """One for each limit that is counted. `used`: as `WorkloadQuerySet.usage()` gives it."""
-    made = []
-    for key, (factor, unit, label) in UNITS.items():
-        limit = getattr(quota, key, None)
-        made.append(
-            Meter(
-                key=key,
-                label=label,
-                used=Decimal(used[key]) / factor,
-                limit=None if limit is None else Decimal(limit) / factor,
-                ask=Decimal(getattr(ask, key)) / factor if ask else Decimal(0),
-                unit=unit,
-            )
-        )
-    return made
+    return [
+        meter(resource, used, getattr(quota, resource.key, None), ask) for resource in RESOURCES if resource.is_counted
+    ]
 
 
-def _sentence(instance: Instance, key: str, used: int, limit: int, asked: int, is_personal: bool) -> str:
-    factor = UNITS[key][0]
-    has, may, wants = (number(Decimal(value) / factor) for value in (used, limit, asked))
-    whose, verb, its = (
-        ("You", "have", "your") if is_personal else (f"Your {instance.get_kind_display().lower()}", "has", "its")
+def meter(resource: Resource, used: Mapping[str, int], limit: int | None, ask: Ask | None = None) -> Meter:
+    """In the unit of people."""
+    taken, asked = used[resource.key], ask[resource.key] if ask else 0
+    return Meter(
+        key=resource.key,
+        label=resource.label,
+        used=Decimal(taken) / resource.factor,
+        limit=None if limit is None else Decimal(limit) / resource.factor,
+        ask=Decimal(asked) / resource.factor,
+        unit=resource.unit,
     )
-    if key == "running":
-        return f"{whose} {verb} {has} of {its} {may} services running. Stop one, or wait until one ends."
-    what = {"cpu_millis": "CPUs", "memory_mib": "GiB of memory", "gpus": "GPUs"}[key]
-    return f"{whose} {verb} used {has} of {its} {may} {what}; you asked for {wants}."

@@ -40,6 +40,7 @@ from .launch import launch, when_open
 from .names import free_name
 from .parameters import clean
 from .placement import clusters_of, gpu_counts
+from .refusals import NO_NAME, to_staff
 from .stopping import end_many
 from .waiting import promote_queued
 
@@ -173,10 +174,10 @@ def _seat(run: ClassRun, seat: ClassSeat, template: ServiceTemplate | None, has_
         except Refusal as refusal:
             if refusal.code == "name" and attempt + 1 < TRIES:
                 continue
-            return _settle(seat, SeatState.REFUSED, reason=about_them(refusal)[:500])
+            return _settle(seat, SeatState.REFUSED, reason=to_staff(refusal)[:500])
         except IntegrityError:
             if attempt + 1 == TRIES:
-                return _settle(seat, SeatState.REFUSED, reason="No free name was found. Please try again.")
+                return _settle(seat, SeatState.REFUSED, reason=NO_NAME)
     return False
 
 
@@ -242,20 +243,6 @@ def remind(now: datetime.datetime) -> None:
     for pk in ClassRun.objects.filter(finished_at=None, due_at__lte=now).values_list("pk", flat=True)[:20]:
         ClassRun.objects.filter(pk=pk).update(due_at=now + LOST)
         enqueue(TASK, pk)
-
-
-def about_them(refusal: Refusal) -> str:
-    """The sentence of a launch, for somebody who launches for another."""
-    text = " ".join([refusal.message, *refusal.errors.values()]) if refusal.errors else refusal.message
-    for mine, theirs in (
-        ("You have", "They have"),
-        ("You already have", "They already have"),
-        (" your ", " their "),
-        ("Your ", "This "),
-        ("you asked for", "it asks for"),
-    ):
-        text = text.replace(mine, theirs)
-    return text
 
 
 def _check(actor: User, instance: Instance) -> None:

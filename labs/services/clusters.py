@@ -17,7 +17,7 @@ from django.db import transaction
 from accounts.models import User
 from k8s import kubeconfig, networks, registry
 from k8s.client import EMBEDDED, Client
-from k8s.errors import Error, NotFound, Refused, Unavailable
+from k8s.errors import Error, NotFound, Rejected, Unavailable
 from labs.errors import Refusal
 from labs.models import Cluster, Instance, Verb, Workload
 from labs.models.cluster import Connection
@@ -133,7 +133,7 @@ def own_networks(found: Client) -> list[str]:
     Pods of network plugins that take no ranges from the machines are not known: "Test the connection" tells of these.
     """
     known = networks.of_machines(found.list("Node").items)
-    with suppress(NotFound, Refused):  # an older k8s/site/rbac.yaml: "Test the connection" tells of that too
+    with suppress(NotFound, Rejected):  # an older k8s/site/rbac.yaml: "Test the connection" tells of that too
         slices = found.list("EndpointSlice", "default", labels="kubernetes.io/service-name=kubernetes").items
         known += networks.of_endpoints(slices)
     return known

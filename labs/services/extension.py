@@ -9,7 +9,8 @@ from django.db import transaction
 
 from accounts.models import User
 from accounts.rules import authority, rates
-from labs.errors import Refusal
+from k8s.resources import duration
+from labs.errors import OverLimit, Refusal
 from labs.models import Instance, State, Verb, Workload
 from labs.models.bulk import update_each
 from labs.models.reconciled import changed
@@ -17,7 +18,6 @@ from labs.rules.history import record
 from labs.rules.queue import ring
 
 from .admission import longest_lifetime
-from .launch import duration
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,10 @@ def extend(workload: Workload, *, actor: User, minutes: int, now: datetime.datet
         left = room(row)
         if minutes > left.minutes:
             told = _too_long(row, left, minutes)
-            raise Refusal(told, code="over-limit", errors={"minutes": told})
+            raise OverLimit(
+                told, code="over-limit", field="lifetime_minutes", limit=row.lifetime_minutes + left.minutes,
+                used=row.lifetime_minutes, asked=minutes, instance=row.instance, errors={"minutes": told},
+            )  # fmt: skip
         rates.spend(actor, "extend", now=now)
         until = row.expires_at + datetime.timedelta(minutes=minutes)
         extended = Workload.objects.filter(pk=row.pk, state=State.RUNNING, expires_at=row.expires_at).update(

@@ -17,6 +17,7 @@ from accounts.models import User
 from accounts.rules import authority
 from k8s import registry
 from k8s.instance_objects import instance_objects
+from k8s.resources import KEYS
 from labs.errors import Refusal, Unconfirmed
 from labs.models import Cluster, EndReason, Instance, InstanceCluster, Quota, Scope, Verb
 from labs.models.reconciled import changed
@@ -100,9 +101,9 @@ def _limits_on(instance: Instance, cluster: Cluster) -> dict[str, int | None]:
     whole = Quota.objects.filter(instance=instance, scope=Scope.INSTANCE).first()
     place = InstanceCluster.objects.filter(instance=instance, cluster=cluster).first()
     limits: dict[str, int | None] = {}
-    for key in ("cpu_millis", "memory_mib", "gpus", "storage_gib", "running"):
+    for key in KEYS:
         set_ones = [value for one in (whole, place) if (value := getattr(one, key, None)) is not None]
-        limits["pods" if key == "running" else key] = min(set_ones, default=None)
+        limits[key] = min(set_ones, default=None)
     return limits
 
 

@@ -14,15 +14,16 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.rules import authority, rates
 from k8s.jupyter import hash_password
-from labs.errors import Refusal
+from labs.errors import OverLimit, Refusal
 from labs.models import Cluster, Host, Instance, InstanceCluster, Lab, ServiceTemplate, State, Verb
 from labs.models.template import ServiceKind
 from labs.rules.history import record
 
-from .admission import Ask, Limits, limits_of
+from .admission import Limits, ask_of, limits_of
 from .names import check_name
 from .parameters import Answers, clean, name_of
 from .placement import clusters_of, gpu_counts, place, places
+from .refusals import over
 from .waiting import check_queue, check_turn, start_deadline
 
 #: What a key of a launch looks like.
@@ -92,9 +93,9 @@ def _launch(
             found = places(locked)
             own_hosts = _check_name([one.cluster for one in found], answers.name, owner)
             limits = limits_of(locked, owner)
-            lifetime = _check_lifetime(limits, answers.lifetime_minutes)
+            _check_lifetime(limits, answers.amounts["lifetime_minutes"])
             state, cluster = _check_room(limits, found, answers, wait, now, is_for_class=owner != actor)
-            lab = _create(actor, owner, locked, cluster, template, answers, password_hash, lifetime, state, now, key)
+            lab = _create(actor, owner, locked, cluster, template, answers, password_hash, state, now, key)
             if lab.host not in own_hosts:
                 Host.objects.create(name=lab.host, owner=owner, created_at=now)
     except IntegrityError:
@@ -113,7 +114,7 @@ def _hashed(
         return ""
     _check_open(actor, owner, instance, template, now)
     limits = limits_of(instance, owner)
-    _check_lifetime(limits, answers.lifetime_minutes)
+    _check_lifetime(limits, answers.amounts["lifetime_minutes"])
     _check_room(limits, places(instance), answers, wait, now)
     return hash_password(answers.password)
 
@@ -146,20 +147,24 @@ def when_open(instance: Instance, now: datetime.datetime) -> str:
 def _check_name(clusters: list[Cluster], name: str, owner: User) -> Collection[str]:
     """The hosts of this name that are the owner's already. Raises Refusal when they may not have it."""
     answer = check_name(clusters, name, owner)
+    if answer.most:
+        raise OverLimit(
+            answer.message, code="name", field="names", limit=answer.most, used=answer.most, asked=1,
+            errors={"name": answer.message}, suggestion=answer.suggestion,
+        )  # fmt: skip
     if not answer.ok:
         raise Refusal(answer.message, code="name", errors={"name": answer.message}, suggestion=answer.suggestion)
     return answer.own_hosts
 
 
-def _check_lifetime(limits: Limits, minutes: int) -> int:
-    """The lifetime, in minutes, if it is within the limits. Raises Refusal."""
+def _check_lifetime(limits: Limits, minutes: int) -> None:
+    """Raises Refusal for a lifetime, in minutes, beyond the limits."""
     longest = limits.longest_lifetime
     if longest is not None and minutes > longest:
-        raise Refusal(
-            f"At most {duration(longest)}; you asked for {duration(minutes)}.", code="over-limit",
-            errors={"lifetime": f"At most {duration(longest)} here; you asked for {duration(minutes)}."},
+        raise over(
+            "over-limit", "lifetime_minutes", limit=longest, used=0, asked=minutes, instance=limits.instance,
+            form_field="lifetime",
         )  # fmt: skip
-    return minutes
 
 
 def _check_room(
@@ -172,7 +177,7 @@ def _check_room(
     is_for_class: bool = False,
 ) -> tuple[State, Cluster]:
     """Accepted or queued, and where: within the limits first, then on a cluster that has room. Raises Refusal."""
-    ask = Ask(answers.cpu_millis, answers.memory_mib, answers.gpus)
+    ask = ask_of(answers.amounts)
     try:
         limits.check_room(ask)
         cluster = place(found, ask, now=now, gpu_model=answers.gpu_model)
@@ -187,7 +192,7 @@ def _check_room(
 
 def _create(
     actor: User, owner: User, instance: Instance, cluster: Cluster, template: ServiceTemplate, answers: Answers,
-    password_hash: str, lifetime: int, state: State, now: datetime.datetime, key: str,
+    password_hash: str, state: State, now: datetime.datetime, key: str,
 ) -> Lab:  # fmt: skip
     lab = Lab(
         instance=instance,
@@ -197,31 +202,21 @@ def _create(
         name=answers.name,
         state=state,
         image=answers.image,
-        cpu_millis=answers.cpu_millis,
-        memory_mib=answers.memory_mib,
-        gpus=answers.gpus,
+        **answers.amounts,
         gpu_model=answers.gpu_model,
         parameters=answers.others,
-        lifetime_minutes=lifetime,
         created_at=now,
         start_deadline=start_deadline(now),
         password_hash=password_hash,
         launch_key=key,
     )
     lab.save(force_insert=True)
-    _record(lab, actor, now)
+    _record(lab, actor, answers, now)
     return lab
 
 
-def _record(lab: Lab, actor: User, now: datetime.datetime) -> None:
+def _record(lab: Lab, actor: User, answers: Answers, now: datetime.datetime) -> None:
     """Write the Event of a new lab, with what was asked for."""
-    asked = {
-        "cpu_millis": lab.cpu_millis,
-        "memory_mib": lab.memory_mib,
-        "gpus": lab.gpus,
-        "lifetime_minutes": lab.lifetime_minutes,
-        "image": lab.image,
-    }
     verb = Verb.QUEUED if lab.state == State.QUEUED else Verb.LAUNCHED
     record(
         verb,
@@ -231,22 +226,5 @@ def _record(lab: Lab, actor: User, now: datetime.datetime) -> None:
         instance=lab.instance,
         user=lab.owner,
         workload=lab,
-        after={"state": lab.state, **asked},
+        after={"state": lab.state, **answers.amounts, "image": lab.image},
     )
-
-
-def duration(minutes: int) -> str:
-    """In words: 2880 → "2 days", 240 → "4 hours", 45 → "45 minutes"; what is no whole number of hours in all units: 1435 → "23 hours
-    55 minutes"."""
-    if not minutes:
-        return "0 minutes"
-    for size, unit in ((1440, "day"), (60, "hour")):
-        if minutes % size == 0:
-            return _count(minutes // size, unit)
-    days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
-    parts = ((days, "day"), (hours, "hour"), (rest, "minute"))
-    return " ".join(_count(count, unit) for count, unit in parts if count)
-
-
-def _count(count: int, unit: str) -> str:
-    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"

@@ -9,11 +9,10 @@ from django.db import transaction
 
 from accounts.models import RosterEntry, User
 from accounts.rules import authority
+from k8s.resources import KEYS
 from labs.errors import Refusal
 from labs.models import Instance, Quota, Scope, Verb
 from labs.rules.history import record
-
-FIELDS = ("cpu_millis", "memory_mib", "gpus", "storage_gib", "running", "lifetime_minutes")
 
 #: With what a new instance begins: modest numbers that an administrator raises. Cores in thousandths, memory in MiB, minutes.
 FIRST: dict[Scope, dict[str, int]] = {
@@ -100,4 +99,4 @@ def _authorise(quota: Quota, actor: User) -> None:
 
 
 def _values(quota: Quota) -> dict[str, Any]:
-    return {name: getattr(quota, name) for name in FIELDS}
+    return {name: getattr(quota, name) for name in KEYS}

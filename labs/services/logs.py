@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from k8s.errors import Error, NotFound, Refused, Unavailable
+from k8s.errors import Error, NotFound, Rejected, Unavailable
 from labs.errors import Refusal
 from labs.models import Workload
 from labs.models.workload import WANTED_STATES
@@ -37,7 +37,7 @@ def tail(workload: Workload, *, lines: int = LINES) -> Log:
         return Log(workload.log_tail, is_of_copying=cause.startswith("clone-"))
     try:
         return fetch(workload, lines=lines)
-    except (NotFound, Refused):
+    except (NotFound, Rejected):
         return Log("")
     except Unavailable:
         raise Refusal("The cluster does not answer at the moment. Please try again.", code="unavailable") from None
@@ -49,7 +49,7 @@ def fetch(workload: Workload, *, lines: int = LINES) -> Log:
     copies = bool(workload.parameters.get("repository")) and workload.started_at is None
     try:
         text = _of(workload, CONTAINER, lines)
-    except (NotFound, Refused):
+    except (NotFound, Rejected):
         if not copies:
             raise
         text = ""

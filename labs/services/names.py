@@ -26,6 +26,8 @@ class NameAnswer:
     suggestion: str = ""
     #: Hosts of this name that are the person's already.
     own_hosts: Collection[str] = ()
+    #: The person has so many names, and may have no more; 0 where it is not that.
+    most: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def check_name(clusters: Sequence[Cluster], name: str, owner: User) -> NameAnswe
         mine = _own_name(clusters, owner)
         again = f"Use one of them again, such as “{mine}”." if mine else "Stop a lab, and use its name again."
         told = f"You have used {settings.HOSTS_PER_PERSON} names for labs, and no more can be yours. {again}"
-        return NameAnswer(False, told, mine)
+        return NameAnswer(False, told, mine, most=settings.HOSTS_PER_PERSON)
     if problem is None:
         return NameAnswer(True, _free(clusters, name), own_hosts=holders.own_hosts if holders else ())
     return NameAnswer(False, problem, free_name(clusters, name, owner))

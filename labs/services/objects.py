@@ -9,7 +9,7 @@ from typing import Any
 
 from k8s import labels, manifests
 from k8s.client import Client
-from k8s.errors import Conflict, Error, NotFound, Refused
+from k8s.errors import Conflict, Error, NotFound, Rejected
 from labs.models import Cluster, Workload
 
 from .rendering import WORKLOAD_KINDS, kinds_of, name_of
@@ -66,10 +66,10 @@ def _send(client: Client, manifest: dict[str, Any], last: str | None) -> dict[st
     if last is None and kind in CREATED:
         try:
             return client.create(manifest)
-        except (Conflict, Refused) as problem:
+        except (Conflict, Rejected) as problem:
             # It may be there, from a worker that was killed before it could say so. A quota is asked before the name is
             # looked at, and counts what is there once more; apply does neither to what is there.
-            if isinstance(problem, Refused) and problem.kind != "quota":
+            if isinstance(problem, Rejected) and problem.kind != "quota":
                 raise
     if last is not None and kind == "Pod":
         # The rest of a pod stays as it was launched, whatever the site's settings say by now.

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from django.db.models import Case, Count, Min, OuterRef, QuerySet, Subquery, Sum, When
 
 from accounts.models import User
+from k8s.resources import COUNTED
 from labs.models import Cluster, Instance, Quota, Scope, ServiceTemplate, State, Workload
-from labs.models.quota import COUNTED
+from labs.models.workload import taken
 
 from .admission import Meter, meters
 
@@ -73,17 +74,8 @@ def launchable_in(instances: Iterable[Instance], today: datetime.date) -> list[t
 
 def usage_by(field: str, rows: QuerySet[Workload]) -> dict[int, dict[str, int]]:
     """Sums of what these take, as `WorkloadQuerySet.usage()`, for each instance ("instance_id") or person ("owner_id") by its key."""
-    sums = (
-        rows.order_by()
-        .values(field)
-        .annotate(cpu_total=Sum("cpu_millis"), memory_total=Sum("memory_mib"), gpu_total=Sum("gpus"), count=Count("pk"))
-    )
-    return {
-        row[field]: dict(
-            zip(COUNTED, (row["cpu_total"], row["memory_total"], row["gpu_total"], row["count"]), strict=True)
-        )
-        for row in sums
-    }
+    sums = rows.order_by().values(field).annotate(**{key: taken(key) for key in COUNTED})
+    return {row.pop(field): row for row in sums}
 
 
 def next_end(instance: Instance) -> datetime.datetime | None:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from labs.errors import Refusal
+from k8s.resources import ASKED, BY_KEY
+from labs.errors import OutOfRange, Refusal
 from labs.models import ServiceTemplate
 
 from . import repositories
+from .refusals import out_of_range
 
 #: Fields of the workload itself; all other parameters of a template are kept in `Workload.parameters`.
 PASSWORD_LENGTH = (8, 128)
@@ -19,15 +21,12 @@ PASSWORD_LENGTH = (8, 128)
 
 @dataclass
 class Answers:
-    """Checked: CPU in thousandths of a core, memory in MiB, lifetime in minutes."""
+    """Checked. `amounts`: what is asked for of each resource that a launch asks for, as in the columns of Workload."""
 
     name: str = ""
     image: str = ""
-    cpu_millis: int = 0
-    memory_mib: int = 0
-    gpus: int = 0
+    amounts: dict[str, int] = field(default_factory=dict)
     gpu_model: str = ""
-    lifetime_minutes: int = 0
     password: str = field(default="", repr=False)
     others: dict[str, Any] = field(default_factory=dict)
 
@@ -41,6 +40,7 @@ Gpus = Mapping[str, int]
 def clean(template: ServiceTemplate, gpus: Gpus, values: Mapping[str, Any]) -> Answers:
     """Check every answer. `gpus`: as `labs.services.placement.gpu_counts`. Raises Refusal with one sentence a field."""
     errors: dict[str, str] = {}
+    ranges: dict[str, OutOfRange] = {}
     cleaned: dict[str, Any] = {"name": name_of(values)}
     declared = {item["name"]: item for item in template.parameters}
     for unknown in set(values) - set(declared) - {"name"}:
@@ -51,10 +51,12 @@ def clean(template: ServiceTemplate, gpus: Gpus, values: Mapping[str, Any]) -> A
             cleaned[name] = _clean_one(item, values.get(name), gpus)
         except ValueError as error:
             errors[name] = str(error)
+            if isinstance(error, OutOfRange):
+                ranges[name] = error
     if not errors:
         errors = _check_gpus(cleaned, gpus)
     if errors:
-        raise Refusal("Please look at the marked fields.", code="invalid", errors=errors)
+        raise Refusal("Please look at the marked fields.", code="invalid", errors=errors, ranges=ranges)
     return _answers(cleaned)
 
 
@@ -64,14 +66,12 @@ def name_of(values: Mapping[str, Any]) -> str:
 
 
 def _answers(cleaned: dict[str, Any]) -> Answers:
+    asked = [BY_KEY[key] for key in ASKED]
     known = {
         "name": cleaned.pop("name"),
         "image": cleaned.pop("image", ""),
-        "cpu_millis": int(cleaned.pop("cpu", 0) * 1000),
-        "memory_mib": int(cleaned.pop("memory", 0)),
-        "gpus": int(cleaned.pop("gpus", 0)),
+        "amounts": {resource.key: int(cleaned.pop(resource.name, 0) * resource.answer_factor) for resource in asked},
         "gpu_model": cleaned.pop("gpu_model", ""),
-        "lifetime_minutes": int(cleaned.pop("lifetime", 0)),
         "password": cleaned.pop("password", ""),
     }
     return Answers(**known, others=cleaned)
@@ -118,14 +118,14 @@ def _number(item: dict[str, Any], text: str, gpus: Gpus) -> Decimal:
         raise ValueError(f"{text[:20]!r} is not a number. Write it like 2 or 1.5.") from None
     if not number.is_finite() or not re.fullmatch(r"[+-]?\d{1,12}(\.\d{1,6})?", text or "0"):
         raise ValueError("Please give a plain number.")
-    unit = f" {item['unit']}" if item.get("unit") else ""
+    unit, text = item.get("unit", ""), text or "0"
     low, high, step = item.get("min"), item.get("max"), item.get("step")
     if low is not None and number < Decimal(str(low)):
-        raise ValueError(f"At least {low}{unit.removesuffix('s') if low == 1 else unit}; you asked for {text}.")
+        raise out_of_range("least", low, text, unit)
     if high is not None and number > Decimal(str(high)):
-        raise ValueError(f"At most {high}{unit}; you asked for {text}.")
+        raise out_of_range("most", high, text, unit)
     if step and (number - Decimal(str(low or 0))) % Decimal(str(step)):
-        raise ValueError(f"In steps of {step}{unit}.")
+        raise out_of_range("step", step, text, unit)
     return number
 
 

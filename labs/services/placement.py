@@ -10,21 +10,23 @@ from __future__ import annotations
 import datetime
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, Q, Sum
 
 from k8s import capacity
+from k8s.resources import BY_KEY, COUNTED, GPU, SUMMED
 from labs.errors import Refusal
 from labs.models import Cluster, Instance, InstanceCluster, Workload
+from labs.models.workload import taken as taken_by
 
-from .admission import UNITS, Ask, number
+from .admission import Ask
+from .refusals import over
 
-GPU = "nvidia.com/gpu"
-#: What is asked for, by the names of `k8s.capacity`.
-_RESOURCES = {"cpu_millis": "cpu", "memory_mib": "memory", "gpus": GPU, "running": "pods"}
-_WORDS = {"cpu_millis": "CPUs", "memory_mib": "GiB of memory", "gpus": "GPUs", "running": "services"}
+#: What is asked of machines, by the names of `k8s.capacity`. What a lab with GPUs takes of the rest does not count on their machines.
+_OF_MACHINES = {key: BY_KEY[key].kubernetes for key in COUNTED if BY_KEY[key].kubernetes}
+_BESIDE_GPUS = tuple(key for key in _OF_MACHINES if key != "gpus")
+_SUMMED_BESIDE_GPUS = tuple(key for key in _BESIDE_GPUS if key in SUMMED)
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ def clusters_of(instance: Instance) -> list[Cluster]:
 
 
 def largest_machine(found: Iterable[InstanceCluster], key: str) -> int | None:
-    """The most of CPU ("cpu_millis") or memory ("memory_mib") that one lab could get on any of these that takes launches, if nothing
-    of ours ran there; None where that is not known. No query."""
+    """The most of a resource of machines that one lab could get on any of these that takes launches, if nothing of ours ran there;
+    None where that is not known. No query."""
     most = 0
     for item in found:
         if not item.cluster.is_open:
@@ -80,7 +82,7 @@ def largest_machine(found: Iterable[InstanceCluster], key: str) -> int | None:
         if item.cluster.grows or snapshot is None:
             return None
         own, suited = getattr(item, key), capacity.suitable(snapshot.machines, {"spec": {}})
-        there = max((_without_ours(machine, _RESOURCES[key]) for machine in suited), default=0)
+        there = max((_without_ours(machine, _OF_MACHINES[key]) for machine in suited), default=0)
         most = max(most, there if own is None else min(own, there))
     return most or None
 
@@ -115,7 +117,7 @@ def place(
     answering = open_ones if for_later else [item for item in open_ones if not item.cluster.is_silent(now)]
     if not answering:
         raise Refusal(_silent(open_ones), code="cluster-silent")
-    model = gpu_model if ask.gpus else ""
+    model = gpu_model if ask["gpus"] else ""
     known = Known() if known is None else known
     if model not in known.used:
         known.used[model] = _used(answering, model)
@@ -135,11 +137,11 @@ def count(known: Known, cluster: Cluster, ask: Ask, *, gpu_model: str = "") -> N
     """Add to `known` what has just been placed on the cluster."""
     for model, used in known.used.items():
         row = used.setdefault(cluster.pk, {})
-        added = {"running": 1, **{f"own_{key}": getattr(ask, key) for key in _RESOURCES}}
+        added = {"running": 1, **{f"own_{key}": ask[key] for key in COUNTED}}
         if model:
-            added["gpus_of_model"] = ask.gpus if model == gpu_model else 0
-        for key in ("cpu_millis", "memory_mib"):
-            added |= {f"sum_{key}": getattr(ask, key), f"plain_{key}": 0 if ask.gpus else getattr(ask, key)}
+            added["gpus_of_model"] = ask["gpus"] if model == gpu_model else 0
+        for key in _SUMMED_BESIDE_GPUS:
+            added |= {f"sum_{key}": ask[key], f"plain_{key}": 0 if ask["gpus"] else ask[key]}
         for key, value in added.items():
             row[key] = row.get(key, 0) + value
 
@@ -153,11 +155,11 @@ def _used(found: Sequence[InstanceCluster], gpu_model: str) -> dict[int, dict[st
     if gpu_model:
         sums["gpus_of_model"] = Sum("gpus", filter=Q(gpu_model=gpu_model))
     else:
-        for key in ("cpu_millis", "memory_mib"):
+        for key in _SUMMED_BESIDE_GPUS:
             sums |= {f"sum_{key}": Sum(key), f"plain_{key}": Sum(key, filter=Q(gpus=0))}
-    for key in _RESOURCES:
+    for key in COUNTED:
         if any(getattr(item, key) is not None for item in found):
-            sums[f"own_{key}"] = Count("pk", filter=own) if key == "running" else Sum(key, filter=own)
+            sums[f"own_{key}"] = taken_by(key, own)
     rows = Workload.objects.counted().filter(cluster__in=[item.cluster_id for item in found]).order_by()
     return {
         row.pop("cluster"): {key: value or 0 for key, value in row.items()}
@@ -169,19 +171,19 @@ def _short(
     item: InstanceCluster, ask: Ask, gpu_model: str, used: Mapping[str, int], known: Known
 ) -> Short | None:  # fmt: skip
     """What keeps it from this cluster; None: it has room."""
-    for key in _RESOURCES:
-        limit, asked = getattr(item, key), getattr(ask, key)
+    for key in COUNTED:
+        limit, asked = getattr(item, key), ask[key]
         if limit is not None and asked and used.get(f"own_{key}", 0) + asked > limit:
             return Short(key, used.get(f"own_{key}", 0), limit, never=asked > limit)
-    model = item.cluster.gpu_model(gpu_model) if ask.gpus else None
-    if ask.gpus and model is None:
+    model = item.cluster.gpu_model(gpu_model) if ask["gpus"] else None
+    if ask["gpus"] and model is None:
         return Short("gpus", 0, 0, never=True)
     snapshot = getattr(item.cluster, "snapshot", None)
     if item.cluster.grows or snapshot is None:
         # Its machines are not known, or not the last word: what its row says of GPUs is all there is.
         count = int((model or {}).get("count", 0))
-        taken = used.get("gpus_of_model", 0)
-        return Short("gpus", taken, count, never=ask.gpus > count) if ask.gpus and taken + ask.gpus > count else None
+        gpus, taken = ask["gpus"], used.get("gpus_of_model", 0)
+        return Short("gpus", taken, count, never=gpus > count) if gpus and taken + gpus > count else None
     key_of_machines = item.cluster_id, gpu_model if model else ""
     if key_of_machines not in known.machines:
         known.machines[key_of_machines] = _machines(snapshot.machines, model)
@@ -198,7 +200,7 @@ def _machines(found: list[dict[str, Any]], model: Mapping[str, Any] | None) -> M
             "tolerations": [{"key": GPU, "operator": "Exists"}],
         }
     suited = capacity.suitable(found, pod)
-    there = {key: [_without_ours(machine, resource) for machine in suited] for key, resource in _RESOURCES.items()}
+    there = {key: [_without_ours(machine, resource) for machine in suited] for key, resource in _OF_MACHINES.items()}
     return Machines(
         together={key: sum(amounts) for key, amounts in there.items()},
         most={key: max(amounts, default=0) for key, amounts in there.items()},
@@ -209,13 +211,13 @@ def _machines(found: list[dict[str, Any]], model: Mapping[str, Any] | None) -> M
 def _short_of_machines(machines: Machines, ask: Ask, used: Mapping[str, int], *, has_gpus: bool) -> Short | None:
     """Whether one machine could hold it, and all of them together this beside what our rows take."""
     # A lab with a GPU has the CPU of a machine with GPUs; only GPUs are counted for it.
-    for key in ("gpus",) if has_gpus else ("cpu_millis", "memory_mib", "running"):
-        asked, together = getattr(ask, key), machines.together[key]
+    for key in ("gpus",) if has_gpus else _BESIDE_GPUS:
+        asked, together = ask[key], machines.together[key]
         ours = used.get("gpus_of_model" if has_gpus else _sum_of(key, machines.kept_for_gpus), 0)
         if ours + asked > together:
             return Short(key, ours, together, never=asked > together)
-    for key in _RESOURCES:
-        if getattr(ask, key) > machines.most[key]:
+    for key in _OF_MACHINES:
+        if ask[key] > machines.most[key]:
             return Short(key, 0, machines.most[key], never=True)
     return None
 
@@ -245,16 +247,7 @@ def _silent(found: Sequence[InstanceCluster]) -> str:
 def _refusal(shortages: Sequence[Short], ask: Ask) -> Refusal:
     if not shortages:
         return Refusal("This name is taken where there is room. Please choose another.", code="name")
-    if all(short.never for short in shortages):
-        best = max(shortages, key=lambda short: short.limit)
-        most = _amount(best.key, best.limit)
-        text = f"No machine is that large: you asked for {_amount(best.key, getattr(ask, best.key))} {_WORDS[best.key]}"
-        return Refusal(f"{text}, and at most {most} can be had here.", code="too-large")
-    best = next(short for short in shortages if not short.never)
-    text = f"The machines have no room for this at the moment: {_amount(best.key, best.used)} of their "
-    text += f"{_amount(best.key, best.limit)} {_WORDS[best.key]} are taken; you asked for "
-    return Refusal(f"{text}{_amount(best.key, getattr(ask, best.key))}.", code="no-room")
-
-
-def _amount(key: str, value: int) -> str:
-    return number(Decimal(value) / UNITS[key][0])
+    best, code = next((short for short in shortages if not short.never), None), "no-room"
+    if best is None:
+        best, code = max(shortages, key=lambda short: short.limit), "too-large"
+    return over(code, best.key, limit=best.limit, used=best.used, asked=ask[best.key])

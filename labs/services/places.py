@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from django.db import transaction
 
 from accounts.models import User
+from k8s.resources import COUNTED
 from labs.errors import Refusal
 from labs.models import Instance, InstanceCluster, Verb, Workload
 from labs.rules.history import record
-
-LIMITS = ("cpu_millis", "memory_mib", "gpus", "running")
 
 
 @transaction.atomic
@@ -54,6 +53,6 @@ def set_places(
 def _told(instance: Instance) -> list[str]:
     lines = []
     for place in InstanceCluster.objects.filter(instance=instance).select_related("cluster"):
-        limits = [f"{name} {value}" for name in LIMITS if (value := getattr(place, name)) is not None]
+        limits = [f"{name} {value}" for name in COUNTED if (value := getattr(place, name)) is not None]
         lines.append(f"{place.cluster}{' (at most ' + ', '.join(limits) + ')' if limits else ''}")
     return lines

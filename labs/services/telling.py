@@ -19,10 +19,10 @@ from django.utils.dateparse import parse_datetime
 from accounts.models import Mail, MailKind, Membership, Role
 from accounts.rules import mailing
 from accounts.rules.mailing import NotNeeded
+from k8s.resources import duration
 from labs.models import Event, Instance, Lab, State, Verb, Workload
 
 from .extension import room_minutes
-from .launch import duration
 
 #: The staff are told so long after the first loss, when most of what a machine takes with it has gone.
 GATHER = datetime.timedelta(minutes=5)

@@ -13,17 +13,17 @@ from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from accounts.models import User
+from k8s.resources import COUNTED
 from labs.errors import Refusal
 from labs.models import ClassSeat, Cluster, Host, Instance, InstanceCluster, State, Workload
 from labs.models.bulk import lock_in_order
-from labs.models.quota import COUNTED
 from labs.rules.queue import enqueue
 
-from .admission import Ask, limits_of_each
+from .admission import Ask, ask_of, limits_of_each
 from .names import take
 from .overview import usage_by
 from .placement import Known, count, place, places
-from .toll import counted
+from .refusals import over
 from .transition import move_many
 
 #: As many are accepted in one transaction.
@@ -80,8 +80,8 @@ def check_queue(instance: Instance, owner: User, *, is_for_class: bool = False) 
     waiting = _waiting(instance).annotate(of_class=Exists(ClassSeat.objects.filter(lab=OuterRef("pk"))))
     counts = waiting.aggregate(all=Count("pk", filter=Q(of_class=is_for_class)), own=Count("pk", filter=Q(owner=owner)))
     if counts["own"] >= settings.QUEUE_PER_PERSON:
-        labs = counted(settings.QUEUE_PER_PERSON, "lab", "labs")
-        raise Refusal(f"You already have {labs} waiting in {instance}, and no more can wait.", code="queue-full")
+        most = settings.QUEUE_PER_PERSON
+        raise over("own-queue-full", "queued", limit=most, used=counts["own"], asked=1, instance=instance)
     if is_for_class and counts["all"] >= settings.QUEUE_FOR_CLASSES:
         text = f"The queue of {instance} has no more room for labs of classes. Start the class again when fewer wait."
         raise Refusal(text, code="queue-full")
@@ -120,9 +120,9 @@ class Turns:
         self._names = _names(self._rows, self._found)
 
     def __iter__(self) -> Iterator[tuple[Workload, Cluster]]:
-        refused = Refused()
+        refused = NoRoom()
         for row in self._rows:
-            ask = Ask(row.cpu_millis, row.memory_mib, row.gpus)
+            ask = ask_of(row.amounts)
             if refused.covers(row, ask):
                 continue
             without = self._taken(row)
@@ -135,7 +135,7 @@ class Turns:
             if not self._take(row, cluster):
                 continue  # Somebody of another instance was faster. Next time another cluster is looked for.
             for used in (self._used_by(row), self._whole):
-                used |= {key: used[key] + getattr(ask, key) for key in COUNTED}
+                used |= {key: used[key] + ask[key] for key in COUNTED}
             count(self._known, cluster, ask, gpu_model=row.gpu_model)
             yield row, cluster
 
@@ -161,19 +161,20 @@ class Turns:
         return not self._takes_hosts or host in self._owners or take(host, row.owner, now=self._now)
 
 
-class Refused:
+class NoRoom:
     """What had no room in this round: who asks for the same has none either, without another look. A class asks for the same."""
 
     def __init__(self) -> None:
-        self._asks: set[tuple[int | None, str, Ask]] = set()
+        self._asks: set[tuple[int | None, str, tuple[int, ...]]] = set()
 
     def covers(self, row: Workload, ask: Ask) -> bool:
         # Larger ones are looked at: to compare each with all others would cost more where all differ.
-        return not self._asks.isdisjoint(((None, row.gpu_model, ask), (row.owner_id, row.gpu_model, ask)))
+        amounts = tuple(ask.values())
+        return not self._asks.isdisjoint(((None, row.gpu_model, amounts), (row.owner_id, row.gpu_model, amounts)))
 
     def add(self, row: Workload, ask: Ask, *, is_personal: bool) -> None:
         """`is_personal`: by the limits of its owner, which are nobody else's."""
-        self._asks.add((row.owner_id if is_personal else None, row.gpu_model, ask))
+        self._asks.add((row.owner_id if is_personal else None, row.gpu_model, tuple(ask.values())))
 
 
 def _names(rows: Sequence[Workload], found: Sequence[InstanceCluster]) -> dict[tuple[str, int], set[Any]]:

@@ -12,9 +12,9 @@ from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from k8s.resources import BY_KEY, RESOURCES, duration
 from labs.models import Instance, State, Workload
 from labs.models.instance import Phase
-from labs.services import admission, launch
 
 register = template.Library()
 
@@ -57,19 +57,19 @@ def span(value: datetime.timedelta | None) -> str:
 @register.filter
 def minutes(value: int) -> str:
     """Minutes in words: "90 minutes", "4 hours"."""
-    return launch.duration(value)
+    return duration(value)
 
 
 @register.filter
 def cores(millis: int) -> str:
     """Thousandths of a core as cores: 1500 is "1.5"."""
-    return admission.number(Decimal(millis) / 1000)
+    return BY_KEY["cpu_millis"].shown(millis)
 
 
 @register.filter
 def gib(mib: int) -> str:
     """MiB as GiB: 2048 is "2"."""
-    return admission.number(Decimal(mib) / 1024)
+    return BY_KEY["memory_mib"].shown(mib)
 
 
 @register.filter
@@ -136,20 +136,11 @@ def get(values: dict[str, Any], key: str) -> Any:
     return values.get(key, "")
 
 
-LIMIT_WORDS = {
-    "cpu_millis": "{} CPU", "memory_mib": "{} GiB", "gpus": "{} GPU", "running": "{} at once", "lifetime_minutes": "{}",
-}  # fmt: skip
-
-
 @register.filter
 def roster_limits(limits: dict[str, int] | None) -> str:
     """Personal limits in a line: "2 CPU, 8 GiB, 4 hours"."""
-    say = {"cpu_millis": cores, "memory_mib": gib, "lifetime_minutes": minutes}
-    return ", ".join(
-        words.format(say.get(name, str)(limits[name]))
-        for name, words in LIMIT_WORDS.items()
-        if limits and name in limits
-    )
+    found = limits or {}
+    return ", ".join(item.brief.format(item.said(found[item.key])) for item in RESOURCES if item.key in found)
 
 
 @register.filter
@@ -172,11 +163,6 @@ def prepared(saved: Any) -> str:
     """What a prepared lab is: "Python for data, 2 CPU, 4 GiB, 4 hours"."""
     values, choice = saved.values, saved.template.choice("image", saved.values.get("image", ""))
     said = [choice["label"]] if choice else []
-    amounts = {
-        "cpu_millis": ("cpu", 1000),
-        "memory_mib": ("memory", 1),
-        "gpus": ("gpus", 1),
-        "lifetime_minutes": ("lifetime", 1),
-    }
-    limits = {name: int(Decimal(values[key]) * factor) for name, (key, factor) in amounts.items() if values.get(key)}
+    asked = [item for item in RESOURCES if item.answer_factor and values.get(item.name)]
+    limits = {item.key: int(Decimal(values[item.name]) * item.answer_factor) for item in asked}
     return ", ".join([*said, roster_limits({name: value for name, value in limits.items() if value})])

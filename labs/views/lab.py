@@ -15,13 +15,13 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
 from accounts.rules import authority
+from k8s.resources import duration
 from labs.errors import Refusal
 from labs.forms import PLAIN, minutes_of
 from labs.models import Event, Lab
 from labs.services import logs
 from labs.services.extension import extend as extend_lab
 from labs.services.extension import room_minutes
-from labs.services.launch import duration
 from labs.services.overview import with_place_in_queue
 from labs.services.secrets import has_token, reveal_token
 from labs.services.stopping import stop as stop_lab

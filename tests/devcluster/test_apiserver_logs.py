@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s.client import NotFound, Refused
+from k8s.client import NotFound, Rejected
 from k8s.devcluster.apiserver import certificate
 from tests.support.cluster import Cluster, wait_for
 
@@ -79,9 +79,9 @@ def test_the_log_comes_from_the_kubelet_with_its_options(
 
 def test_what_the_kubelet_refuses_is_refused(cluster: Cluster, space: Space, kubelet: type[_Kubelet]) -> None:
     client = cluster.client()
-    with pytest.raises(Refused):
+    with pytest.raises(Rejected):
         client.logs("a", space.name, previous=True)
-    with pytest.raises(Refused, match="container zz is not valid for pod a"):
+    with pytest.raises(Rejected, match="container zz is not valid for pod a"):
         client.logs("a", space.name, container="zz")
     with pytest.raises(NotFound):
         client.logs("b", space.name)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from k8s import client as module
-from k8s.client import Client, Conflict, Error, Gone, NotFound, Refused, Unavailable
+from k8s.client import Client, Conflict, Error, Gone, NotFound, Rejected, Unavailable
 from k8s.errors import NamespaceTerminating, from_status
 from k8s.kinds import path
 from tests.k8s.examples import GOLDEN
@@ -152,13 +152,13 @@ def test_page_that_is_not_json_is_unavailable() -> None:
         (status(403, "Forbidden", "pods is forbidden: status unknown for quota: q, resources: pods"), Unavailable, None),
         (status(403, "Forbidden", 'pods "p" is forbidden: error looking up service account n/lab'), Unavailable, None),
         (status(410, "Expired", "too old resource version"), Gone, None),
-        (status(403, "Forbidden", 'pods is forbidden: User "u" cannot create resource "pods"'), Refused, "forbidden"),
+        (status(403, "Forbidden", 'pods is forbidden: User "u" cannot create resource "pods"'), Rejected, "forbidden"),
         (status(403, "Forbidden", "unable to create in namespace n because it is being terminated"), NamespaceTerminating, None),
-        (status(400, "BadRequest", 'admission webhook "w" denied the request: no'), Refused, "policy"),
-        (status(422, "Invalid", "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"), Refused, "policy"),
-        (status(400, "BadRequest", "the body is malformed"), Refused, "validation"),
-        (status(500, "", "failed to create typed patch object (n/p; /v1, Kind=Pod): .spec.x: wrong"), Refused, "validation"),
-        (status(415, "UnsupportedMediaType", "no"), Refused, "validation"),
+        (status(400, "BadRequest", 'admission webhook "w" denied the request: no'), Rejected, "policy"),
+        (status(422, "Invalid", "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"), Rejected, "policy"),
+        (status(400, "BadRequest", "the body is malformed"), Rejected, "validation"),
+        (status(500, "", "failed to create typed patch object (n/p; /v1, Kind=Pod): .spec.x: wrong"), Rejected, "validation"),
+        (status(415, "UnsupportedMediaType", "no"), Rejected, "validation"),
     ],
 )  # fmt: skip
 def test_answers_are_sorted_by_what_they_mean(answer: Answer, error: type[Error], kind: str | None) -> None:
@@ -186,7 +186,7 @@ def test_answer_of_a_real_server_keeps_its_meaning_and_words(name: str) -> None:
     ):
         server.client(retries=0).apply(SECRET | {"kind": "Pod"})
     said = {"type": type(caught.value).__name__, "message": caught.value.message}
-    if isinstance(caught.value, Refused):
+    if isinstance(caught.value, Rejected):
         said["kind"] = caught.value.kind
     assert said == {key: real[key] for key in said}
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from k8s import manifests
-from k8s.client import Client, Conflict, Gone, NotFound, Refused
+from k8s.client import Client, Conflict, Gone, NotFound, Rejected
 from k8s.instance_objects import instance_objects
 from k8s.labels import WORKLOAD
 from k8s.watch import Watcher
@@ -35,7 +35,7 @@ def namespace(client: Client) -> Iterator[str]:
         name="ml101",
         namespace=name,
         site="site-1",
-        quota={"cpu_millis": 2000, "pods": 5},
+        quota={"cpu_millis": 2000, "running": 5},
         ingress_namespace_labels={"kubernetes.io/metadata.name": "ingress-nginx"},
     ):
         client.apply(obj)
@@ -127,7 +127,7 @@ def test_quota_refuses_with_used_limited_and_requested(client: Client, namespace
     wait_for(
         "the quota is counted", lambda: client.get("ResourceQuota", "instance", namespace).get("status", {}).get("hard")
     )
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Rejected) as caught:
         client.apply(render(namespace, cpu_request_millis=4000, cpu_limit_millis=8000)[1])
     assert caught.value.kind == "quota"
     assert "requested: requests.cpu=4, used: requests.cpu=0, limited: requests.cpu=2" in caught.value.message
@@ -136,7 +136,7 @@ def test_quota_refuses_with_used_limited_and_requested(client: Client, namespace
 def test_pod_that_is_not_restricted_is_refused_by_policy(client: Client, namespace: str) -> None:
     pod = copy.deepcopy(render(namespace)[1])
     pod["spec"]["hostNetwork"] = True
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Rejected) as caught:
         client.apply(pod)
     assert caught.value.kind == "policy"
 
@@ -145,7 +145,7 @@ def test_malformed_object_is_refused_as_such(client: Client, namespace: str) -> 
     pod = copy.deepcopy(render(namespace)[1])
     for image in ("", 5):
         pod["spec"]["containers"][0]["image"] = image
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(Rejected) as caught:
             client.apply(pod)
         assert caught.value.kind == "validation"
 
@@ -157,7 +157,7 @@ def test_malformed_secret_is_refused_without_its_content(client: Client, namespa
         {"data": {"a": "hunter2!"}},
         {"stringData": {"a b": "hunter2"}},
     ):
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(Rejected) as caught:
             client.apply({**secret, **content})
         assert caught.value.kind == "validation"
         assert "hunter2" not in caught.value.message

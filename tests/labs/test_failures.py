@@ -11,7 +11,7 @@ import pytest
 
 from k8s import diagnosis, labels
 from k8s.diagnosis.story import story
-from k8s.errors import Refused
+from k8s.errors import Rejected
 from labs.models import EndReason, Lab, State
 from labs.services import clusters, logs
 from labs.services.inbox import Inbox
@@ -37,7 +37,7 @@ class Answering:
 
     def logs(self, name: str, namespace: str, *, container: str, tail_lines: int, limit_bytes: int) -> str:
         if container not in self.written:
-            raise Refused("container is waiting to start: PodInitializing", code=400)
+            raise Rejected("container is waiting to start: PodInitializing", code=400)
         return "\n".join(self.written[container].splitlines()[-tail_lines:])
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from k8s import policy
 from k8s.checkup import Expected, examine
 from k8s.client import Client
-from k8s.errors import Refused
+from k8s.errors import Rejected
 from k8s.exposure import parent
 from k8s.names import object_name
 from labs.models import Cluster, Lab, State
@@ -151,7 +151,7 @@ def test_a_route_to_elsewhere_is_refused_by_the_site_and_by_the_cluster(routed: 
     for attack, change in ATTACKS.items():
         crafted = copy.deepcopy(route)
         change(crafted["spec"])
-        with pytest.raises(Refused) as refusal:
+        with pytest.raises(Rejected) as refusal:
             routed.client.apply(crafted)
         assert "ValidatingAdmissionPolicy 'mlsite-routes'" in refusal.value.message, attack
         with pytest.raises(policy.PolicyError):

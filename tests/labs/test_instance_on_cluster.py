@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from k8s.errors import NotFound, Refused
+from k8s.errors import NotFound, Rejected
 from labs.models import Event, Instance, InstanceCluster, Quota, Scope, State
 from labs.services import retention, sweep
 from labs.services.instances import archive, provision, reconcile_instance
@@ -68,9 +68,9 @@ def test_what_is_saved_of_an_instance_its_limits_and_its_places_reaches_the_clus
     place = running.instance.places.get()
     OrmQ.objects.all().delete()
     for change, expected in (
-        (lambda: Quota.objects.get(pk=whole.pk).save(), {"requests.cpu": "10", "pods": "20", "count/pods": "20"}),
+        (lambda: Quota.objects.get(pk=whole.pk).save(), {"requests.cpu": "10", "count/pods": "2k"}),
         (lambda: _save(whole, cpu_millis=8_000, storage_gib=50), {"requests.cpu": "8", "requests.storage": "50Gi"}),
-        (lambda: _save(place, cpu_millis=3_000, running=50), {"requests.cpu": "3", "pods": "20"}),
+        (lambda: _save(place, cpu_millis=3_000, running=50), {"requests.cpu": "3", "count/pods": "2k"}),
         (lambda: _save(place, cpu_millis=None, gpus=0), {"requests.cpu": "8", "requests.nvidia.com/gpu": "0"}),
         (whole.delete, {"requests.nvidia.com/gpu": "0", "services.nodeports": "0"}),
     ):
@@ -132,7 +132,7 @@ def test_a_smaller_limit_ends_nothing_and_lets_nothing_more_in(running: SimpleNa
             container["volumeMounts"] = [one for one in container["volumeMounts"] if one["name"] in names]
         try:
             running.operator.create(more)
-        except Refused as refusal:
+        except Rejected as refusal:
             return "exceeded quota" in refusal.message
         running.operator.delete("Pod", more["metadata"]["name"], running.instance.namespace, grace_seconds=0)
         return False

@@ -156,12 +156,16 @@ def test_a_name_is_free_again_when_its_lab_has_ended(world: SimpleNamespace) -> 
     assert launched(world).pk
 
 
-def test_the_members_own_limit_is_told_in_plain_words(world: SimpleNamespace) -> None:
+def amounts(refusal: Refusal) -> tuple[Any, ...]:
+    return refusal.code, refusal.field, refusal.limit, refusal.used, refusal.asked
+
+
+def test_the_members_own_limit_is_told_as_data(world: SimpleNamespace) -> None:
     launched(world, cpu="3")
-    assert refused(world, name="second", cpu="2").message == "You have used 3 of your 4 CPUs; you asked for 2."
+    assert amounts(refused(world, name="second", cpu="2")) == ("over-own-limit", "cpu_millis", 4000, 3000, 2000)
 
 
-def test_the_courses_limit_is_told_in_plain_words(world: SimpleNamespace) -> None:
+def test_the_courses_limit_is_told_as_data(world: SimpleNamespace) -> None:
     for number in range(3):
         LabFactory(
             instance=world.instance,
@@ -169,7 +173,7 @@ def test_the_courses_limit_is_told_in_plain_words(world: SimpleNamespace) -> Non
             cpu_millis=3000,
             name=f"other-{number}",
         )
-    assert refused(world, cpu="2").message == "Your course has used 9 of its 10 CPUs; you asked for 2."
+    assert amounts(refused(world, cpu="2")) == ("over-limit", "cpu_millis", 10_000, 9000, 2000)
 
 
 def test_a_lab_that_is_still_stopping_counts(world: SimpleNamespace) -> None:

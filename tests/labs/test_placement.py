@@ -13,11 +13,12 @@ from k8s import capacity
 from labs.errors import Refusal
 from labs.models import Cluster, Lab, MachineSnapshot, Quota, State
 from labs.models.cluster import SILENT
-from labs.services.admission import Ask
+from labs.services.admission import ask_of
 from labs.services.launch import launch
 from labs.services.placement import place, places
 from labs.services.waiting import promote_queued
 from tests.factories import ClusterFactory, InstanceFactory, LabFactory
+from tests.labs.test_launch import amounts
 
 pytestmark = pytest.mark.django_db
 A100 = {"name": "a100", "title": "A100", "count": 2, "node_labels": {"gpu": "a100"}}
@@ -45,7 +46,8 @@ def two(world: SimpleNamespace) -> SimpleNamespace:
 
 
 def placed(world: SimpleNamespace, cpu: int = 1000, gpus: int = 0, **more: Any) -> Cluster:
-    return place(places(world.instance), Ask(cpu, 1024, gpus), now=world.now, **more)
+    ask = ask_of({"cpu_millis": cpu, "memory_mib": 1024, "gpus": gpus})
+    return place(places(world.instance), ask, now=world.now, **more)
 
 
 def refused(world: SimpleNamespace, **asked: Any) -> Refusal:
@@ -102,8 +104,7 @@ def test_a_gpu_is_looked_for_where_its_model_is(two: SimpleNamespace) -> None:
     with_machines(two.cloud, gpus)
     assert placed(two, gpus=1, gpu_model="a100") == two.cloud
     LabFactory(instance=two.instance, cluster=two.cloud, state=State.RUNNING, gpus=2, gpu_model="a100")
-    refusal = refused(two, gpus=1, gpu_model="a100")
-    assert (refusal.code, "2 of their 2 GPUs are taken; you asked for 1" in refusal.message) == ("no-room", True)
+    assert amounts(refused(two, gpus=1, gpu_model="a100")) == ("no-room", "gpus", 2, 2, 1)
     assert refused(two, gpus=3, gpu_model="a100").code == "too-large"
 
 
@@ -130,10 +131,7 @@ def test_the_instances_own_limit_on_a_cluster_sends_the_rest_to_the_next(two: Si
 def test_no_room_anywhere_is_told_with_numbers_and_can_be_waited_for(two: SimpleNamespace) -> None:
     for cluster in (two.first, two.cloud):
         LabFactory(instance=InstanceFactory(), cluster=cluster, state=State.RUNNING, cpu_millis=8000)
-    refusal = refused(two)
-    assert refusal.message == (
-        "The machines have no room for this at the moment: 8 of their 8 CPUs are taken; you asked for 1."
-    )
+    assert amounts(refused(two)) == ("no-room", "cpu_millis", 8000, 8000, 1000)
     values = {"name": "my-lab", "cpu": "1", "memory": "1024", "lifetime": "60"}
     lab = launch(actor=two.member, instance=two.instance, template=two.template, values=values, now=two.now, wait=True)
     assert (lab.state, lab.cluster) == (State.QUEUED, two.first)
@@ -154,8 +152,7 @@ def test_a_name_taken_meanwhile_on_the_other_cluster_keeps_it_where_it_is(two: S
 
 
 def test_what_no_machine_can_ever_hold_is_said_so(two: SimpleNamespace) -> None:
-    refusal = refused(two, cpu=9000)
-    assert refusal.message == "No machine is that large: you asked for 9 CPUs, and at most 8 can be had here."
+    assert amounts(refused(two, cpu=9000)) == ("too-large", "cpu_millis", 8000, 0, 9000)
 
 
 def test_a_name_is_free_only_when_it_is_on_every_cluster(two: SimpleNamespace) -> None:

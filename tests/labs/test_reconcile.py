@@ -16,7 +16,7 @@ from django_q.models import OrmQ
 
 from k8s import labels
 from k8s.client import Client
-from k8s.errors import Refused, Unavailable
+from k8s.errors import Rejected, Unavailable
 from k8s.policy import PolicyError
 from labs.errors import Refusal
 from labs.models import EndReason, Lab, Quota, Scope, State, Workload
@@ -476,7 +476,7 @@ def test_of_many_that_leave_a_refusal_of_one_kind_is_not_forgotten_for_the_next(
 
     def refuse_pods(self: Client, kind: str, namespace: str, *, labels: str) -> None:
         if kind == "Pod":
-            raise Refused("admission webhook denied the request", code=403, reason="Forbidden")
+            raise Rejected("admission webhook denied the request", code=403, reason="Forbidden")
         delete(self, kind, namespace, labels=labels)
 
     monkeypatch.setattr(Client, "delete_selected", refuse_pods)

@@ -9,11 +9,12 @@ from urllib.parse import quote
 
 import pytest
 
-from labs.forms import LaunchForm, in_words, minutes_of
+from k8s.resources import duration
+from labs.forms import LaunchForm, minutes_of
 from labs.models import MachineSnapshot
 from labs.services import names
-from labs.services.launch import duration
 from labs.services.placement import largest_machine, places
+from labs.services.refusals import range_in_words
 from labs.services.rendering import render
 from tests.factories import UserFactory
 from tests.labs.test_launch import launched, refused
@@ -105,8 +106,9 @@ def test_an_empty_number_is_not_silently_another(world: SimpleNamespace, name: s
 
 
 def test_no_time_at_all_is_told_in_minutes(world: SimpleNamespace) -> None:
-    said = refused(world, lifetime="0").errors["lifetime"]
-    assert in_words(said, "lifetime") == "At least 1 minute; you asked for 0 minutes."
+    found = refused(world, lifetime="0").ranges["lifetime"]
+    assert (found.bound, found.amount, found.asked) == ("least", 1, "0")
+    assert range_in_words(found) == "At least 1 minute; you asked for 0 minutes."
     assert duration(0) == "0 minutes"
 
 

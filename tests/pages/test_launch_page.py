@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from labs.forms import in_words, minutes_of
+from labs.forms import minutes_of
 from labs.models import Lab, Quota, State
 from tests.factories import LabFactory
 
@@ -176,11 +176,6 @@ def test_another_persons_lab_is_not_copied(world: SimpleNamespace, browser: Clie
 
 def test_lengths_of_time_are_read_in_their_unit() -> None:
     assert (minutes_of("1.5", "hours"), minutes_of("2", "days"), minutes_of("x", "days")) == ("90", "2880", "x")
-
-
-def test_sentences_that_are_words_already_stay() -> None:
-    sentence = "At most 1 day here; you asked for 40 hours."
-    assert in_words(sentence, "lifetime") == sentence
 
 
 def test_without_room_waiting_stands_with_the_reason_and_says_when(world: SimpleNamespace, browser: Client) -> None:

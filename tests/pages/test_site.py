@@ -134,6 +134,11 @@ def test_a_refusal_is_the_services_own_words(world: SimpleNamespace, signed_in: 
         "code": "name",
         "errors": {"name": "“from-afar” belongs to somebody else. Please choose another name."},
         "suggestion": "from-afar-2",
+        "field": "",
+        "unit": "",
+        "limit": None,
+        "used": None,
+        "asked": None,
     }
 
 

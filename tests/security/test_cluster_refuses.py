@@ -15,7 +15,7 @@ import yaml
 from django.utils import timezone
 
 from k8s import labels, manifests, policy
-from k8s.errors import NotFound, Refused
+from k8s.errors import NotFound, Rejected
 from k8s.instance_objects import PRIVATE_V4, PRIVATE_V6
 from k8s.kinds import path
 from labs.models import EndReason, Lab
@@ -182,7 +182,7 @@ def _send(held: SimpleNamespace, obj: dict[str, Any]) -> str:
     """The cluster's refusal of this object under the site's account; empty when it was taken."""
     try:
         held.site.apply(obj)
-    except Refused as refusal:
+    except Rejected as refusal:
         return refusal.message
     return ""
 
@@ -207,7 +207,7 @@ def test_the_site_takes_over_no_namespace_and_lowers_the_guard_of_none(
     answer = _send(held, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": carried}})
     assert why in answer
     if name == "ml-taken":
-        with pytest.raises(Refused, match="of its own only"):
+        with pytest.raises(Rejected, match="of its own only"):
             held.site.delete("Namespace", name)
         held.operator.delete("Namespace", name)
 
@@ -231,7 +231,7 @@ def test_what_stands_in_another_namespace_is_not_removed(held: SimpleNamespace) 
         "metadata": {"name": f"foreign-{uuid4().hex[:8]}", "namespace": "default"},
     }
     held.operator.apply(foreign)
-    with pytest.raises(Refused, match="its instances only"):
+    with pytest.raises(Rejected, match="its instances only"):
         held.site.delete("Secret", foreign["metadata"]["name"], "default")
     held.operator.delete("Secret", foreign["metadata"]["name"], "default")
 
@@ -254,7 +254,7 @@ def test_no_secret_is_read_by_removing_it_or_by_trying_to(held: SimpleNamespace)
     one = path("Secret", held.instance.namespace, name_of(lab))
     patch = {"headers": {"Content-Type": "application/merge-patch+json"}, "body": {}}
     for verb, method, more in (("delete", "DELETE", {}), ("merge", "PATCH", patch)):
-        with pytest.raises(Refused, match="no dry runs"):
+        with pytest.raises(Rejected, match="no dry runs"):
             held.site._json(verb, method, one, query={"dryRun": "All"}, **more)
     assert held.operator.get("Secret", name_of(lab), held.instance.namespace)
 

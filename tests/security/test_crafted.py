@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from k8s.errors import Refused
+from k8s.errors import Rejected
 from labs.errors import Refusal
 from labs.models import Lab
 from labs.services.launch import launch
@@ -91,7 +91,7 @@ def test_past_that_check_the_cluster_gives_it_no_host(held: SimpleNamespace, nam
     )  # fmt: skip
     made.name = name
     ingress = next(item for item in render(made) if item["kind"] == "Ingress")
-    with pytest.raises(Refused):
+    with pytest.raises(Rejected):
         held.site.apply(ingress)
 
 

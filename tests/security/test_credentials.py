@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from k8s.client import Client
-from k8s.errors import NotFound, Refused
+from k8s.errors import NotFound, Rejected
 from k8s.kinds import KINDS
 from labs.models import Lab, ServiceTemplate
 from labs.models.template import ServiceKind
@@ -44,17 +44,17 @@ def test_the_account_of_labs_reads_and_writes_nothing(held: SimpleNamespace, as_
     own = held.instance.namespace
     where = KINDS[kind]
     for namespace in (own, "default", "kube-system", None) if where.namespaced else (None,):
-        with pytest.raises(Refused, match="cannot list"):
+        with pytest.raises(Rejected, match="cannot list"):
             as_lab.list(kind, namespace)
     place = own if where.namespaced else None
-    with pytest.raises(Refused, match="cannot get"):
+    with pytest.raises(Rejected, match="cannot get"):
         as_lab.get(kind, "instance", place)
-    with pytest.raises(Refused, match="cannot delete"):
+    with pytest.raises(Rejected, match="cannot delete"):
         as_lab.delete(kind, "instance", place)
     made = {"apiVersion": where.api_version, "kind": kind, "metadata": {"name": "made"}}
     if place:
         made["metadata"] = {"name": "made", "namespace": place}
-    with pytest.raises(Refused, match="cannot patch"):
+    with pytest.raises(Rejected, match="cannot patch"):
         as_lab.apply(made)
 
 
@@ -177,7 +177,7 @@ def test_a_process_of_a_lab_is_let_into_the_api_server_by_no_means_of_its_own(
 def log(held: SimpleNamespace, lab: Lab) -> str:
     try:
         return held.operator.logs(name_of(lab), held.instance.namespace)
-    except (NotFound, Refused):
+    except (NotFound, Rejected):
         return ""
 
 
@@ -218,12 +218,12 @@ def test_the_site_gives_no_other_rights_and_to_nobody_else(with_spark: SimpleNam
     """Even of those that it has itself."""
     where = {"name": "spark", "namespace": with_spark.instance.namespace}
     rule = {"apiGroups": [""], "resources": ["pods", "secrets"], "verbs": ["create"]}
-    with pytest.raises(Refused, match="pods, services and configmaps only"):
+    with pytest.raises(Rejected, match="pods, services and configmaps only"):
         with_spark.site.apply({**RBAC, "kind": "Role", "metadata": where, "rules": [rule]})
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "spark"}
     for name, namespace in (("lab", where["namespace"]), ("spark", "default")):
         subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
-        with pytest.raises(Refused, match="the account spark of the same namespace only"):
+        with pytest.raises(Rejected, match="the account spark of the same namespace only"):
             with_spark.site.apply(
                 {**RBAC, "kind": "RoleBinding", "metadata": where, "roleRef": role, "subjects": [subject]}
             )

@@ -73,7 +73,7 @@ class Site:
         self.stack.shell(ROOM)
         quota = f"/api/v1/namespaces/{NAMESPACE}/resourcequotas"
         wait_for("the limits are gone", lambda: not any(
-            "pods" in item["spec"].get("hard", {}) for item in self.plane.request("GET", quota)["items"]))  # fmt: skip
+            "count/pods" in item["spec"].get("hard", {}) for item in self.plane.request("GET", quota)["items"]))  # fmt: skip
 
     def launch(self, names: list[str]) -> None:
         """All of them. Who is told that the cluster does not answer tries again, for it may have been away a moment ago."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from k8s.client import Client, Error, Refused
+from k8s.client import Client, Error, Rejected
 from tests.support.cluster import wait_for
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -89,7 +89,7 @@ def _is_held(probe: Client) -> bool:
     for obj in tries:
         try:
             probe.apply({**obj, "metadata": {"name": "probe", "namespace": "ml-probe"}})
-        except Refused as refusal:
+        except Rejected as refusal:
             if "ValidatingAdmissionPolicy" in refusal.message:
                 continue
         except Error:

@@ -21,10 +21,10 @@ from accounts.rules import authority, mailing
 from accounts.rules.identity import verified_addresses
 from accounts.services import bars
 from accounts.services.digest import forget_requests
+from k8s.resources import KEYS
 from labs.errors import Refusal
 from labs.models import Event, Instance, Quota, Scope, Verb
 from labs.rules.history import line
-from labs.services.limits import FIELDS
 
 #: Low to high.
 RANKS = {Role.MEMBER: 0, Role.STAFF: 1, Role.OWNER: 2}
@@ -274,17 +274,17 @@ def _limits(told: Told, pairs: Sequence[tuple[RosterEntry, User]]) -> None:
     changed: list[Quota] = []
     for entry, user in wanted:
         row = known.get(user.pk) or Quota(instance=instance, scope=Scope.PERSON, user=user)
-        before = {name: getattr(row, name) for name in FIELDS} if row.pk else {}
+        before = {name: getattr(row, name) for name in KEYS} if row.pk else {}
         if not row.pk:
             # A personal row replaces the members' default as a whole: what the list leaves open stays as for all.
-            for name in FIELDS:
+            for name in KEYS:
                 setattr(row, name, getattr(default, name, None))
         for name, value in entry.limits.items():
             setattr(row, name, value)
-        after = {name: getattr(row, name) for name in FIELDS}
+        after = {name: getattr(row, name) for name in KEYS}
         if after == before:
             continue
         (changed if row.pk else new).append(row)
         told.event(Verb.LIMITS_CHANGED, user, before, after, subject=f"{user}, {instance}")
     Quota.objects.bulk_create(new, batch_size=500)
-    Quota.objects.bulk_update(changed, list(FIELDS), batch_size=500)
+    Quota.objects.bulk_update(changed, list(KEYS), batch_size=500)

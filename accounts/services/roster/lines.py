@@ -10,13 +10,14 @@ from typing import Any
 
 from accounts.addresses import normalised
 from accounts.models import Role
+from k8s.resources import LISTED, Resource
 from labs.services.export import original
 
 from .addresses import split_one
 from .cells import HIDDEN, LONGEST_CELL, Cell, is_address
 from .choices import Choices
 from .columns import Columns
-from .words import KNOWN, LIMITS, OUT_WORDS, WORDS, is_nobody, is_own_role, normal, role_of
+from .words import KNOWN, OUT_WORDS, WORDS, is_nobody, is_own_role, normal, role_of
 
 LONGEST = {"name": 150, "section": 60, "note": 1000}
 #: Columns whose cells leave nobody out, whatever stands in them.
@@ -28,25 +29,7 @@ LONGEST_ADDRESS = 600
 LOGIN = re.compile(r"[^\s@]{1,64}")
 ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 RECKON = "Open the file in Excel or LibreOffice, save it, and upload it again; or put the value there."
-#: For each limit: the name in Quota, how many of the row's units one of the file's is, and the most (in the row's units).
-QUOTA = {
-    "cpu": ("cpu_millis", Decimal(1000), 10_000_000),
-    "memory": ("memory_mib", Decimal(1024), 2_000_000_000),
-    "gpus": ("gpus", Decimal(1), 100_000),
-    "running": ("running", Decimal(1), 100_000),
-    "lifetime": ("lifetime_minutes", Decimal(60), 527_040),
-}
 AMOUNT = re.compile(r"(\d{1,9}(?:[.,]\d{1,6})?)\s*([a-z]*)")
-#: Units that may stand behind a number: how many of the file's own unit one of these is.
-UNITS: dict[str, dict[str, Any]] = {
-    "cpu": {"": 1, "core": 1, "cores": 1, "cpu": 1, "cpus": 1},
-    "memory": {"": 1, "gib": 1, "gb": 1, "g": 1, "gi": 1, "mib": Decimal(1) / 1024, "mb": Decimal(1) / 1024},
-    "gpus": {"": 1, "gpu": 1, "gpus": 1},
-    "running": {"": 1},
-    "lifetime": {"": 1, "h": 1, "hour": 1, "hours": 1, "d": 24, "day": 24, "days": 24, "min": Decimal(1) / 60,
-                 "minutes": Decimal(1) / 60},
-}  # fmt: skip
-EXAMPLES = {"cpu": "2 or 0.5", "memory": "8 (GiB)", "gpus": "0 or 1", "running": "2", "lifetime": "24 (hours)"}
 
 
 @dataclass
@@ -146,9 +129,8 @@ class Lines:
         if "role" in by_key:
             self._count("role", by_key["role"])
             values["role"] = self.meant_role(by_key["role"])
-        asked = [key for key in LIMITS if key in by_key]
-        if asked:
-            values["limits"] = {QUOTA[key][0]: _limit(key, by_key[key]) for key in asked}
+        if limits := {item.key: _limit(item, by_key[item.name]) for item in LISTED if item.name in by_key}:
+            values["limits"] = limits
         return values
 
     def meant_role(self, text: str) -> str:
@@ -224,22 +206,21 @@ def _cut(text: str, key: str, head: str, remarks: list[str]) -> str:
     return text
 
 
-def _limit(key: str, text: str) -> int | None:
+def _limit(resource: Resource, text: str) -> int | None:
     """In the units of Quota; None where the cell is empty: no limit of the person's own."""
     if not text:
         return None
-    name, factor, most = QUOTA[key]
+    words, such = resource.small_title, f"a number such as {resource.example}"
     found = AMOUNT.fullmatch(text.lower())
-    units = UNITS[key]
-    if not found or found[2] not in units:
-        raise ValueError(f"“{text[:40]}” cannot be read as {WORDS[key]}: a number such as {EXAMPLES[key]}.")
+    if not found or found[2] not in resource.units:
+        raise ValueError(f"“{text[:40]}” cannot be read as {words}: {such}.")
     try:
-        value = Decimal(found[1].replace(",", ".")) * units[found[2]] * factor
+        value = Decimal(found[1].replace(",", ".")) * resource.units[found[2]] * resource.factor
     except InvalidOperation:
-        raise ValueError(f"“{text[:40]}” cannot be read as {WORDS[key]}: a number such as {EXAMPLES[key]}.") from None
+        raise ValueError(f"“{text[:40]}” cannot be read as {words}: {such}.") from None
     whole = int(value.to_integral_value())
     if abs(value - whole) > Decimal("0.01"):
-        raise ValueError(f"“{text[:40]}” is too fine for {WORDS[key]}: a number such as {EXAMPLES[key]}.")
-    if whole > most or (name == "lifetime_minutes" and whole < 1):
-        raise ValueError(f"“{text[:40]}” is out of range for the {WORDS[key]}.")
+        raise ValueError(f"“{text[:40]}” is too fine for {words}: {such}.")
+    if not resource.least <= whole <= resource.most:
+        raise ValueError(f"“{text[:40]}” is out of range for the {words}.")
     return whole

@@ -7,6 +7,7 @@ import unicodedata
 from functools import lru_cache
 
 from accounts.models import Role
+from k8s.resources import LISTED
 
 #: Heads as people write them, small and without signs and spaces; those that say it best come first. "login" and "status" are not
 #: kept: a login name with a domain behind it is an address, and a status leaves somebody out.
@@ -42,18 +43,12 @@ ALIASES = {
     "role": "role roles rolle rollen rol rolename ruolo funktion fonction роль роли 役割 角色 역할",
     "status": """status enrollmentstatus enrolmentstatus enrollmentstate registrationstatus enrollstatus statut estado stato
         anmeldestatus""",
-    "cpu": "cpu cpus cores cpucores cpuscores kerne coeurs",
-    "memory": "memory ram memorygib memorygb ramgib ramgb arbeitsspeicher memoire memoria",
-    "gpus": "gpu gpus",
-    "running": "running servicesatonce labsatonce runninglabs",
-    "lifetime": "lifetime longestlifetime lifetimehours lifetimeh longestlifetimehours",
+    **{item.name: item.heads for item in LISTED},
 }  # fmt: skip
-LIMITS = ("cpu", "memory", "gpus", "running", "lifetime")
 #: What a column can be, in the words of the page; "" is not used.
 WORDS = {
     "email": "e-mail", "name": "name", "given": "first name", "family": "last name", "section": "section", "role": "role",
-    "status": "status", "cpu": "CPU", "memory": "memory", "gpus": "GPUs", "running": "services at once",
-    "lifetime": "longest lifetime", "note": "note",
+    "status": "status", **{item.name: item.small_title for item in LISTED}, "note": "note",
 }  # fmt: skip
 #: The site's own words; and those of others, which an owner may want to take otherwise.
 ROLES = {

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from k8s.client import Client
-from k8s.errors import Error, Refused
+from k8s.errors import Error, Rejected
 from k8s.kinds import path
 from tests.k8s.recording.stage import Object, Recording, Stage, is_conflict, placed, pod
 from tests.support import webhook
@@ -42,7 +42,7 @@ def limits(stage: Stage) -> Iterator[Recording]:
 
 
 def _quotas(stage: Stage) -> Iterator[Recording]:
-    stage.namespace(_FULL, {"cpu_millis": 2000, "memory_mib": 3072, "gpus": 1, "storage_gib": 10, "pods": 3})
+    stage.namespace(_FULL, {"cpu_millis": 2000, "memory_mib": 3072, "gpus": 1, "storage_gib": 10})
     stage.client.apply(placed(pod("first", cpu_request_millis=1500), _FULL))
     for case, asked in {
         "cpu": {"cpu_request_millis": 1000},
@@ -53,6 +53,10 @@ def _quotas(stage: Stage) -> Iterator[Recording]:
     }.items():
         yield "quota", f"quota_{case}", stage.refused_pod(_FULL, pod("p", **asked))
     yield "quota", "quota_storage", stage.refused(lambda: stage.client.apply(claim(_FULL, "big", "20Gi")))
+    stage.create(_quota("pods", {"pods": "3"}, _FULL))
+    wait_for(
+        "the quota is counted", lambda: stage.client.get("ResourceQuota", "pods", _FULL).get("status", {}).get("hard")
+    )
     for name in ("second", "third"):
         stage.client.apply(placed(pod(name, cpu_request_millis=100), _FULL))
     yield "quota", "quota_pods", stage.refused_pod(_FULL, pod("p", cpu_request_millis=100))
@@ -86,11 +90,11 @@ def _raise(error: Error) -> None:
     raise error
 
 
-def _quota(name: str, hard: dict[str, str]) -> Object:
+def _quota(name: str, hard: dict[str, str], namespace: str = _BARE) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
-        "metadata": {"name": name, "namespace": _BARE},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {"hard": hard},
     }
 
@@ -142,7 +146,7 @@ def _soon(stage: Stage, namespace: str, made: Object, words: str) -> Object:
 def _is_accepted(stage: Stage, made: Object) -> bool:
     try:
         stage.client.apply(placed(made, OPEN))
-    except Refused:
+    except Rejected:
         return False
     return stage.client.delete("Pod", made["metadata"]["name"], OPEN, grace_seconds=0)
 

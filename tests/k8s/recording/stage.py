@@ -12,7 +12,7 @@ from typing import Any
 
 from k8s import capacity, manifests
 from k8s.client import Client
-from k8s.errors import Conflict, Error, NamespaceTerminating, NotFound, Refused, Unavailable
+from k8s.errors import Conflict, Error, NamespaceTerminating, NotFound, Rejected, Unavailable
 from k8s.instance_objects import instance_objects
 from k8s.kinds import path
 from tests.k8s import examples
@@ -192,13 +192,13 @@ def placed(made: Object, namespace: str) -> Object:
 def error_as_json(error: Error) -> Object:
     """An error of the client; `error_of` makes it again."""
     said = {"type": type(error).__name__, "code": error.code, "reason": error.reason, "message": _stable(error.message)}
-    return {"error": said | ({"kind": error.kind} if isinstance(error, Refused) else {})}
+    return {"error": said | ({"kind": error.kind} if isinstance(error, Rejected) else {})}
 
 
 def error_of(recorded: Object) -> Error:
     """The error of a recording."""
     said = dict(recorded["error"])
-    kinds = (Refused, NotFound, Conflict, Unavailable, NamespaceTerminating)
+    kinds = (Rejected, NotFound, Conflict, Unavailable, NamespaceTerminating)
     kind = {one.__name__: one for one in kinds}[said.pop("type")]
     made: Error = kind(said.pop("message"), **said)
     return made
