@@ -65,7 +65,7 @@ def test_good_host_label_passes(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "word"),
     [
-        ("", "give a name"),
+        ("", "enter a name"),
         ("x" * 41, "at most 40"),
         ("Lab", "small letters"),
         ("my lab", "a to z"),

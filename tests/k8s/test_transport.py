@@ -92,7 +92,7 @@ def test_certificates_and_keys_that_cannot_be_used_are_refused_unquoted() -> Non
         ({"client-certificate-data": pem.decode()}, "is not base64"),
         ({"client-key-data": coded(plain[:60])}, "is damaged"),
         ({"client-key-data": coded(locked)}, "protected by a password"),
-        ({"client-key-data": coded(foreign)}, "do not belong together"),
+        ({"client-key-data": coded(foreign)}, "do not match"),
     ):
         with pytest.raises(kubeconfig.Unusable, match=why) as caught:
             kubeconfig.read(json.dumps(config(**both | wrong)))
@@ -217,7 +217,7 @@ def test_a_program_that_is_missing_or_gives_nothing_is_named(tmp_path: Path, cap
         Client.from_kubeconfig(config(exec=plugin), folder=tmp_path)
     with (
         caplog.at_level(logging.ERROR),
-        pytest.raises(Unavailable, match="program “false” of the kubeconfig gave no token"),
+        pytest.raises(Unavailable, match="program “false” of the kubeconfig did not return a token"),
     ):
         Client.from_kubeconfig(config(exec={**plugin, "command": "false"}), folder=tmp_path)
 

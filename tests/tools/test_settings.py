@@ -37,7 +37,7 @@ def started(program: list[str], **settings: str) -> subprocess.CompletedProcess[
         ({"SITE_URL": "https://labs.example.org:https"}, "SITE_URL must be http"),
         ({"SITE_URL": "https://someone@labs.example.org"}, "SITE_URL must be http"),
         ({"SITE_URL": "https://[::1"}, "SITE_URL must be http"),
-        ({"DATABASE_URL": "postgres://site:secret@h1:x,h2/name"}, "DATABASE_URL: several servers are host:port"),
+        ({"DATABASE_URL": "postgres://site:secret@h1:x,h2/name"}, "DATABASE_URL: write several servers as host:port"),
         ({"DATABASE_URL": "oracle://site:secret@host/name"}, "DATABASE_URL must be postgres://"),
         ({"DATABASE_URL": "postgres://site:se[cret@host/name"}, "DATABASE_URL cannot be read"),
         ({"TIME_ZONE": "Mars/Olympus"}, "TIME_ZONE must be"),
