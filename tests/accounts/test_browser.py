@@ -94,9 +94,9 @@ def test_a_passkey_is_made_and_signs_in(browser: Browser, live_server: Any, comp
     sign_in(page, url, user.email, PASSWORD)
     page.goto("/accounts/2fa/webauthn/add/")
     page.fill("input[name=password]", PASSWORD)
-    page.get_by_role("button", name="Go on").click()
-    page.get_by_label("Sign in with it alone").check()
-    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_label("Use it to sign in without a password").check()
+    page.get_by_role("button", name="Add key").click()
     expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
     assert Authenticator.objects.filter(user=user, type=Authenticator.Type.WEBAUTHN).count() == 1
     page.goto("/accounts/logout/")

@@ -122,8 +122,8 @@ def test_the_button_pressed_twice_is_one_letter(course: SimpleNamespace) -> None
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"subject": " "}, "needs a subject"),
-        ({"text": "\n"}, "is empty"),
+        ({"subject": " "}, "Enter a subject"),
+        ({"text": "\n"}, "Enter a text"),
         ({"subject": "x" * 151}, "longer than 150"),
         ({"text": "x" * 10_001}, "longer than 10,000"),
         ({"to": "section:nowhere"}, "nobody"),

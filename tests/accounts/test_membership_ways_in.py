@@ -91,7 +91,7 @@ def test_nobody_else_asks_where_the_roster_decides(case: str) -> None:
             instance=InstanceFactory() if case == "of another instance" else instance, email="mina@uni.example",
             user=UserFactory() if case == "taken by somebody else" else None,
         )  # fmt: skip
-    with pytest.raises(Refusal, match="Only people on the list"):
+    with pytest.raises(Refusal, match="Only people on the roster"):
         ask(mina, instance)
     assert not Membership.objects.filter(user=mina).exists()
 

@@ -46,7 +46,7 @@ def test_known_providers_need_a_client_only_and_trust_nobody(env: pytest.MonkeyP
         (
             "SIGN_IN_MY_CAMPUS_ISSUER",
             "http://login.uni.example",
-            "SIGN_IN_MY_CAMPUS_ISSUER must be an address with https",
+            "SIGN_IN_MY_CAMPUS_ISSUER must be an https",
         ),
         ("SIGN_IN_MY_CAMPUS_ISSUER", "login.uni.example", "SIGN_IN_MY_CAMPUS_ISSUER"),
         ("SIGN_IN_MY_CAMPUS_ISSUER", None, "SIGN_IN_MY_CAMPUS_ISSUER is not set"),
