@@ -39,7 +39,7 @@ class Scale:
 SCALES = {
     "cpu_millis": Scale(1000, "CPU", "cores"),
     "memory_mib": Scale(1024, "Memory", "GiB"),
-    "lifetime_minutes": Scale(60, "Longest lifetime", "hours", "Extensions included."),
+    "lifetime_minutes": Scale(60, "Longest lifetime", "hours", "Including extensions."),
 }
 
 

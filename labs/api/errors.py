@@ -8,7 +8,7 @@ from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-WRONG = "The request has mistakes: see errors."
+WRONG = "The request is invalid: see errors."
 
 
 def answer(error: Exception, context: dict[str, Any]) -> Response | None:

@@ -40,7 +40,7 @@ class Quota(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(527_040)],
-        help_text="In minutes, extensions included.",
+        help_text="In minutes, including extensions.",
     )
 
     class Meta:
@@ -67,4 +67,4 @@ class Quota(models.Model):
     def clean(self) -> None:
         super().clean()
         if (self.scope == Scope.PERSON) != (self.user_id is not None):
-            raise ValidationError({"user": "Name a person for a personal limit, and only then."})
+            raise ValidationError({"user": "Choose a person for a personal limit, and only then."})

@@ -80,7 +80,7 @@ def test_the_account_of_a_last_owner_stays_open_and_the_instances_are_named(worl
     owner.refresh_from_db()
     assert (owner.is_active, owner.name) == (True, "Mine Owner")
     said = answer.context["adminform"].form.non_field_errors()
-    assert said == [f"{owner} is the only owner of {other}, {world.mine.instance}. Make somebody else an owner first."]
+    assert said == [f"{owner} is the only owner of {other}, {world.mine.instance}. First make someone else an owner."]
     assert not Event.objects.filter(verb=Verb.ACCOUNT_CLOSED).exists()
     for instance in (other, world.mine.instance):
         MembershipFactory(instance=instance, role=Role.OWNER)

@@ -36,7 +36,7 @@ def test_a_list_is_called_what_it_shows(world: World, model: str, query: str, ti
 def test_a_list_without_rows_tells_whether_a_search_is_why(world: World) -> None:
     admin = world.client("administrator")
     found = admin.get(reverse("admin:labs_lab_changelist"), {"q": "no-such-lab"}).text
-    assert "No row fits this search" in found
+    assert "Nothing matches this search" in found
     assert "Show all" in found
     empty = admin.get(reverse("admin:django_q_failure_changelist")).text
     assert "This list is empty." in empty

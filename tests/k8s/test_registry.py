@@ -28,7 +28,7 @@ def test_a_login_is_reduced_to_what_the_cluster_needs(login: dict[str, str]) -> 
         (PASSWORD, "not JSON"),
         (f'["{PASSWORD}"]', "no logins"),
         ('{"auths": {}, "credsStore": "desktop"}', "no logins"),
-        ('{"auths": {"x.org": {}}}', "Its login of x.org has no user name and password"),
+        ('{"auths": {"x.org": {}}}', "Its login for x.org has no user name and password"),
         ('{"auths": {"x.org": {"auth": "bm8tY29sb24="}}}', "has no user name and password"),
         ('{"auths": {"x.org": {"auth": "***"}}}', "has no user name and password"),
         ('{"auths": {"x.org": "' + PASSWORD + '"}}', "has no user name and password"),

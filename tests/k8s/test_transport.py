@@ -71,10 +71,10 @@ def test_a_token_that_no_header_can_hold_is_refused_unquoted(token: str, tmp_pat
     (tmp_path / "token").write_bytes(token.encode())
     with serving(lambda request: Answer(body={"gitVersion": "v1"})) as server:
         for user, folder in (({"token": token}, None), ({"tokenFile": "token"}, tmp_path)):
-            with pytest.raises(Unavailable, match=r"holds the sign U\+") as caught:
+            with pytest.raises(Unavailable, match=r"contains the character U\+") as caught:
                 Client.from_kubeconfig(config(server.address, **user), folder=folder).version()
             assert TOKEN[:4] not in str(caught.value)
-    with pytest.raises(kubeconfig.Unusable, match=r"holds the sign U\+"):
+    with pytest.raises(kubeconfig.Unusable, match=r"contains the character U\+"):
         kubeconfig.read(json.dumps(config(token=token)))
 
 

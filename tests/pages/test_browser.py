@@ -79,7 +79,7 @@ def test_a_card_follows_its_lab_without_a_reload(page: Page, world: SimpleNamesp
     expect(page.locator("#announce")).to_contain_text("Running")
     expect(page.locator("#poll")).to_have_attribute("hx-trigger", "every 30s, refresh")
     page.locator("summary", has_text="Stop").click()
-    page.get_by_role("button", name="Yes, stop it").click()
+    page.get_by_role("button", name="Stop lab").click()
     expect(page.locator("article .pill")).to_have_text("Stopping")
     Lab.objects.filter(pk=lab.pk).update(state=State.ENDED, ended_at=now)
     expect(page.locator("article .pill")).to_have_text("Ended", timeout=10_000)
@@ -96,7 +96,7 @@ def test_a_labs_page_offers_more_time_as_soon_as_it_runs(page: Page, world: Simp
     page.locator("#extend input[name=more]").fill("2", timeout=10_000)
     page.locator("#extend").get_by_role("button", name="Extend").click()
     expect(page.get_by_role("status").first).to_contain_text("2 hours more")
-    page.get_by_role("button", name="Show the key").click()
+    page.get_by_role("button", name="Show access key").click()
     expect(page.locator("#the-token")).to_have_text(re.compile("^[0-9a-f]{48}$"))
     assert page.url.endswith(f"/labs/{lab.pk}/")
 

@@ -93,7 +93,7 @@ def test_one_click_gives_no_more_than_there_may_be(
 ) -> None:
     text = browser.get(f"/labs/{ends_in(make, 30, lifetime).pk}/").text
     assert 'data-cause="ends-soon"' in text
-    assert (button or "all the time that it can have. Download") in text
+    assert (button or "reached its maximum lifetime. Download") in text
     assert button or "more</button>" not in text
 
 
@@ -114,9 +114,9 @@ def test_time_is_said_in_days_and_hours(browser: Client, make: Callable[..., Lab
 @pytest.mark.parametrize(
     ("reason", "says"),
     [
-        (EndReason.EXPIRED, "because its time was over"),
+        (EndReason.EXPIRED, "because its lifetime was over"),
         (EndReason.INSTANCE_OVER, "because Physics is over"),
-        (EndReason.USER, "because it was shut down from its own File menu"),
+        (EndReason.USER, "because someone chose Shut Down in its File menu"),
     ],
 )
 def test_an_ended_lab_says_first_how_and_why(
@@ -128,7 +128,7 @@ def test_an_ended_lab_says_first_how_and_why(
     Lab.objects.filter(pk=lab.pk).update(state=State.ENDED, ended_at=timezone.now())
     text = browser.get(f"/labs/{lab.pk}/").text
     assert f"This lab ended {says}" in text
-    assert "It ran for 1 h 30 min. Its files are gone." in text
+    assert "It ran for 1 h 30 min. Its files have been deleted." in text
     assert f"?like={lab.pk}" in text
     assert text.index(says) < text.index("About this lab")
 

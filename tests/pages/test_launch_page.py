@@ -81,7 +81,7 @@ def test_what_can_never_fit_has_no_queue(world: SimpleNamespace, browser: Client
         ("lifetime", "9999", "At most 30 days; you asked for 9999 hours."),
         ("cpu", "many", "is not a number."),
         ("cpu", "NaN", "plain number"),
-        ("image", "evil/image", "choose one from the list"),
+        ("image", "evil/image", "choose a value from the list"),
         ("repository", "ftp://x", "An address such as"),
     ],
 )

@@ -36,7 +36,7 @@ def test_health_is_the_data_bases(client: Client, db: None, monkeypatch: pytest.
 def test_a_page_that_is_not_there_is_answered_in_our_own_words(client: Client, db: None) -> None:
     answer = client.get("/nothing/here/")
     assert answer.status_code == 404
-    assert "There is no such page" in answer.text
+    assert "Page not found" in answer.text
 
 
 def test_an_error_of_ours_is_told_without_the_data_base(
@@ -130,9 +130,9 @@ def test_a_refusal_is_the_services_own_words(world: SimpleNamespace, signed_in: 
     answer = api(signed_in, world.member)("labs/", {"instance": "physics", "values": VALUES})
     assert answer.status_code == 400
     assert answer.json() == {
-        "message": "“from-afar” belongs to somebody else. Please choose another name.",
+        "message": "The name “from-afar” is taken. Please choose another.",
         "code": "name",
-        "errors": {"name": "“from-afar” belongs to somebody else. Please choose another name."},
+        "errors": {"name": "The name “from-afar” is taken. Please choose another."},
         "suggestion": "from-afar-2",
     }
 

@@ -33,15 +33,15 @@ def seat(world: SimpleNamespace, status: Status = Status.APPROVED, role: Role = 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "You have no labs running. A new one is ready in about a minute."),
-        ({"status": Status.REQUESTED}, "Your request for Physics is waiting for the owners. You get a mail when they decide."),
-        ({"status": Status.SUSPENDED}, "Your access to Physics is suspended. Its page says whom to ask."),
-        ({"status": Status.DENIED}, "Your request for Physics was not approved. Its page says whom to ask."),
+        ({}, "You have no running labs. A new lab is ready in about a minute."),
+        ({"status": Status.REQUESTED}, "Your request for Physics is waiting for the owners. You will get an e-mail when they decide."),
+        ({"status": Status.SUSPENDED}, "Your access to Physics is suspended. Its page shows whom to contact."),
+        ({"status": Status.DENIED}, "Your request for Physics was not approved. Its page shows whom to contact."),
         ({"ends_on": PAST}, "Physics is over."),
         ({"ends_on": PAST, "status": Status.REQUESTED}, "Physics is over."),
-        ({"starts_on": FUTURE}, "You can launch labs from then on."),
-        ({"no_services": True}, "Physics offers nothing to launch yet. Its owners decide what it offers."),
-        ({"no_services": True, "role": Role.OWNER}, "offers nothing to launch yet. Choose its services in the console."),
+        ({"starts_on": FUTURE}, "You can launch labs from that day."),
+        ({"no_services": True}, "Physics does not offer any services yet. Its owners decide what it offers."),
+        ({"no_services": True, "role": Role.OWNER}, "does not offer any services yet. Choose its services in the console."),
     ],
 )  # fmt: skip
 def test_home_and_my_labs_say_what_fits(
@@ -58,9 +58,9 @@ def test_home_and_my_labs_say_what_fits(
 @pytest.mark.parametrize(
     ("superuser", "is_public", "said"),
     [
-        (True, True, "You run this site."),
-        (False, True, "Find your course on the home page, and ask for access."),
-        (False, False, "No course is listed here."),
+        (True, True, "You are a site administrator."),
+        (False, True, "Find your course on the home page and request access."),
+        (False, False, "No courses are listed here."),
     ],
 )
 def test_who_is_in_none_is_told_what_they_can_do(

@@ -39,11 +39,11 @@ def started(program: list[str], **settings: str) -> subprocess.CompletedProcess[
         ({"SITE_URL": "https://[::1"}, "SITE_URL must be http"),
         ({"DATABASE_URL": "postgres://site:secret@h1:x,h2/name"}, "DATABASE_URL: write several servers as host:port"),
         ({"DATABASE_URL": "oracle://site:secret@host/name"}, "DATABASE_URL must be postgres://"),
-        ({"DATABASE_URL": "postgres://site:se[cret@host/name"}, "DATABASE_URL cannot be read"),
+        ({"DATABASE_URL": "postgres://site:se[cret@host/name"}, "DATABASE_URL cannot be parsed"),
         ({"TIME_ZONE": "Mars/Olympus"}, "TIME_ZONE must be"),
         ({"DEBUG": "perhaps"}, "DEBUG must be on or off"),
         ({"KUBECONFIG_FILES": "campus:etc/campus.yaml"}, "KUBECONFIG_FILES must be name:/path"),
-        ({"KUBECONFIG_FILES": "a:/x:trusted,a:/y"}, "KUBECONFIG_FILES names two files 'a'"),
+        ({"KUBECONFIG_FILES": "a:/x:trusted,a:/y"}, "KUBECONFIG_FILES has two files named 'a'"),
         ({"WORKERS": "many"}, "WORKERS must be a whole number"),
     ],
 )
