@@ -73,7 +73,7 @@ def test_in_through_the_provider_and_out_everywhere(
     here.goto("/profile/")
     expect(here.get_by_role("listitem").filter(has_text="Globus")).to_contain_text("ada@uni.example")
     here.get_by_role("link", name="In 2 browsers").click()
-    here.get_by_role("button", name="Sign out everywhere").click()
+    here.get_by_role("button", name="Sign out everywhere", exact=True).click()
     expect(here.get_by_role("status")).to_contain_text("signed out everywhere")
     there.goto("/profile/")
     expect(there).to_have_url(f"{live_server.url}/accounts/login/?next=/profile/")

@@ -191,4 +191,4 @@ def test_the_person_sees_it_on_the_profile() -> None:
     client.force_login(mail.user, backend="allauth.account.auth_backends.AuthenticationBackend")  # type: ignore[arg-type]
     assert "bounced" not in client.get("/profile/").text
     tell(notice(mail))
-    assert f"An e-mail to {mail.recipient} came back on" in client.get("/profile/").text
+    assert f"An e-mail to {mail.recipient} bounced on" in client.get("/profile/").text

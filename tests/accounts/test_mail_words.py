@@ -88,7 +88,7 @@ def test_who_waits_is_looked_up_when_the_mail_is_sent() -> None:
     for number in range(25):
         MembershipFactory(instance=mail.instance, status=Status.REQUESTED, reason=f"Reason {number}")
     said = wording.compose(mail)
-    assert said.subject == "Physics 250: 25 requests wait"
+    assert said.subject == "Physics 250: 25 requests are waiting"
     assert "Reason 19" in said.text
     assert "Reason 20" not in said.text
     assert "and 5 more" in said.text
@@ -152,8 +152,8 @@ def test_a_value_that_looks_like_a_placeholder_is_not_filled_in() -> None:
 @pytest.mark.parametrize(
     ("kind", "subject", "body", "field", "says"),
     [
-        (MailKind.ACCESS_APPROVED, "Hi", "Hello {nmae}", "body", "nothing called {nmae}"),
-        (MailKind.ACCESS_APPROVED, "{settings.SECRET_KEY}", "Hello", "subject", "nothing called {settings.SECRET_KEY}"),
+        (MailKind.ACCESS_APPROVED, "Hi", "Hello {nmae}", "body", "no placeholder {nmae}"),
+        (MailKind.ACCESS_APPROVED, "{settings.SECRET_KEY}", "Hello", "subject", "no placeholder {settings.SECRET_KEY}"),
         (MailKind.INVITATION, "Hi", "Hello {name}", "body", "needs {link}"),
         (MailKind.ACCESS_APPROVED, "See {link}", "Hello", "subject", "The subject cannot contain {link}"),
     ],

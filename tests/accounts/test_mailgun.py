@@ -38,7 +38,7 @@ def test_a_mail_has_our_message_id_no_tracking_and_one_recipient(server: FakeMai
     (sent,) = server.accepted
     assert sent["to"] == "ada@example.org"
     assert sent["from"] == f"Physics 250 <labs@{DOMAIN}>"
-    assert sent["subject"] == "You are in: Physics 250"
+    assert sent["subject"] == "Physics 250: your access is approved"
     assert sent["h:Message-Id"] == mail.message_id
     assert mail.message_id.endswith(f"@{DOMAIN}>")
     assert sent["h:Auto-Submitted"] == "auto-generated"

@@ -83,7 +83,7 @@ def test_a_deployment_without_a_mail_server_is_warned(more: dict[str, str], is_w
         env={"PATH": os.environ["PATH"], **PRODUCTION, **more}, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert ("(mlsite.W001) No mail server is set" in done.stderr) is is_warned
+    assert ("(mlsite.W001) No mail server is configured" in done.stderr) is is_warned
 
 
 @pytest.mark.parametrize("backend", ["accounts.backends.Folder", "django.core.mail.backends.console.EmailBackend"])

@@ -161,7 +161,7 @@ def test_a_new_account_of_the_same_person_goes_on_where_the_deleted_one_stopped(
     else:
         address = {"address": "ann@uni.example", "tag": "ann+2@uni.example"}[way]
         EmailAddress.objects.create(user=new, email=address, verified=True)
-    with pytest.raises(Refusal, match="You have asked for labs 2 times"):
+    with pytest.raises(Refusal, match="You have launched labs 2 times"):
         rates.spend(new, "launch", now=NOW + datetime.timedelta(minutes=30))
     rates.spend(new, "stop", now=NOW)
     rates.spend(UserFactory(), "launch", now=NOW)
@@ -198,7 +198,7 @@ def test_a_launch_that_has_no_room_is_counted_and_the_page_says_when_to_come_bac
     assert [browser.post(where, asked).status_code for _ in range(2)] == [400, 400]
     page = browser.post(where, asked)
     assert page.status_code == 429
-    assert "You have asked for labs 2 times within an hour" in page.text
+    assert "You have launched labs 2 times within an hour" in page.text
     assert "You can do this again at" in page.text
     assert 3500 < int(page["Retry-After"]) <= 3600
 
@@ -237,7 +237,7 @@ def test_the_interface_and_the_page_answer_429_with_the_time(world: SimpleNamesp
     assert 3500 < int(answer["Retry-After"]) <= 3600
     page = browser.post(f"/i/{world.instance.slug}/launch/jupyterlab/", VALUES | {"memory": "1"})
     assert page.status_code == 429
-    assert "You have asked for labs 2 times within an hour" in page.text
+    assert "You have launched labs 2 times within an hour" in page.text
     assert Rate.objects.get().count == 2
 
 

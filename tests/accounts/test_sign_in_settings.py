@@ -42,7 +42,7 @@ def test_known_providers_need_a_client_only_and_trust_nobody(env: pytest.MonkeyP
     ("name", "value", "said"),
     [
         ("SIGN_IN_PROVIDERS", "cilogon,cilogon", "twice"),
-        ("SIGN_IN_PROVIDERS", "My Campus", "no name"),
+        ("SIGN_IN_PROVIDERS", "My Campus", "not a valid name"),
         (
             "SIGN_IN_MY_CAMPUS_ISSUER",
             "http://login.uni.example",

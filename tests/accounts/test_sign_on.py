@@ -267,7 +267,7 @@ def test_a_state_is_good_for_one_return_in_the_browser_that_set_out(client: Clie
 def test_a_return_that_was_never_begun_is_a_page(client: Client, provider: Provider, tamper: str) -> None:
     answer = client.get(f"/accounts/oidc/campus/login/callback/?{tamper}")
     assert answer.status_code == 401
-    assert "You are not signed in" in answer.text
+    assert "Not signed in" in answer.text
 
 
 def test_an_id_token_for_another_sign_in_is_refused(client: Client, provider: Provider) -> None:
@@ -411,7 +411,7 @@ def test_a_signed_in_person_links_and_unlinks(provider: Provider) -> None:
     provider.knows("globus-11", **GLOBUS)
     answer = sign_in(client, provider, "globus-11", "globus", process="connect")
     assert answer["Location"] == "/accounts/3rdparty/"
-    assert "You can sign in with Globus from now on" in client.get("/accounts/3rdparty/").text
+    assert "You can now sign in with Globus" in client.get("/accounts/3rdparty/").text
     assert User.objects.get() == user
     assert identity.verified_addresses(user) == {user.email, "ada@uni.example"}
     user.refresh_from_db()
@@ -432,7 +432,7 @@ def test_a_sign_in_of_another_account_is_not_taken_from_it(client: Client, provi
     sign_in(client, provider, "globus-12", "globus")
     other = with_password(UserFactory())
     sign_in(other, provider, "globus-12", "globus", process="connect")
-    assert "belongs to another account" in other.get("/accounts/3rdparty/").text
+    assert "linked to another account" in other.get("/accounts/3rdparty/").text
     assert SocialAccount.objects.get().user.email == "ada@uni.example"
 
 

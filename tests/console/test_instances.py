@@ -66,7 +66,7 @@ def test_a_cluster_on_which_something_runs_is_not_taken_away(world: World) -> No
     client, cloud = world.client("administrator"), ClusterFactory()
     world.mine.instance.places.create(cluster=cloud, rank=2)
     data = form_data(client, page(world)) | {"places-0-DELETE": "on"}
-    assert "still runs" in client.post(page(world), data, follow=True).content.decode()
+    assert "still running" in client.post(page(world), data, follow=True).content.decode()
     assert world.mine.instance.clusters.count() == 2
 
 
@@ -150,7 +150,7 @@ def test_the_page_of_an_instance_says_what_is_missing(world: World) -> None:
     text = world.client("administrator").get(url).text
     assert "owner@example.org has been invited but has not joined yet." in text
     assert "It offers no services." in text
-    assert "People see no summary and no page yet." in text
+    assert "It has no summary and no page yet." in text
     Instance.objects.filter(pk=world.mine.instance.pk).update(about="All about it.")
     assert "Setup checklist" not in world.client("owner").get(page(world)).text, "nothing is missing there"
 

@@ -28,7 +28,7 @@ def test_an_owner_writes_a_letter_and_words_of_their_own(live_server: Any, world
         page.fill("[name=subject]", "Exercise 3")
         page.fill("[name=text]", "It is due on Monday.")
         page.click("button:has-text('Continue')")
-        page.click("button:has-text('Send it to 3 people')")
+        page.click("button:has-text('Send to 3 people')")
         page.wait_for_selector("text=Your message is being sent to 3 people.")
         page.goto(reverse("admin:accounts_mailtemplate_add"))
         page.click("text=Access approved")

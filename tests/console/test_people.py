@@ -33,8 +33,20 @@ def save(world: World, user: User, **fields: Any) -> Any:
     [
         ("is_active", True, "", Verb.ACCOUNT_CLOSED, "Ada Administrator closed the account of Rosa"),
         ("is_active", False, "on", Verb.ACCOUNT_REOPENED, "Ada Administrator reopened the account of Rosa"),
-        ("is_superuser", False, "on", Verb.ADMINISTRATOR_MADE, "Ada Administrator gave site administration to Rosa"),
-        ("is_superuser", True, "", Verb.ADMINISTRATOR_UNMADE, "Ada Administrator took site administration from Rosa"),
+        (
+            "is_superuser",
+            False,
+            "on",
+            Verb.ADMINISTRATOR_MADE,
+            "Ada Administrator gave site administrator rights to Rosa",
+        ),
+        (
+            "is_superuser",
+            True,
+            "",
+            Verb.ADMINISTRATOR_UNMADE,
+            "Ada Administrator removed site administrator rights from Rosa",
+        ),
     ],
 )
 def test_a_change_of_standing_is_told_on_the_page_of_the_person(

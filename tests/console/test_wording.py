@@ -23,7 +23,7 @@ def titled(text: str) -> str:
     ("model", "query", "title"),
     [
         ("accounts_membership", "", "Members | Console"),
-        ("accounts_membership", "?status__exact=requested", "Waiting requests | Console"),
+        ("accounts_membership", "?status__exact=requested", "Access requests | Console"),
         ("labs_event", "", "History | Console"),
         ("accounts_user", "", "People | Console"),
     ],
@@ -96,7 +96,7 @@ def test_what_waits_is_not_counted_as_running_and_one_is_not_called_many() -> No
         "1 member 1 waiting 1 running 6 starting or waiting",
     ):
         assert counted in overview
-    assert "1 person waits for approval" in said(course.get_absolute_url())
+    assert "1 person is waiting for approval" in said(course.get_absolute_url())
     MembershipFactory(instance=course)
     MembershipFactory(instance=course, status=Status.REQUESTED)
     Lab.objects.filter(state=State.QUEUED).update(state=State.STARTING)

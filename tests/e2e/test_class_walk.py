@@ -118,7 +118,7 @@ def _import(page: Page, path: Path) -> None:
 
 
 def _invite(page: Page) -> None:
-    page.get_by_role("button", name="Invite 2 people by mail").click()
+    page.get_by_role("button", name="Invite 2 people by e-mail").click()
     expect(page.get_by_role("status")).to_contain_text("2 people invited by e-mail.")
 
 

@@ -67,7 +67,7 @@ def test_a_page_of_something_else_is_refused_with_the_address_to_use(
 ) -> None:
     said = refused(world, repository=typed).errors["repository"]
     whole = branch.removesuffix("tree/").removesuffix("-/").rstrip("/")
-    assert f"Give {whole} for the default branch, or for another one {branch} and its name." in said
+    assert f"Use {whole} for the default branch, or {branch} followed by the name of another branch." in said
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_a_list_is_uploaded_looked_at_confirmed_and_its_people_are_invited(
     assert not RosterEntry.objects.exists()
     answer = client.post(answer["Location"], follow=True)
     assert "Imported: 2 new." in answer.text
-    assert "Invite 2 people by mail" in answer.text
+    assert "Invite 2 people by e-mail" in answer.text
     answer = client.post("/i/physics/people/change/", {"do": "invite-all"}, follow=True)
     assert "2 people invited by e-mail." in answer.text
     assert Mail.objects.count() == 2
@@ -151,7 +151,7 @@ def test_the_button_that_invites_stands_above_the_people(world: SimpleNamespace,
     for number in range(3):
         RosterEntry.objects.create(instance=world.instance, email=f"p{number}@uni.example")
     page = signed_in(world.staff).get("/i/physics/people/").text
-    assert page.index("Invite 3 people by mail") < page.index("<table")
+    assert page.index("Invite 3 people by e-mail") < page.index("<table")
     assert 'data-choose-all="entry"' in page
 
 
@@ -204,7 +204,7 @@ def test_the_list_shows_to_whom_mail_came_back(world: SimpleNamespace, signed_in
         )
     RosterEntry.objects.create(instance=world.instance, email="ann@uni.example")
     RosterEntry.objects.create(instance=world.instance, email="bo@uni.example")
-    assert signed_in(world.staff).get("/i/physics/people/").text.count("mail came back") == 2
+    assert signed_in(world.staff).get("/i/physics/people/").text.count("e-mail bounced") == 2
 
 
 def test_the_days_of_the_table_of_members_are_those_of_the_place(
@@ -294,7 +294,7 @@ def test_staff_who_do_not_decide_are_offered_no_more_than_they_may(world: Simple
 def test_who_waits_is_a_link_on_the_page_of_the_course(world: SimpleNamespace, signed_in: SignIn) -> None:
     MembershipFactory(instance=world.instance, status=Status.REQUESTED)
     page = signed_in(world.owner).get("/i/physics/").text
-    assert '<a href="/i/physics/people/?state=waiting"><b>1</b> person waits for approval</a>' in page
+    assert '<a href="/i/physics/people/?state=waiting"><b>1</b> person is waiting for approval</a>' in page
 
 
 def test_the_preview_offers_to_let_suspended_people_in_again(world: SimpleNamespace, signed_in: SignIn) -> None:
@@ -305,6 +305,6 @@ def test_the_preview_offers_to_let_suspended_people_in_again(world: SimpleNamesp
     assert "Reinstate suspended people" in browser.get(address).content.decode()
     browser.post(address, {"choose": "reinstate"})
     assert person.memberships.get().status == Status.SUSPENDED
-    assert "let in 1 again" in browser.get(address).content.decode()
+    assert "reinstate 1" in browser.get(address).content.decode()
     browser.post(address)
     assert person.memberships.get().status == Status.APPROVED

@@ -56,7 +56,7 @@ def test_an_error_of_ours_is_told_without_the_data_base(
 def test_a_form_without_its_token_is_refused_in_words(db: None) -> None:
     answer = Client(enforce_csrf_checks=True).post("/accounts/login/", {})
     assert answer.status_code == 403
-    assert "too old" in answer.text
+    assert "has expired" in answer.text
 
 
 def test_signing_in_and_out(client: Client, db: None) -> None:
@@ -174,9 +174,9 @@ def test_labels_are_small_and_of_one_spelling(client: Client, world: SimpleNames
 def test_who_is_not_signed_in_is_not_told_otherwise(world: SimpleNamespace) -> None:
     request = RequestFactory().get("/")
     request.user = AnonymousUser()
-    assert "You are signed in" not in render_to_string("403.html", request=request)
+    assert "Your account does not have permission" not in render_to_string("403.html", request=request)
     request.user = world.member
-    assert "You are signed in" in render_to_string("403.html", request=request)
+    assert "Your account does not have permission" in render_to_string("403.html", request=request)
 
 
 def test_a_line_of_django_is_written_once_and_none_for_a_refused_form() -> None:

@@ -293,7 +293,7 @@ def test_an_owner_sets_no_limits_of_their_own_by_a_list(course: SimpleNamespace,
     own = f"e-mail,cpu\n{course.owner.email},64\n"
     somebody_else = MembershipFactory(instance=course.instance, role=Role.OWNER).user
     EmailAddress.objects.create(user=course.owner, email=course.owner.email, verified=True)
-    assert lines_of(keep(own), "wrong")[0]["problem"].startswith("Nobody sets their own limits")
+    assert lines_of(keep(own), "wrong")[0]["problem"].startswith("You cannot set your own limits")
     load(own)
     assert not Quota.objects.filter(user=course.owner).exists()
     assert load(own, somebody_else)["new"] == 1

@@ -296,7 +296,7 @@ def test_long_cells_are_cut_and_told_and_leave_nobody_out() -> None:
         60,
         1000,
     ]
-    assert "The cell “name” was cut after 150 characters." in line.remark
+    assert "The cell “name” was shortened to 150 characters." in line.remark
 
 
 # Letters ------------------------------------------------------------------------------------------------------------------
