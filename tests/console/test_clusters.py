@@ -186,7 +186,7 @@ def test_a_test_of_the_connection_asks_first_and_then_tells_what_is_missing(
     shown = client.post(page(row, "test_connection")).content.decode()
     for sentence in (
         "The cluster responds: Kubernetes", "Its clock matches", "all the permissions that it needs", "There is no ingress class “nginx”",
-        "There is no storage class “fast”", "0 GPUs of a100 on 0 nodes", "It has 0 machines",
+        "There is no storage class “fast”", "0 GPUs of a100 on 0 nodes", "It has 0 nodes",
     ):  # fmt: skip
         assert sentence in shown, sentence
     row.refresh_from_db()

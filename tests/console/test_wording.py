@@ -101,4 +101,4 @@ def test_what_waits_is_not_counted_as_running_and_one_is_not_called_many() -> No
     MembershipFactory(instance=course, status=Status.REQUESTED)
     Lab.objects.filter(state=State.QUEUED).update(state=State.STARTING)
     assert "2 members 2 waiting 1 running 6 starting or waiting" in said(reverse("admin:index"))
-    assert "2 people wait for approval" in said(course.get_absolute_url())
+    assert "2 people are waiting for approval" in said(course.get_absolute_url())

@@ -126,7 +126,7 @@ def test_a_name_is_checked_while_it_is_typed(world: SimpleNamespace, browser: Cl
     LabFactory(instance=world.instance, name="taken")
     assert "Available." in browser.get(world.launch + "name/", {"name": "other"}).text
     answer = browser.get(world.launch + "name/", {"name": "taken"}).text
-    assert "belongs to somebody else" in answer
+    assert "is taken. Please choose another" in answer
     assert 'data-take="taken-2"' in answer
 
 
