@@ -92,7 +92,7 @@ def write_letter(
     """
     locked = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
     if not authority.can_write_letters(actor, locked):
-        raise Refusal("Only owners can write to members, and staff if an owner allows it.", code="forbidden")
+        raise Refusal("Only owners can write to members. Staff can if an owner allows it.", code="forbidden")
     if known := Letter.objects.filter(pk=pk, instance=locked).first():
         return known
     subject, text = check(subject, text)
