@@ -18,15 +18,15 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-
 
 help:
 	@echo "make run               start the site with a demo: http://localhost:$(PORT)"
-	@echo "make test              all tests; some of them: make test ARGS=\"-k lifetime\""
-	@echo "make test-k8s          tests against a real Kubernetes: that of KUBECONFIG, or a control plane built and started here"
-	@echo "make bench-k8s         how fast a class starts at once, and what that costs, on that control plane"
-	@echo "make bench-roster      how long a roster of 10,000 lines takes, and what memory"
-	@echo "make lint              what CI checks beside the tests"
-	@echo "make format            put the code into its form"
-	@echo "make migrations-check  fail when a migration is missing"
-	@echo "make lock              bring the lock files up to the .in files"
-	@echo "make hooks             check before each commit"
+	@echo "make test              run all tests, or some of them: make test ARGS=\"-k lifetime\""
+	@echo "make test-k8s          run the tests against a real Kubernetes: KUBECONFIG, or a control plane built and started here"
+	@echo "make bench-k8s         measure how fast a class starts, and the load, on that control plane"
+	@echo "make bench-roster      measure the time and memory that a roster of 10,000 rows takes"
+	@echo "make lint              run the checks of CI, except the tests"
+	@echo "make format            format the code"
+	@echo "make migrations-check  fail if a migration is missing"
+	@echo "make lock              update the lock files from the .in files"
+	@echo "make hooks             install the checks that run before each commit"
 	@echo "make clean             remove the demo's data, environments and caches"
 
 run:

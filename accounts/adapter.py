@@ -44,12 +44,12 @@ class AccountAdapter(DressedMails, DefaultAccountAdapter):
 
     error_messages = {
         **DefaultAccountAdapter.error_messages,
-        "email_taken": "There is an account with this address.",
-        "email_password_mismatch": "Address and password do not belong together.",
-        "too_many_login_attempts": "There were too many tries with this address. Wait five minutes, sign in another way, or choose "
-        "“Forgot your password?”: a new password works at once.",
-        "incorrect_code": "This is not the code.",
-        "rate_limited": "That were too many tries. Please wait a few minutes, and try again.",
+        "email_taken": "There is already an account with this address.",
+        "email_password_mismatch": "The e-mail address or password is incorrect.",
+        "too_many_login_attempts": "Too many attempts with this address. Wait five minutes, sign in another way, or choose "
+        "“Forgot your password?”: a new password works immediately.",
+        "incorrect_code": "This code is incorrect.",
+        "rate_limited": "Too many attempts. Please wait a few minutes and try again.",
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
@@ -136,10 +136,10 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
 
     error_messages = {
         **DefaultSocialAccountAdapter.error_messages,
-        "email_taken": "There is an account with this address. Sign in as you did before, then link %s on your profile.",
-        "no_password": "This is your only way in. Set a password first, or link another sign-in.",
-        "no_verified_email": "This is your only way in. Confirm your address first, or link another sign-in.",
-        "disconnect_last": "This is your only way in. Link another sign-in first.",
+        "email_taken": "There is already an account with this address. Sign in as you did before, then link %s on your profile.",
+        "no_password": "This is your only way to sign in. First set a password or link another sign-in.",
+        "no_verified_email": "This is your only way to sign in. First confirm your address or link another sign-in.",
+        "disconnect_last": "This is your only way to sign in. First link another sign-in.",
     }
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
@@ -180,7 +180,7 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
                 user = super().save_user(request, sociallogin, form)
                 sign_in.begun_with(sociallogin.account, user=user, now=timezone.now())
         except IntegrityError:  # The same person, in two windows at once.
-            messages.warning(request, "That was done twice at once. Please try again.")
+            messages.warning(request, "This was submitted twice at the same time. Please try again.")
             raise ImmediateHttpResponse(redirect("account_login")) from None
         return user
 
@@ -205,8 +205,8 @@ class SecondFactorAdapter(DefaultMFAAdapter):
 
     error_messages = {
         **DefaultMFAAdapter.error_messages,
-        "incorrect_code": "This is not the code. It changes every half minute: try the next one.",
-        "unverified_email": "Confirm your e-mail address first.",
+        "incorrect_code": "This code is incorrect. The app shows a new code every 30 seconds: try the next one.",
+        "unverified_email": "First confirm your e-mail address.",
     }
 
     def encrypt(self, text: str) -> str:
@@ -269,9 +269,7 @@ def _link(request: HttpRequest, sociallogin: SocialLogin) -> None:
         if is_new:
             context = {"provider": sociallogin.provider, "account": sociallogin.account}
             get_account_adapter().send_notification_mail("socialaccount/email/account_connected", user, context)
-        messages.success(
-            request, f"You can sign in with {title} from now on." if is_new else f"{title} was linked already."
-        )
+        messages.success(request, f"You can now sign in with {title}." if is_new else f"{title} is already linked.")
     raise ImmediateHttpResponse(redirect(page))
 
 

@@ -36,7 +36,7 @@ AROUND = " \t\r\n\v\f,;:<>()[]\"'."
 LOCAL = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 WORDS = {
-    " ": "a blank",
+    " ": "a space",
     ",": "a comma",
     ";": "a semicolon",
     '"': "a quotation mark",
@@ -145,12 +145,12 @@ def _refuse_sign(local: str, shown: str) -> None:
 def _sentence(sign: str, shown: str) -> str:
     visible = f"{sign} " if sign.isprintable() and not unicodedata.combining(sign) else ""
     name = WORDS.get(sign) or f"the character {visible}({_name(sign)})"
-    return f"“{shown}” contains {name}, which this site does not accept in an e-mail address. Type the address again."
+    return f"“{shown}” contains {name}, which is not allowed in an e-mail address on this site. Type the address again."
 
 
 def _no_domain(host: str, shown: str) -> str:
     if not host:
-        return f"“{shown}” is not an e-mail address: the domain behind the @ is missing."
+        return f"“{shown}” is not an e-mail address: the domain after the @ is missing."
     return f"“{shown}” is not an e-mail address: “{host[:80]}” is not a complete domain, such as uni.example."
 
 

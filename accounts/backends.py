@@ -50,7 +50,9 @@ class NoServer(BaseEmailBackend):
     """In production nothing is printed or kept: mails wait in the data base until a mail server is set."""
 
     def open(self) -> bool:
-        raise NoMailServer("No mail server is set (docs/operators.md, section Settings: EMAIL_URL or MAILGUN_API_KEY).")
+        raise NoMailServer(
+            "No mail server is configured (docs/operators.md, section Settings: EMAIL_URL or MAILGUN_API_KEY)."
+        )
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         self.open()

@@ -43,7 +43,7 @@ def html(subject: str, text: str) -> str:
 
 def _block(text: str) -> SafeString:
     if text.startswith(f"{settings.SITE_URL}/") and not re.search(r"\s", text):
-        return format_html('<p><a class="button" href="{}">Go on</a></p>', text)
+        return format_html('<p><a class="button" href="{}">Continue</a></p>', text)
     if CODE.fullmatch(text):
         return format_html('<p class="code">{}</p>', text)
     return mark_safe(linebreaks(mark_safe(urlize(text, autoescape=True))))  # noqa: S308  # escaped by urlize

@@ -12,7 +12,7 @@ from accounts.models import User
 
 #: Others read it in lists and mails: no line break that begins another header, no sign that turns the text around it.
 ONE_LINE = RegexValidator(
-    r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", "Letters and signs of one line, please.", inverse_match=True
+    r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", "Please enter a single line of text.", inverse_match=True
 )
 
 
@@ -76,7 +76,7 @@ class ProfileForm(forms.ModelForm):
 class DeletionForm(forms.Form):
     """The last question before an account is deleted."""
 
-    address = forms.CharField(max_length=254, label="Your e-mail address, to be sure")
+    address = forms.CharField(max_length=254, label="Type your e-mail address to confirm")
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -85,5 +85,5 @@ class DeletionForm(forms.Form):
     def clean_address(self) -> str:
         address = searched(str(self.cleaned_data["address"]))
         if address != self.user.email:
-            raise forms.ValidationError("This is not the address of your account.")
+            raise forms.ValidationError("This is not your account's e-mail address.")
         return address

@@ -27,16 +27,16 @@ def look(host: str, port: int, *, now: datetime.datetime, timeout: float = 5.0) 
             f"{problem.verify_message[:1].upper()}{problem.verify_message[1:]}.",
         )
     except (socket.gaierror, UnicodeError):  # the latter: a name that no name service takes
-        return Finding(
-            "bad", f"{host} leads nowhere.", "The domain of labs needs a wildcard entry in the name service."
-        )
+        return Finding("bad", f"{host} does not resolve.", "The lab domain needs a wildcard DNS record.")
     except OSError:
-        return Finding("wait", f"{host} did not answer the site.", "People may still reach it, if the site may not.")
+        return Finding(
+            "wait", f"{host} did not respond to the site.", "People may be able to reach it even if the site cannot."
+        )
     with contextlib.suppress(KeyError, ValueError):
         ends = datetime.datetime.fromtimestamp(ssl.cert_time_to_seconds(str(found["notAfter"])), datetime.UTC)
         if ends - now < SOON:
             return Finding(
-                "wait", f"The certificate of {host} ends on {ends:%d %b %Y}.", "It should have been renewed."
+                "wait", f"The certificate of {host} ends on {ends:%d %b %Y}.", "It should have been renewed by now."
             )
         return Finding("ok", f"The certificate of {host} is good until {ends:%d %b %Y}.")
-    return Finding("ok", f"The certificate of {host} is good.")
+    return Finding("ok", f"The certificate of {host} is valid.")

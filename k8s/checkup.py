@@ -36,7 +36,9 @@ class Finding:
 
 
 EMBEDDED = Finding(
-    "wait", "It keeps nobody apart.", "The embedded cluster is for laptops: it enforces no network policy."
+    "wait",
+    "It does not isolate labs.",
+    "The embedded cluster is only for laptops: it does not enforce network policies.",
 )
 
 
@@ -60,13 +62,13 @@ def examine(client: Client, expected: Expected, *, now: datetime.datetime) -> li
     try:
         greeting = client.greet()
     except Error as problem:
-        return [Finding("bad", "It does not answer.", _why(problem))]
-    found = [Finding("ok", f"It answers: Kubernetes {greeting.version}."), *_clock(greeting.clock, now)]
+        return [Finding("bad", "The cluster is not responding.", _why(problem))]
+    found = [Finding("ok", f"The cluster responds: Kubernetes {greeting.version}."), *_clock(greeting.clock, now)]
     parts: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("rights", lambda: _rights(client, with_gateway=bool(expected.gateway))),
         ("Gateway", lambda: _gateway(client, expected.gateway)) if expected.gateway
         else ("ingress class", lambda: _ingress_class(client, expected)),
-        ("ways to labs", lambda: iter([EMBEDDED]) if greeting.is_embedded else _sources(client, expected)),
+        ("routes to labs", lambda: iter([EMBEDDED]) if greeting.is_embedded else _sources(client, expected)),
         ("issuer", lambda: _issuer(client, expected.cluster_issuer)),
         ("storage classes", lambda: _storage(client, expected.storage_classes)),
         ("public addresses", lambda: _public(client, expected.forbidden_networks)),
@@ -79,22 +81,22 @@ def examine(client: Client, expected: Expected, *, now: datetime.datetime) -> li
             found.append(
                 Finding(
                     "wait",
-                    f"Could not look at: {title}.",
-                    "The site has no right to (k8s/site/rbac.yaml, rbac-more.yaml).",
+                    f"Could not check: {title}.",
+                    "The site has no permission to do so (k8s/site/rbac.yaml, rbac-more.yaml).",
                 )
             )
         except Error as problem:
-            found.append(Finding("bad", f"Could not look at: {title}.", _why(problem)))
+            found.append(Finding("bad", f"Could not check: {title}.", _why(problem)))
         except Exception:
             log.exception("test of a connection: %s", title)
-            text = "The cluster's answer has not the form that Kubernetes gives it. The site's log says more."
-            found.append(Finding("bad", f"Could not look at: {title}.", text))
+            text = "The cluster's response is not in the format of Kubernetes. See the site's log for details."
+            found.append(Finding("bad", f"Could not check: {title}.", text))
     return found
 
 
 def _why(problem: Error) -> str:
     if isinstance(problem, Unavailable) and problem.code == 401:
-        return "It does not know the account: the token or certificate is wrong, or its time is over."
+        return "The cluster does not accept the credentials: the token or certificate is wrong or has expired."
     return problem.message
 
 
@@ -104,10 +106,10 @@ def _clock(theirs: datetime.datetime | None, now: datetime.datetime) -> Iterator
     seconds = round((theirs - now).total_seconds())
     if abs(seconds) > MOST_SKEW:
         way = "ahead of" if seconds > 0 else "behind"
-        text = "Starts and ends are shown wrong by as much. Let both follow the same time server."
+        text = "Start and end times will be wrong by this much. Synchronize both with the same time server."
         yield Finding("wait", f"Its clock is {abs(seconds)} s {way} the site's.", text)
     else:
-        yield Finding("ok", "Its clock agrees with the site's.")
+        yield Finding("ok", "Its clock matches the site's.")
 
 
 def _rights(client: Client, *, with_gateway: bool) -> Iterator[Finding]:
@@ -117,11 +119,11 @@ def _rights(client: Client, *, with_gateway: bool) -> Iterator[Finding]:
         if not client.may(right.verb, right.group, right.resource, right.subresource):
             missing["/".join(part for part in (right.resource, right.subresource) if part)].append(right.verb)
     if not missing:
-        yield Finding("ok", "The site has every right that it needs.")
+        yield Finding("ok", "The site has all the permissions that it needs.")
         return
     lines = "; ".join(f"{resource}: {', '.join(verbs)}" for resource, verbs in missing.items())
     text = f"Missing: {lines}. Apply k8s/site/rbac.yaml" + (" and rbac-more.yaml." if with_gateway else ".")
-    yield Finding("bad", "The site may not do all that it has to.", text)
+    yield Finding("bad", "The site lacks permissions that it needs.", text)
 
 
 def _ingress_class(client: Client, expected: Expected) -> Iterator[Finding]:
@@ -130,7 +132,7 @@ def _ingress_class(client: Client, expected: Expected) -> Iterator[Finding]:
     if expected.ingress_class:
         chosen = classes.get(expected.ingress_class)
         if chosen is None:
-            yield Finding("bad", f"There is no ingress class “{expected.ingress_class}”.", f"There are: {known}.")
+            yield Finding("bad", f"There is no ingress class “{expected.ingress_class}”.", f"Available: {known}.")
             return
     else:
         mark = "ingressclass.kubernetes.io/is-default-class"
@@ -138,15 +140,15 @@ def _ingress_class(client: Client, expected: Expected) -> Iterator[Finding]:
             (item for item in classes.values() if (item["metadata"].get("annotations") or {}).get(mark) == "true"), None
         )
         if chosen is None:
-            text = f"Name one, or mark one of the cluster's as its default. There are: {known}."
-            yield Finding("wait", "No ingress class is named, and the cluster has no default.", text)
+            text = f"Enter one, or mark one on the cluster as the default. Available: {known}."
+            yield Finding("wait", "No ingress class is set, and the cluster has no default.", text)
             return
     name, controller = chosen["metadata"]["name"], controller_of(chosen)
     if controller != expected.controller:
         text = f"Its controller is {chosen['spec'].get('controller')}; here “{expected.controller}” is chosen."
         yield Finding("wait", f"The ingress class “{name}” belongs to another controller.", text)
     else:
-        yield Finding("ok", f"The ingress class “{name}” is there.")
+        yield Finding("ok", f"The ingress class “{name}” exists.")
 
 
 def _gateway(client: Client, gateway: str) -> Iterator[Finding]:
@@ -167,27 +169,33 @@ def _gateway(client: Client, gateway: str) -> Iterator[Finding]:
     if all(
         ((one.get("allowedRoutes") or {}).get("namespaces") or {}).get("from", "Same") == "Same" for one in listeners
     ):
-        text = "Its listeners take routes of its own namespace only (allowedRoutes.namespaces)."
-        yield Finding("bad", f"The Gateway {gateway} takes no labs.", text)
+        text = "Its listeners only accept routes from its own namespace (allowedRoutes.namespaces)."
+        yield Finding("bad", f"The Gateway {gateway} does not accept routes of labs.", text)
     elif _condition(found, "Programmed") is False:
         yield Finding("bad", f"The Gateway {gateway} is not ready.", _message(found, "Programmed"))
     else:
-        yield Finding("ok", f"The Gateway {gateway} is there.")
+        yield Finding("ok", f"The Gateway {gateway} exists.")
 
 
 def _sources(client: Client, expected: Expected) -> Iterator[Finding]:
     """Whether those who serve labs may reach them: a network policy names pods by their namespace, and other senders by address."""
     where, networks = expected.ingress_namespace, [ip_network(text) for text in expected.ingress_networks]
     if not where and not networks:
-        yield Finding("bad", "Nothing reaches labs.", "Neither a namespace of the ingress nor networks are named.")
+        yield Finding("bad", "Labs cannot be reached.", "Neither an ingress namespace nor source networks are set.")
     if where:
         yield _senders(client, where, has_networks=bool(networks))
     of_pods = _networks_of_pods(client) if networks else []
     for network in networks:
         if any(_within(network, one) for one in of_pods):
-            yield Finding("bad", f"There are pods in {network}.", "Labs reach each other there. Name single addresses.")
+            yield Finding(
+                "bad",
+                f"There are pods in {network}.",
+                "Labs could reach each other through it. Enter single addresses.",
+            )
         elif not of_pods:
-            yield Finding("wait", f"Requests come from {network}.", "Whether pods have addresses of it cannot be seen.")
+            yield Finding(
+                "wait", f"Requests come from {network}.", "The site cannot check whether pods have addresses in it."
+            )
         else:
             yield Finding("ok", f"Requests come from {network}.")
 
@@ -197,16 +205,16 @@ def _senders(client: Client, where: str, *, has_networks: bool) -> Finding:
     # As on many a cluster without a cloud: https://github.com/kubernetes/ingress-nginx/issues/6713
     on_machines = [pod["metadata"]["name"] for pod in pods if pod["spec"].get("hostNetwork")]
     if not pods:
-        text = "Labs take requests from the pods of the ingress there. Name the namespace in which they run."
+        text = "Labs accept requests from the ingress pods in this namespace. Enter the namespace in which they run."
         return Finding("wait" if has_networks else "bad", f"No pod runs in the namespace “{where}”.", text)
     if on_machines and not has_networks:
         others = len(pods) - len(on_machines)
-        text = "Network policies do not know such pods: if the ingress is one, name the networks from which it asks."
-        title = f"{_count(len(on_machines), 'pod')} of “{where}” on the machines' own network, as {on_machines[0]}."
+        text = "Network policies cannot select such pods. If one of them is the ingress, enter its source networks."
+        title = f"{_count(len(on_machines), 'pod')} of “{where}” with host networking, such as {on_machines[0]}."
         return Finding("wait" if others else "bad", title, text)
     if len(on_machines) == len(pods):
-        text = "They are let in from the networks that are named, if these are the right ones."
-        return Finding("wait", f"The pods of “{where}” use their machines' own network.", text)
+        text = "They can reach labs from the source networks above, if these are correct."
+        return Finding("wait", f"The pods of “{where}” use host networking.", text)
     return Finding("ok", f"Requests come from the pods of “{where}”.")
 
 
@@ -234,11 +242,11 @@ def _public(client: Client, forbidden: Sequence[str]) -> Iterator[Finding]:
     machines = networks.of_machines(client.list("Node").items)
     pods = networks.of_pods(client.list("Pod", fields="status.phase=Running", limit=MOST_PODS).items)
     if machines:
-        text = f"Labs do not reach them: {_some(machines)}."
-        yield Finding("ok", "Its machines, or their pods, have public addresses.", text)
+        text = f"Labs cannot reach them: {_some(machines)}."
+        yield Finding("ok", "Its nodes or pods have public addresses.", text)
     if open_ones := networks.beyond(pods, [*machines, *forbidden]):
-        text = f"As {_some(open_ones)}. Name the network of pods under “Forbidden networks”."
-        yield Finding("wait", "Labs reach pods that have public addresses.", text)
+        text = f"For example {_some(open_ones)}. Enter the pod network under “Forbidden networks”."
+        yield Finding("wait", "Labs can reach pods with public addresses.", text)
 
 
 def _some(texts: Sequence[str]) -> str:
@@ -275,17 +283,17 @@ def _message(found: Mapping[str, Any], kind: str) -> str:
 def _storage(client: Client, wanted: Sequence[str]) -> Iterator[Finding]:
     names = {item["metadata"]["name"] for item in client.list("StorageClass").items}
     if missing := [name for name in wanted if name not in names]:
-        text = f"There are: {', '.join(sorted(names)) or 'none'}."
+        text = f"Available: {', '.join(sorted(names)) or 'none'}."
         yield Finding("bad", f"There is no storage class “{'”, “'.join(missing)}”.", text)
     elif wanted:
-        yield Finding("ok", f"The storage classes are there: {', '.join(wanted)}.")
+        yield Finding("ok", f"The storage classes exist: {', '.join(wanted)}.")
     else:
-        yield Finding("ok", f"No storage class is offered. There are: {', '.join(sorted(names)) or 'none'}.")
+        yield Finding("ok", f"No storage class is offered. Available: {', '.join(sorted(names)) or 'none'}.")
 
 
 def _machines(client: Client, models: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     nodes = client.list("Node").items
-    yield Finding("ok" if nodes else "bad", f"It has {_count(len(nodes), 'machine')}.")
+    yield Finding("ok" if nodes else "bad", f"It has {_count(len(nodes), 'node')}.")
     unknown = [node for node in nodes if _gpus(node)]
     for model in models:
         wanted, title = (model.get("node_labels") or {}).items(), model.get("title") or model["name"]
@@ -294,10 +302,10 @@ def _machines(client: Client, models: Sequence[Mapping[str, Any]]) -> Iterator[F
         number = sum(map(_gpus, having))
         said = int(model.get("count", 0))
         text = "" if number == said else f"Here {said} are offered."
-        title = f"{_count(number, 'GPU')} of {title} on {_count(len(having), 'machine')}."
+        title = f"{_count(number, 'GPU')} of {title} on {_count(len(having), 'node')}."
         yield Finding("ok" if number == said else "wait", title, text)
     if unknown:
-        yield Finding("wait", "There are GPUs that no model here names.", f"{_products(unknown)}.")
+        yield Finding("wait", "Some GPUs match no GPU model.", f"{_products(unknown)}.")
 
 
 def _products(nodes: Sequence[Mapping[str, Any]]) -> str:

@@ -24,7 +24,7 @@ _LONGEST_FILE = 1_000_000
 _DEEPEST = 30
 #: The parser in C, where it is there: seven times as fast.
 _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_HOW = "“kubectl config view --raw --flatten --minify” writes one that is complete"
+_HOW = "“kubectl config view --raw --flatten --minify” prints a complete one"
 
 
 class Unusable(ValueError):
@@ -66,10 +66,10 @@ def _check_shape(text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_Safe):
         if isinstance(event, yaml.AliasEvent):
-            raise Unusable("It refers to its own parts (YAML aliases). Write them out.")
+            raise Unusable("It uses YAML aliases. Write the values out instead.")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
-            raise Unusable("That is no kubeconfig: its parts are nested too deeply.")
+            raise Unusable("This is not a kubeconfig: it is nested too deeply.")
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -80,16 +80,16 @@ def parse(text: str) -> dict[str, Any]:
     except Unusable:
         raise
     except Exception:  # A tag of YAML may raise anything, with the value in its message.
-        raise Unusable("That is not YAML. Paste the whole file, from its first line to its last.") from None
+        raise Unusable("This is not YAML. Paste the whole file, from the first line to the last.") from None
     if not isinstance(config, dict):
-        raise Unusable("That is no kubeconfig: it has no clusters, users and contexts.")
+        raise Unusable("This is not a kubeconfig: it has no clusters, users and contexts.")
     return config
 
 
 def read(text: str) -> dict[str, Any]:
     """A kubeconfig that somebody pasted. Raises Unusable with a sentence for that person."""
     if len(text) > _LONGEST:
-        raise Unusable("That is too long for a kubeconfig.")
+        raise Unusable("This is too long for a kubeconfig.")
     config = parse(text.removeprefix("\ufeff"))
     require_self_contained(config)
     require_sound(config)
@@ -97,9 +97,11 @@ def read(text: str) -> dict[str, Any]:
     if not str(cluster.get("server", "")).startswith("https://"):
         raise Unusable("Its server must be an address that starts with https://.")
     if cluster.get("insecure-skip-tls-verify"):
-        raise Unusable("It does not check who answers. Give the authority's certificate (certificate-authority-data).")
+        raise Unusable(
+            "It does not verify the server. Add the certificate of its authority (certificate-authority-data)."
+        )
     if not (user.get("token") or (user.get("client-certificate-data") and user.get("client-key-data"))):
-        raise Unusable("Its user has neither a token nor a certificate with its key.")
+        raise Unusable("Its user has neither a token nor a certificate and key.")
     return config
 
 
@@ -109,15 +111,15 @@ def require_self_contained(config: dict[str, Any]) -> None:
         refused = sorted(set(_PROGRAMS_AND_FILES) & set(user))
         if refused:
             raise Unusable(
-                f"Not allowed here: {', '.join(refused)}. Make one that is complete in itself, such as with "
-                "“kubectl config view --raw --flatten --minify”, and with a token of a service account."
+                f"Not allowed here: {', '.join(refused)}. Create a self-contained one, for example with “kubectl config view "
+                "--raw --flatten --minify”, that uses a service account token."
             )
     for cluster in _items(config, "clusters", "cluster"):
         if "certificate-authority" in cluster:
             raise Unusable("Not allowed here: certificate-authority. Use certificate-authority-data.")
         if "proxy-url" in cluster:
             # Whoever may type it could have the site open connections inside its own network.
-            raise Unusable("Not allowed here: proxy-url. The site's operator can name a file with one, marked trusted.")
+            raise Unusable("Not allowed here: proxy-url. Use a file in KUBECONFIG_FILES that is marked as trusted.")
 
 
 def require_sound(config: dict[str, Any]) -> None:
@@ -130,19 +132,19 @@ def require_sound(config: dict[str, Any]) -> None:
         clean_token(user["token"])
     server = cluster.get("server", "")
     if found := _unseen(server):
-        raise Unusable(f"Its server holds {found}, which no address may hold. {_HOW}.")
+        raise Unusable(f"Its server contains {found}, which is not allowed in an address. {_HOW}.")
     _pem(cluster, "certificate-authority-data", x509.load_pem_x509_certificates)
     certificates = _pem(user, "client-certificate-data", x509.load_pem_x509_certificates)
     key = _pem(user, "client-key-data", lambda pem: load_pem_private_key(pem, password=None))
     if certificates and key and certificates[0].public_key() != key.public_key():
-        raise Unusable("Its client-certificate-data and client-key-data do not belong together.")
+        raise Unusable("Its client-certificate-data and client-key-data do not match.")
 
 
 def clean_token(text: str) -> str:
     """The token without the blanks and line breaks that editors add. Raises Unusable for what no token may hold."""
     token = "".join(text.split())
     if found := _unseen(token):
-        raise Unusable(f"The token holds {found}, which no token may hold. Copy it again. {_HOW}.")
+        raise Unusable(f"The token contains {found}, which is not allowed in a token. Copy it again. {_HOW}.")
     return token
 
 
@@ -153,7 +155,7 @@ def current(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         for entry, item in zip(config.get(plural) or [], _items(config, plural, singular), strict=True):
             if entry.get("name") == name:
                 return item
-        raise Unusable(f"Its current context leads to nothing among its {plural}.")
+        raise Unusable(f"Its current context refers to something that is missing from its {plural}.")
 
     context = named("contexts", "context", config.get("current-context"))
     cluster = named("clusters", "cluster", context.get("cluster"))
@@ -162,7 +164,7 @@ def current(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _unseen(text: str) -> str:
     """The first sign that is not a visible one of ASCII, by its number; empty where there is none."""
-    return next((f"the sign U+{ord(sign):04X}" for sign in text if not "!" <= sign <= "~"), "")
+    return next((f"the character U+{ord(sign):04X}" for sign in text if not "!" <= sign <= "~"), "")
 
 
 def _pem(item: dict[str, Any], field: str, load: Any) -> Any:
@@ -176,7 +178,7 @@ def _pem(item: dict[str, Any], field: str, load: Any) -> Any:
     try:
         return load(pem)
     except TypeError:
-        raise Unusable(f"Its {field} is protected by a password. Use a key without one.") from None
+        raise Unusable(f"Its {field} is protected by a password. Use a key without a password.") from None
     except (ValueError, UnsupportedAlgorithm):
         raise Unusable(f"Its {field} is damaged. Copy it again. {_HOW}.") from None
 

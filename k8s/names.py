@@ -42,19 +42,19 @@ def _end(uid: uuid.UUID) -> str:
 def check_host_label(name: str) -> str | None:
     """What is wrong with a lab's name as the first part of its address (RFC 1123), as a sentence; None: it is fine."""
     if not name:
-        return "Please give a name."
+        return "Please enter a name."
     if len(name) > LONGEST_HOST_LABEL:
-        return f"A name has at most {LONGEST_HOST_LABEL} characters; this one has {len(name)}."
+        return f"A name can have at most {LONGEST_HOST_LABEL} characters; this one has {len(name)}."
     if name != name.lower() and re.fullmatch(r"[A-Za-z0-9-]+", name):
-        return "Please use small letters only."
+        return "Please use lower-case letters only."
     if not re.fullmatch(r"[a-z0-9-]+", name):
-        return "A name is made of the letters a to z, digits and hyphens only."
+        return "A name can contain only the letters a to z, digits and hyphens."
     if not name[0].isalpha():
-        return "A name starts with a letter."
+        return "A name must start with a letter."
     if name.endswith("-"):
-        return "A name does not end with a hyphen."
+        return "A name cannot end with a hyphen."
     if name[2:4] == "--":
-        return "A name has no two hyphens at its third and fourth place."
+        return "The third and fourth characters of a name cannot both be hyphens."
     if name in RESERVED:
         return f"The name “{name}” is reserved. Please choose another."
     return None

@@ -13,15 +13,15 @@ _LONGEST = 50_000
 def read(text: str) -> str:
     """The content of a docker config.json, reduced to what a Secret needs of it. Raises ValueError with a sentence."""
     if len(text) > _LONGEST:
-        raise ValueError("That is too long for a config.json.")
+        raise ValueError("This is too long for a config.json.")
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("That is not JSON. Paste the whole config.json, first line to last.") from None
+        raise ValueError("This is not JSON. Paste the whole config.json, from the first line to the last.") from None
     logins = found.get("auths") if isinstance(found, dict) else None
     if not isinstance(logins, dict) or not logins:
         # Docker keeps them in a program of the machine (credsStore), unless told otherwise.
-        raise ValueError("It has no logins (auths). “podman login --authfile config.json” writes a file that has them.")
+        raise ValueError("It has no logins (auths). “podman login --authfile config.json” writes a file with them.")
     return json.dumps({"auths": {host: {"auth": _auth(host, login)} for host, login in sorted(logins.items())}})
 
 
@@ -36,7 +36,7 @@ def _auth(host: str, login: Any) -> str:
     except ValueError:
         name = password = ""
     if not name or not password:
-        raise ValueError(f"Its login of {host[:100]} has no name and password.")
+        raise ValueError(f"Its login for {host[:100]} has no user name and password.")
     return str(auth)
 
 

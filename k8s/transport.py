@@ -116,11 +116,11 @@ class Transport:
             raise
         except _TROUBLE as problem:
             what = "TLS error" if isinstance(problem, ApiException) else cause(problem)
-            raise Unavailable(f"The cluster does not answer ({what}).") from None
+            raise Unavailable(f"The cluster is not responding ({what}).") from None
         except Exception as problem:
             raise Unavailable(
-                f"The site cannot ask the cluster ({cause(problem)}): an address, token or certificate of its connection is "
-                "damaged. Paste the kubeconfig again, or mend its file.",
+                f"The site cannot send requests to the cluster ({cause(problem)}): an address, token or certificate of the "
+                "connection is damaged. Paste the kubeconfig again, or correct its file.",
                 passing=False,
             ) from None
         response: urllib3.BaseHTTPResponse = answer.response
@@ -164,7 +164,7 @@ def _configuration(config: dict[str, Any], folder: Path | None) -> Configuration
         configuration.refresh_api_key_hook = _reading(folder / str(token_file))
     elif uses_program and not (configuration.api_key or configuration.cert_file):
         raise Unavailable(
-            f"The program “{user['exec']['command']}” of the kubeconfig gave no token. Run it by hand to see why.",
+            f"The program “{user['exec']['command']}” of the kubeconfig did not return a token. Run it by hand to see why.",
             passing=False,
         )
     return configuration
@@ -175,8 +175,8 @@ def _require_program(plugin: dict[str, Any], folder: Path | None) -> None:
     command = str(plugin.get("command") or "")
     if not shutil.which(str((folder or Path()) / command) if "/" in command else command):
         raise Unavailable(
-            f"The kubeconfig signs in with the program “{command}”, which is not installed on the site's machine. "
-            "Install it, or use a kubeconfig with a token.",
+            f"The kubeconfig signs in with the program “{command}”, which is not installed on the site's machine. Install it, "
+            "or use a kubeconfig with a token.",
             passing=False,
         )
 

@@ -156,7 +156,7 @@ class Watcher:
             self._stream = None
             stream.close()
         if before == self._version and time.monotonic() - began < LASTING and not stop.is_set():
-            raise Unavailable("The watch ended at once.")  # Not in a tight loop.
+            raise Unavailable("The watch ended immediately.")  # Not in a tight loop.
         self._well()
 
     def _see(self, kind: str, obj: Object) -> None:

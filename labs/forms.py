@@ -209,7 +209,7 @@ class PreparedForm(LaunchForm):
 
     def fields(self) -> list[Field]:
         asked = [made for made in super().fields() if made.kind not in ("name", "password")]
-        title = Field("title", "text", "Title", "In the name of each lab, such as “ann-week-3”.", required=True)
+        title = Field("title", "text", "Title", "Used in the name of each lab, such as “ann-week-3”.", required=True)
         title.value, title.error = self.typed.get("title", ""), self.errors.get("title", "")
         return [title, *asked]
 

@@ -14,7 +14,7 @@ REACH_NOBODY = {
     *(f"django.core.mail.backends.{name}.EmailBackend" for name in ("console", "dummy", "filebased", "locmem")),
 }
 NO_MAIL_SERVER = checks.Warning(
-    "No mail server is set: mails wait in the data base, and nobody can confirm an address or set a new password.",
+    "No mail server is configured: e-mails wait in the database, and nobody can confirm an address or reset a password.",
     hint="Set EMAIL_URL or MAILGUN_API_KEY (docs/operators.md, section Mail).",
     id="mlsite.W001",
 )

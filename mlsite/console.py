@@ -55,7 +55,7 @@ class Console(UnfoldAdminSite):
             if not self.has_permission(request):
                 raise PermissionDenied
             if authority.lacks_second_factor(request.user):
-                messages.warning(request, "Set up a second factor first: the console opens with one only.")
+                messages.warning(request, "Set up two-factor authentication first: the console requires it.")
                 return redirect("mfa_index")
             return inner(request, *args, **kwargs)
 

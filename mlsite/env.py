@@ -88,7 +88,7 @@ def _host(text: str, name: str) -> str:
     if ":" in text:
         return f"[{IPv6Address(text)}]"
     if set(text) & UNCLEAR:
-        raise ImproperlyConfigured(f"{name}: write the host in its ASCII form, which begins with xn--.")
+        raise ImproperlyConfigured(f"{name}: write the host in its ASCII form, which starts with xn--.")
     host = text.encode("idna").decode("ascii").lower()
     if not split_domain_port(host)[0]:
         raise ValueError(text)
@@ -129,7 +129,9 @@ def database(value: str, name: str) -> Any:
     try:
         found = dj_database_url.parse(SEVERAL.sub(r"\g<1>\g<2>", value))
     except ValueError:
-        raise ImproperlyConfigured(f"{name} cannot be read: signs with a meaning in addresses stand as %XX.") from None
+        raise ImproperlyConfigured(
+            f"{name} cannot be parsed: write special characters in the user name and password as %XX."
+        ) from None
     return {**found, "HOST": hosts, "PORT": ports} if several else found
 
 
@@ -138,7 +140,9 @@ def _hosts(text: str, name: str) -> tuple[str, str]:
     entries = [HOST_PORT.fullmatch(entry) for entry in text.split(",")]
     found = [entry for entry in entries if entry]
     if len(found) < len(entries):
-        raise ImproperlyConfigured(f"{name}: several servers are host:port,host:port, an address of IPv6 in brackets.")
+        raise ImproperlyConfigured(
+            f"{name}: write several servers as host:port,host:port, with IPv6 addresses in brackets."
+        )
     return ",".join(one["host"].strip("[]") for one in found), ",".join(one["port"] or "5432" for one in found)
 
 
@@ -148,7 +152,7 @@ def numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
     for word in words(name):
         key, _, value = (part.strip() for part in word.partition("="))
         if key not in defaults or not value.isdecimal():
-            raise ImproperlyConfigured(f"{name} is a list such as {_listed(defaults)}, not {word!r}.")
+            raise ImproperlyConfigured(f"{name} must be a list such as {_listed(defaults)}, not {word!r}.")
         found[key] = int(value)
     return found
 
@@ -176,10 +180,10 @@ def files(value: str, name: str) -> dict[str, NamedFile]:
         match = FILE.fullmatch(entry)
         if not match:
             raise ImproperlyConfigured(
-                f"{name} must be name:/path or name:/path:trusted, separated by commas, with names of small letters, digits "
+                f"{name} must be name:/path or name:/path:trusted, separated by commas, with names of lower-case letters, digits "
                 f"and hyphens; not {entry.strip()!r}."
             )
         if match["name"] in found:
-            raise ImproperlyConfigured(f"{name} names two files {match['name']!r}.")
+            raise ImproperlyConfigured(f"{name} has two files named {match['name']!r}.")
         found[match["name"]] = NamedFile(Path(match["path"]), bool(match["trusted"]))
     return found

@@ -61,7 +61,7 @@ def _smtp() -> dict[str, Any]:
         # Without the value: it holds a password.
         raise ImproperlyConfigured("EMAIL_URL must be like smtp+tls://user:password@host:587.") from None
     if not parts.hostname:
-        raise ImproperlyConfigured("EMAIL_URL names no host.")
+        raise ImproperlyConfigured("EMAIL_URL has no host.")
     return {
         "EMAIL_HOST": parts.hostname,
         "EMAIL_PORT": port,

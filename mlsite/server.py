@@ -38,9 +38,9 @@ LARGEST_BODY = 4 * env.number("ROSTER_MAX_MB", 10) << 20
 IN_MEMORY = 64 * 1024
 READ = 64 * 1024
 REFUSALS = {
-    408: ("Request Timeout", "The request did not arrive in time. Please try again."),
-    411: ("Length Required", "The request does not say how long it is. Send it with a Content-Length."),
-    413: ("Content Too Large", "That is larger than anything this site takes. Go back, and choose a smaller file."),
+    408: ("Request Timeout", "The request took too long to arrive. Please try again."),
+    411: ("Length Required", "The request has no Content-Length header. Send it with one."),
+    413: ("Content Too Large", "The request is larger than this site accepts. Go back and choose a smaller file."),
     431: ("Request Header Fields Too Large", "Your browser sends too many cookies. Delete the cookies of this site and of its parent "
           "domain in the browser's settings, or use a private window."),
 }  # fmt: skip

@@ -36,7 +36,7 @@ def providers(*, allow_http: bool) -> dict[str, Any]:
     """
     names = env.words("SIGN_IN_PROVIDERS")
     if len(set(names)) != len(names):
-        raise ImproperlyConfigured("SIGN_IN_PROVIDERS names one twice.")
+        raise ImproperlyConfigured("SIGN_IN_PROVIDERS has the same name twice.")
     made: dict[str, Any] = {
         "openid_connect": {"provider_class": "accounts.oidc.provider.InstitutionProvider", "APPS": []}
     }
@@ -51,13 +51,15 @@ def providers(*, allow_http: bool) -> dict[str, Any]:
 
 def _app(name: str, rank: int, *, allow_http: bool) -> dict[str, Any]:
     if not NAME.fullmatch(name) or name == "openid-connect":
-        raise ImproperlyConfigured(f"SIGN_IN_PROVIDERS: {name!r} is no name. Small letters, digits and single hyphens.")
+        raise ImproperlyConfigured(
+            f"SIGN_IN_PROVIDERS: {name!r} is not a valid name. Use lower-case letters, digits and single hyphens."
+        )
     prefix = f"SIGN_IN_{name.upper().replace('-', '_')}"
     known = KNOWN.get(name, {})
     issuer = env.text(f"{prefix}_ISSUER", known.get("issuer")).rstrip("/")
     address = urlsplit(issuer)
     if address.scheme not in (("http", "https") if allow_http else ("https",)) or not address.hostname:
-        raise ImproperlyConfigured(f"{prefix}_ISSUER must be an address with https://, not {issuer!r}.")
+        raise ImproperlyConfigured(f"{prefix}_ISSUER must be an https:// address, not {issuer!r}.")
     app: dict[str, Any] = {
         "name": env.text(f"{prefix}_TITLE", known.get("title", name)),
         "client_id": env.text(f"{prefix}_CLIENT_ID"),

@@ -76,5 +76,5 @@ def healthz(request: HttpRequest) -> HttpResponse:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError:
-        return JsonResponse({"status": "unavailable", "database": "does not answer"}, status=503)
+        return JsonResponse({"status": "unavailable", "database": "is not responding"}, status=503)
     return JsonResponse({"status": "ok", "database": "ok"})

@@ -28,7 +28,9 @@ def platform(kubeconfig: Path | None) -> None:
         if not kubeconfig.is_file():
             raise Problem(f"There is no kubeconfig at {kubeconfig}.")
     elif sys.platform != "linux":
-        raise Problem("The embedded cluster needs Linux. Elsewhere name a cluster: make run CLUSTER=path/to/kubeconfig")
+        raise Problem(
+            "The embedded cluster needs Linux. On other systems, use a cluster: make run CLUSTER=path/to/kubeconfig"
+        )
 
 
 def folder(path: Path) -> None:
@@ -38,7 +40,7 @@ def folder(path: Path) -> None:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise Problem(f"Cannot write in {path}: {error.strerror}.") from None
+        raise Problem(f"Cannot write to {path}: {error.strerror}.") from None
 
 
 def number(variable: str, text: str) -> int:
@@ -59,7 +61,7 @@ def ports(wanted: dict[str, tuple[str, int]]) -> None:
         return
     others = " ".join(f"{variable}={port}" for variable, port in _free([*wanted]).items())
     text = " and ".join(taken)
-    raise Problem(f"{text[0].upper()}{text[1:]}. Choose others: make run {others}")
+    raise Problem(f"{text[0].upper()}{text[1:]}. Choose other ports: make run {others}")
 
 
 #: Where the search for another port begins.
@@ -86,7 +88,7 @@ def _refused(port: int) -> str:
     return ""
 
 
-RUNNING = "`make run` is running in this folder already. Stop it with Ctrl-C where it runs."
+RUNNING = "`make run` is already running in this folder. Stop it there with Ctrl-C."
 
 
 def sole(path: Path, otherwise: str = RUNNING) -> IO[str]:

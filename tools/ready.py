@@ -68,7 +68,7 @@ def cluster_answers(kubeconfig: Path) -> bool:
 def main(file: str, kubeconfig: str, *command: str) -> None:
     until(Path(file).exists, seconds=SECONDS)
     if not until(lambda: cluster_answers(Path(kubeconfig)), seconds=SECONDS):
-        sys.stderr.write(f"WARNING the cluster of {kubeconfig} does not answer; going on without it\n")
+        sys.stderr.write(f"WARNING the cluster of {kubeconfig} is not responding; continuing without it\n")
     os.execv(command[0], command)  # noqa: S606  # fixed program, no shell
 
 

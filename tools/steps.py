@@ -54,11 +54,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line, as the Makefile writes it."""
     parser = argparse.ArgumentParser(prog="tools/up.py", description=__doc__)
     parser.add_argument("step", choices=["run", "setup"])
-    parser.add_argument("--port", default="8000", help="of the site")
-    parser.add_argument("--lab-port", default="8080", help="under which labs answer: http://<name>.localhost:<port>")
-    parser.add_argument("--cluster", type=_path, help="kubeconfig of a cluster to use in the place of the embedded one")
+    parser.add_argument("--port", default="8000", help="port of the site")
+    parser.add_argument("--lab-port", default="8080", help="port of the labs: http://<name>.localhost:<port>")
+    parser.add_argument("--cluster", type=_path, help="kubeconfig of a cluster to use instead of the embedded one")
     parser.add_argument(
-        "--state", type=_path, default=ROOT / ".run", help="folder of the data base, the cluster and the logs"
+        "--state", type=_path, default=ROOT / ".run", help="folder for the database, the cluster and the logs"
     )
     parser.add_argument("--root", type=_path, default=ROOT, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
@@ -81,11 +81,11 @@ def install(root: Path) -> Path:
     missing = [venv for venv in (site, lab) if not venv.is_current()]
     if not missing:
         return site.python
-    sys.stdout.write("Installing what the lock files say (a minute or two the first time) ...\n")
+    sys.stdout.write("Installing the locked dependencies (a minute or two the first time) ...\n")
     sys.stdout.flush()
     (root / ".run").mkdir(mode=0o700, exist_ok=True)
     with checks.sole(
-        root / ".run" / "install.lock", "Another `make` is installing in this folder. Try again when it is done."
+        root / ".run" / "install.lock", "Another `make` is installing in this folder. Try again when it has finished."
     ):
         for venv in missing:
             venv.begin()

@@ -97,7 +97,7 @@ class Supervisor(honcho.manager.Manager):
     def _obituary(self, name: str) -> str:
         what = f"The {name} has ended (exit code {self._processes[name]['returncode']}); stopping everything."
         last = "".join(f"\n    {line}" for line in self.output.tail(name))
-        return f"{what} The end of {short(self.output.path(name))}:{last}" if last else f"{what} It said nothing."
+        return f"{what} The end of {short(self.output.path(name))}:{last}" if last else f"{what} It printed nothing."
 
     def _announce(self) -> None:
         """In a thread beside honcho's loop: prepare the data base, wait for everything, and say where it is."""
@@ -128,13 +128,13 @@ class Supervisor(honcho.manager.Manager):
             said, _ = self.preparation.communicate()
         if self.preparation.returncode:
             lines = log.read_text().strip().splitlines() or [f"exit code {self.preparation.returncode}"]
-            raise Problem(f"Could not prepare the data base: {lines[-1]} (all of it: {short(log)})")
+            raise Problem(f"Could not prepare the database: {lines[-1]} (full log: {short(log)})")
         site.prepared.touch()
         return said.split()
 
     def _await(self, what: str, condition: Callable[[], bool]) -> None:
         if not ready.until(partial(self._asked_or, condition), seconds=START_SECONDS):
-            raise Problem(f"The {what} did not answer within {START_SECONDS:.0f} seconds: see {short(self.site.logs)}")
+            raise Problem(f"The {what} did not respond within {START_SECONDS:.0f} seconds: see {short(self.site.logs)}")
 
     def _asked_or(self, condition: Callable[[], bool]) -> bool:
         return self.asked or condition()
@@ -159,9 +159,9 @@ def announcement(site: Site, accounts: list[str]) -> str:
         f"                  password of each: {password}",
         f"Labs open at      http://<name>.localhost:{site.lab_port}",
         f"The cluster       {short(kubectl)} --kubeconfig {short(site.kubeconfig)} get pods -A",
-        f"Mails lie in      {short(site.root / '.run' / 'mail')}",
+        f"E-mails are in    {short(site.root / '.run' / 'mail')}",
         f"Logs are in       {short(site.logs)}   (only warnings and errors are shown here)",
-        "To stop           Ctrl-C: ends site, cluster and labs. The next `make run` goes on from there.",
+        "To stop           Ctrl-C: ends site, cluster and labs. The next `make run` continues from there.",
     ])  # fmt: skip
 
 

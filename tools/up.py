@@ -13,8 +13,8 @@ def main(arguments):  # type: (list) -> int
     """Set up what is missing and go on in the environment; 2 and one line on standard error when that is not possible."""
     if sys.version_info[:2] < OLDEST:
         found = ".".join(str(part) for part in sys.version_info[:3])
-        needed = "Python 3.11 or newer is needed; " + sys.executable + " is " + found
-        sys.stderr.write(needed + ". Name another: make run PYTHON=python3.11\n")
+        needed = "Python 3.11 or newer is required; " + sys.executable + " is " + found
+        sys.stderr.write(needed + ". Choose another: make run PYTHON=python3.11\n")
         return 2
     from tools import steps
 

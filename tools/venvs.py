@@ -91,7 +91,7 @@ class Venv:
         if code:
             lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
             said = unreachable(lines) or (lines[-1] if lines else f"exit code {code}")
-            raise Problem(f"Could not make {self.folder.name}: {said} (all of it: {self.log})")
+            raise Problem(f"Could not create {self.folder.name}: {said} (full log: {self.log})")
 
     def _stamped(self) -> str:
         try:
@@ -140,7 +140,7 @@ def locked(lock: str, package: str) -> str:
     """The lines of one package in a lock file, hashes included. Raises Problem when it is not in there."""
     found = re.search(rf"^{re.escape(package)}==.*\n(?:[ \t].*\n)*", lock, re.MULTILINE)
     if not found:
-        raise Problem(f"{package} is not in the lock file. Make it anew: make lock")
+        raise Problem(f"{package} is not in the lock file. Run: make lock")
     return found.group(0)
 
 

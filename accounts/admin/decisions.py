@@ -48,29 +48,29 @@ APPROVE = Decision(
     "approve",
     "Approve",
     "Approved",
-    "They can launch labs at once, and are told by mail.",
+    "They can launch labs right away. They get an e-mail.",
     service.approve,
     (Status.REQUESTED, Status.DENIED),
     for_many=service.approve_many,
 )
 DENY = Decision(
     "deny", "Deny", "Not approved",
-    "They are told by mail, and cannot ask again; you can still approve them later.",
+    "They get an e-mail and cannot request access again. You can still approve them later.",
     service.deny, (Status.REQUESTED,), is_danger=True, for_many=service.deny_many,
 )  # fmt: skip
 SUSPEND = Decision(
     "suspend", "Suspend", "Suspended",
-    "They lose access until somebody reinstates them. Their labs are stopped, and the files in those are gone. They get a mail.",
+    "They lose access until someone reinstates them. Their labs are stopped and the files in them are deleted. They get an e-mail.",
     service.suspend, (Status.APPROVED,), may=authority.can_suspend_membership, is_danger=True, ends_labs=True,
 )  # fmt: skip
 REINSTATE = Decision(
-    "reinstate", "Reinstate", "Reinstated", "They can launch labs again, and are told by mail.", service.reinstate,
+    "reinstate", "Reinstate", "Reinstated", "They can launch labs again. They get an e-mail.", service.reinstate,
     (Status.SUSPENDED,), for_many=service.reinstate_many,
 )  # fmt: skip
 REMOVE = Decision(
     "remove", "Remove", "Removed",
-    "Their labs are stopped, the files in those are gone, and their personal limits are deleted. They get a mail, and may ask for "
-    "access again. To keep somebody out, suspend them instead.",
+    "Their labs are stopped, the files in them are deleted, and so are their personal limits. They get an e-mail and may "
+    "request access again. To keep someone out, suspend them instead.",
     service.remove, tuple(Status), may=authority.can_remove_membership, is_danger=True, ends_labs=True,
 )  # fmt: skip
 DECISIONS = {decision.name: decision for decision in (APPROVE, DENY, SUSPEND, REINSTATE, REMOVE)}
@@ -106,7 +106,7 @@ def decide(request: HttpRequest, decision: Decision, rows: Iterable[Membership],
     if done:
         messages.success(request, f"{decision.done}: {named(done)}.")
     if late:
-        messages.info(request, f"Nothing to change for {named(late)}: decided before.")
+        messages.info(request, f"No change for {named(late)}: already decided.")
 
 
 def _one_by_one(

@@ -39,8 +39,8 @@ class LetterForm(forms.Form):
         max_length=letters.LONGEST_SUBJECT, widget=forms.TextInput(attrs={"class": "c-input", "autocomplete": "off"})
     )
     text = forms.CharField(
-        label="Letter", max_length=letters.LONGEST_TEXT, widget=forms.Textarea(attrs={"class": "c-input", "rows": 12}),
-        help_text="Plain text. A blank line begins a paragraph; addresses on the web can be clicked.",
+        label="Message", max_length=letters.LONGEST_TEXT, widget=forms.Textarea(attrs={"class": "c-input", "rows": 12}),
+        help_text="Plain text. A blank line starts a new paragraph. Web addresses become links.",
     )  # fmt: skip
     #: Memberships, when the letter goes to some that were chosen.
     chosen = forms.RegexField(r"^(\d{1,9}(,\d{1,9})*)?$", required=False, widget=forms.HiddenInput())
@@ -50,10 +50,10 @@ class LetterForm(forms.Form):
     def __init__(self, instance: Instance, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         named = letters.sections(instance)
-        choices = [(EVERYBODY, f"Everybody in {instance}"), (MANAGERS, "Owners and staff")]
+        choices = [(EVERYBODY, f"Everyone in {instance}"), (MANAGERS, "Owners and staff")]
         choices += [(SECTION + section, f"Section {section}") for section in named]
         if picked := self.picked():
-            choices.insert(0, ("", f"The {len(picked)} members whom you chose"))
+            choices.insert(0, ("", f"The {len(picked)} selected members"))
             self.fields["to"].required = False
         self.fields["to"].choices = choices  # type: ignore[attr-defined]
 
@@ -67,10 +67,10 @@ class LetterForm(forms.Form):
 class LetterAdmin(OwnersOnly):
     list_display = ("subject", "instance", "audience", "author_name", "written", "outcome")
     list_select_related = ("instance",)
-    plural = "Letters"
+    plural = "Messages"
     list_filter = (("instance", ReachableFilter),)
     search_fields = ("subject", "text", "author_name")
-    search_help_text = "Subject, text, or who wrote it"
+    search_help_text = "Subject, text or sender"
     ordering = ("-created_at", "pk")
     fields = ("subject", "body", "audience", "instance", "author_name", "written", "outcome", "mails_of_it")
     actions = None
@@ -94,7 +94,7 @@ class LetterAdmin(OwnersOnly):
         states = {state: Count("mails", filter=Q(mails__state=state)) for state in MailState.values}
         return super().get_queryset(request).select_related("instance").annotate(**states)
 
-    @admin.display(description="Letter")
+    @admin.display(description="Message")
     def body(self, row: Letter) -> SafeString:
         return format_html('<div class="c-letter">{}</div>', row.text)
 
@@ -102,17 +102,17 @@ class LetterAdmin(OwnersOnly):
     def written(self, row: Letter) -> SafeString:
         return when(row.created_at)
 
-    @admin.display(description="Mails")
+    @admin.display(description="E-mails")
     def outcome(self, row: Any) -> str:
         """How many of its mails are where: "28 sent, 2 waiting". Those that are not kept any longer are counted still."""
         counts = [(int(getattr(row, state.value)), state.label.lower()) for state in MailState]
-        counts.append((row.count - sum(number for number, _ in counts), "no longer listed"))
+        counts.append((row.count - sum(number for number, _ in counts), "no longer stored"))
         return ", ".join(f"{number} {word}" for number, word in counts if number > 0) or "none"
 
     @admin.display(description="")
     def mails_of_it(self, row: Letter) -> SafeString:
         url = reverse("admin:accounts_mail_changelist")
-        return format_html('<a class="c-link" href="{}?letter__id__exact={}">To whom it went</a>', url, row.pk)
+        return format_html('<a class="c-link" href="{}?letter__id__exact={}">Recipients</a>', url, row.pk)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return reach(request).writes_any
@@ -136,7 +136,7 @@ class LetterAdmin(OwnersOnly):
                     form.add_error(name or None, sentence)
         more = {"form": form, "instance": instance}
         return self.page(
-            request, "admin/letter.html", f"A letter to members of {instance}", more, 400 if form.errors else 200
+            request, "admin/letter.html", f"Message to members of {instance}", more, 400 if form.errors else 200
         )
 
     def _look_or_send(self, request: HttpRequest, instance: Instance, form: LetterForm) -> HttpResponse:
@@ -147,20 +147,20 @@ class LetterAdmin(OwnersOnly):
                 pk=given["letter"], instance=instance, subject=subject, text=text, to=given["to"], chosen=form.picked(),
                 actor=person(request), now=timezone.now(),
             )  # fmt: skip
-            self.message_user(request, f"Your letter is on its way to {people(letter.count)}.", "success")
+            self.message_user(request, f"Your message is being sent to {people(letter.count)}.", "success")
             return HttpResponseRedirect(reverse("admin:accounts_letter_change", args=[letter.pk]))
         reached = letters.audience(instance, given["to"], form.picked())
         hidden = [(name, str(form[name].value() or "")) for name in form.fields]
         question = Question(
-            title=f"Send this letter to {people(len(reached.people))}?",
-            lead=f"It goes to {reached.words}, to each in a mail of their own. Answers come to you, to {person(request).email}.",
-            button=f"Send it to {people(len(reached.people))}",
+            title=f"Send this message to {people(len(reached.people))}?",
+            lead=f"It goes to {reached.words}. Each person gets a separate e-mail. Replies go to you at {person(request).email}.",
+            button=f"Send to {people(len(reached.people))}",
             hidden=[*hidden, (CONFIRMED, "yes")],
         )
         rows = [(subject, text)]
         if left_out := reached.unreachable:
             names = ", ".join(map(str, left_out[:20])) + (", …" if len(left_out) > 20 else "")
-            rows.append((f"Not to {people(len(left_out))}, because mail to them came back", names))
+            rows.append((f"Not sent to {people(len(left_out))}, because e-mail to them bounced", names))
         return ask(self, request, question, rows, request.get_full_path())
 
 
@@ -169,9 +169,9 @@ def write_to(request: HttpRequest, rows: Rows) -> HttpResponse | str:
     found = list(rows.values_list("pk", "instance_id", "status"))
     instances = {instance for _, instance, _ in found}
     if len(instances) != 1 or not reach(request).writes(next(iter(instances))):
-        return "A letter goes to members of one instance, in which you may write letters."
+        return "Select members of one instance in which you can send messages."
     if len(found) > MOST_CHOSEN:
-        return f"Choose at most {MOST_CHOSEN} members, or write to a section or to everybody."
+        return f"Select at most {MOST_CHOSEN} members, or write to a section or to everyone."
     query = urlencode({"instance": instances.pop(), "chosen": ",".join(str(pk) for pk, _, _ in found)})
     return HttpResponseRedirect(f"{reverse('admin:accounts_letter_add')}?{query}")
 

@@ -22,14 +22,14 @@ from labs.admin.scoped import ReachableFilter
 from .owned import OwnersOnly
 
 TONES = {MailState.WAITING: "wait", MailState.SENT: "ok", MailState.FAILED: "bad", MailState.BOUNCED: "bad"}
-AGAIN = "It is sent as if it were new. Where mail came back, it is tried again."
+AGAIN = "It is sent like a new e-mail, even to addresses that bounced before."
 
 
 @admin.register(Mail)
 class MailAdmin(OwnersOnly):
     list_display = ("recipient", "kind", "state_pill", "send_time", "problem_shown", "instance")
     list_select_related = ("instance",)
-    plural = "Mails"
+    plural = "E-mails"
     list_filter = (("state", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter), ("instance", ReachableFilter))
     extra_lookups = ("letter__id__exact", "user__id__exact")
     search_fields = ("recipient", "user__name")
@@ -69,15 +69,15 @@ class MailAdmin(OwnersOnly):
     def left(self, row: Mail) -> SafeString:
         return when(row.sent_at)
 
-    @admin.display(description="Came back", ordering="bounced_at")
+    @admin.display(description="Bounced", ordering="bounced_at")
     def back(self, row: Mail) -> SafeString:
         return when(row.bounced_at)
 
-    @admin.display(description="Tries")
+    @admin.display(description="Attempts")
     def tries(self, row: Mail) -> int:
         return row.attempts
 
-    @admin.display(description="Trouble", ordering="problem")
+    @admin.display(description="Problem", ordering="problem")
     def problem_shown(self, row: Mail) -> str:
         return row.problem
 
@@ -99,23 +99,23 @@ class MailAdmin(OwnersOnly):
         if request.method == "POST":
             self._again(request, [row])
             return HttpResponseRedirect(here)
-        question = Question(title="Send this mail again?", lead=AGAIN, button="Send it again")
+        question = Question(title="Resend this e-mail?", lead=AGAIN, button="Resend")
         return ask(self, request, question, [_line(row)], here)
 
     @admin.action(description="Try again", permissions=["again"])
     def try_again_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
         concerned = [row for row in rows if row.can_be_tried_again]
         if not concerned:
-            self.message_user(request, "None of these has failed or come back.", "warning")
+            self.message_user(request, "None of these e-mails has failed or bounced.", "warning")
             return None
         here = request.get_full_path()
         if CONFIRMED in request.POST:
             self._again(request, concerned)
             return HttpResponseRedirect(here)
         question = Question(
-            title="Send this mail again?" if len(concerned) == 1 else f"Send {len(concerned)} mails again?",
+            title="Resend this e-mail?" if len(concerned) == 1 else f"Resend {len(concerned)} e-mails?",
             lead=AGAIN,
-            button="Send again",
+            button="Resend",
             hidden=bulk_fields(request, concerned),
         )
         return ask(self, request, question, map(_line, concerned), here)
@@ -124,7 +124,7 @@ class MailAdmin(OwnersOnly):
         now = timezone.now()
         done = sum(try_again(row, actor=person(request), now=now) for row in rows)
         self.message_user(
-            request, f"{done} on the way." if done else "On the way already.", "success" if done else "info"
+            request, f"Resending {done}." if done else "Already being sent.", "success" if done else "info"
         )
 
 

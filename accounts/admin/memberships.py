@@ -77,7 +77,7 @@ class MembershipAdmin(ScopedAdmin):
         return (waits.asc(), "requested_at", "pk")
 
     def list_title(self, request: HttpRequest) -> str:
-        return "Waiting requests" if _is_waiting_list(request) else self.plural
+        return "Access requests" if _is_waiting_list(request) else self.plural
 
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
         """With the buttons that this person may press."""
@@ -93,7 +93,7 @@ class MembershipAdmin(ScopedAdmin):
     @admin.display(description="Person", ordering="user__name")
     def person(self, row: Any) -> SafeString:
         flag = (
-            f"Mail to this address came back on {timezone.localtime(row.came_back):%-d %b %Y}" if row.came_back else ""
+            f"E-mail to this address bounced on {timezone.localtime(row.came_back):%-d %b %Y}" if row.came_back else ""
         )
         shown = '<span class="c-name">{}</span> <span class="c-quiet">{}</span> <span class="c-flag">{}</span>'
         return format_html(shown, row.user, row.shown_address, flag)
@@ -119,11 +119,11 @@ class MembershipAdmin(ScopedAdmin):
     def status_pill(self, row: Membership) -> SafeString:
         return pill(row.get_status_display(), TONES[Status(row.status)])
 
-    @admin.display(description="Why they ask", ordering="reason")
+    @admin.display(description="Reason for request", ordering="reason")
     def why(self, row: Membership) -> str:
         return Truncator(row.reason).chars(160)
 
-    @admin.display(description="Asked", ordering="requested_at")
+    @admin.display(description="Requested", ordering="requested_at")
     def asked(self, row: Membership) -> SafeString:
         return when(row.requested_at)
 
@@ -214,7 +214,7 @@ class MembershipAdmin(ScopedAdmin):
     def has_write_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return reach(request).writes_any
 
-    @admin.action(description="Write a letter", permissions=["write"])
+    @admin.action(description="Write a message", permissions=["write"])
     def write_to_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
         answer = letters.write_to(request, rows)
         if isinstance(answer, str):
@@ -238,7 +238,7 @@ class MembershipAdmin(ScopedAdmin):
     def _many(self, request: HttpRequest, rows: Rows, decision: Decision) -> HttpResponse | None:
         concerned = [row for row in rows if decision in offered(request, row)]
         if not concerned:
-            self.message_user(request, f"Nobody of these can be {decision.done.lower()} by you.", "warning")
+            self.message_user(request, "You cannot change any of the selected members in this way.", "warning")
             return None
         here = request.get_full_path()
         if CONFIRMED in request.POST:
@@ -263,7 +263,7 @@ def _ask(
         title=f"{decision.button} {whom}?",
         lead=f"{decision.lead} This stops {toll}." if decision.ends_labs else decision.lead,
         button=decision.button,
-        word="A word to them (optional)",
+        word="Note to them (optional)",
         typed=word(request),
         is_danger=decision.is_danger,
         hidden=hidden,

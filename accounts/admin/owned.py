@@ -44,7 +44,7 @@ class OwnersOnly(ScopedAdmin):
         if len(few) == 1:
             return few[0]
         links = [(str(row), row.summary, f"?instance={row.pk}") for row in few]
-        return self.choose(request, "In which instance?", links)
+        return self.choose(request, "Choose an instance", links)
 
     def choose(self, request: HttpRequest, title: str, links: list[tuple[str, str, str]]) -> HttpResponse:
         """A page of links: name, remark, address."""

@@ -26,8 +26,8 @@ from labs.services.toll import counted
 
 UNLINK = Question(
     title="Unlink these sign-ins?",
-    lead="Do this when somebody's provider knows them by another number than before. They are signed out everywhere. Whoever next signs in "
-    "with a provider that vouches for the address of this account gets it, so make sure first who is asking.",
+    lead="Do this if a person's provider now identifies them differently. They are signed out everywhere. The next person who "
+    "signs in with a provider that confirms this account's address gets the account, so first verify who is asking.",
     button="Unlink",
     is_danger=True,
 )
@@ -59,7 +59,7 @@ class UserAdmin(AdministratorsOnly):
             None,
             {
                 "fields": ("email", "name", "affiliation"),
-                "description": "They set their password themselves, by “Forgot password” on the sign-in page.",
+                "description": "They set their own password with “Forgot your password?” on the sign-in page.",
             },
         ),
     )
@@ -82,7 +82,7 @@ class UserAdmin(AdministratorsOnly):
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field and db_field.name == "is_superuser":
             field.label = "Site administrator"
-            field.help_text = "Sees and changes everything, of every instance."
+            field.help_text = "Can see and change everything in every instance."
         if field and db_field.name == "name":
             # The model's own help speaks to the person themselves.
             field.help_text = ""
@@ -110,7 +110,7 @@ class UserAdmin(AdministratorsOnly):
             text = (
                 f"Unlinked {counted(count, 'sign-in', 'sign-ins')} of {row}."
                 if count
-                else f"{row} has no sign-in that is linked."
+                else f"{row} has no linked sign-ins."
             )
             self.message_user(request, text, "success" if count else "info")
         return HttpResponseRedirect(here)

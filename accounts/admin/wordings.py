@@ -41,7 +41,7 @@ class WordsForm(forms.Form):
 class MailTemplateAdmin(OwnersOnly):
     list_display = ("kind", "instance", "subject", "changed")
     list_select_related = ("instance",)
-    plural = "Words of mails"
+    plural = "E-mail texts"
     list_filter = (("kind", ChoicesDropdownFilter), ("instance", ReachableFilter))
     ordering = ("instance__title", "kind")
     actions = None
@@ -73,9 +73,9 @@ class MailTemplateAdmin(OwnersOnly):
         wanted = request.GET.get("kind", "")
         known = {row.kind: row for row in MailTemplate.objects.filter(instance=instance)}
         if not wanted:
-            remark = {kind: "has words of its own" if kind in known else "" for kind in KINDS}
+            remark = {kind: "customized" if kind in known else "" for kind in KINDS}
             links = [(kind.label, remark[kind], f"?instance={instance.pk}&kind={kind}") for kind in KINDS]
-            return self.choose(request, f"Which mail of {instance}?", links)
+            return self.choose(request, f"Which e-mail text of {instance}?", links)
         if wanted not in KINDS:
             raise Http404
         if wanted in known:
@@ -93,11 +93,11 @@ class MailTemplateAdmin(OwnersOnly):
         row = self.object_or_404(request, object_id)
         if request.method == "POST":
             wordings.remove(row, actor=person(request), now=timezone.now())
-            self.message_user(request, f"The mail “{row.get_kind_display()}” has the site's words again.", "success")
+            self.message_user(request, f"The e-mail “{row.get_kind_display()}” uses the default text again.", "success")
             return HttpResponseRedirect(reverse("admin:accounts_mailtemplate_changelist"))
         question = Question(
-            title="Go back to the site's words?", lead="Your own words for this mail are taken away.",
-            button="Go back to the site's words", is_danger=True,
+            title="Restore the default text?", lead="Your text for this e-mail will be deleted.",
+            button="Restore default text", is_danger=True,
         )  # fmt: skip
         here = reverse("admin:accounts_mailtemplate_change", args=[row.pk])
         return ask(self, request, question, [(str(row), row.subject)], here)

@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 class MailKind(models.TextChoices):
-    REQUESTS_WAITING = "requests-waiting", "Requests for access wait"
+    REQUESTS_WAITING = "requests-waiting", "Access requests waiting"
     ACCESS_APPROVED = "access-approved", "Access approved"
     ACCESS_DENIED = "access-denied", "Access not approved"
     ACCESS_SUSPENDED = "access-suspended", "Access suspended"
-    ACCESS_REINSTATED = "access-reinstated", "Access given back"
+    ACCESS_REINSTATED = "access-reinstated", "Access reinstated"
     ACCESS_REMOVED = "access-removed", "Removed"
-    ROLE_CHANGED = "role-changed", "Another role"
+    ROLE_CHANGED = "role-changed", "Role changed"
     LABS_STOPPED = "labs-stopped", "Labs stopped"
     INVITATION = "invitation", "Invitation"
-    LETTER = "letter", "Letter of the owners"
-    LAB_STARTED = "lab-started", "A lab that waited is ready"
-    LAB_ENDING = "lab-ending", "A lab ends soon"
-    LAB_LOST = "lab-lost", "A lab lost its files"
-    LAB_FAILED = "lab-failed", "A lab failed"
+    LETTER = "letter", "Message from the owners"
+    LAB_STARTED = "lab-started", "Queued lab ready"
+    LAB_ENDING = "lab-ending", "Lab ends soon"
+    LAB_LOST = "lab-lost", "Lab lost its files"
+    LAB_FAILED = "lab-failed", "Lab failed"
     LABS_LOST = "labs-lost", "Labs lost their files"
 
 
@@ -46,7 +46,7 @@ class MailState(models.TextChoices):
     #: Given up, or refused for good; `problem` says why.
     FAILED = "failed", "Failed"
     #: Accepted once, and came back.
-    BOUNCED = "bounced", "Came back"
+    BOUNCED = "bounced", "Bounced"
 
 
 #: For how long a mail that came back speaks against an address: a mailbox that was full or new is not so for ever.
@@ -105,7 +105,7 @@ class Mail(models.Model):
     sent_at = models.DateTimeField("sent", null=True, blank=True)
     #: Somebody has asked for it to be sent, whatever became of other mails to this address.
     by_hand = models.BooleanField(default=False, editable=False)
-    bounced_at = models.DateTimeField("came back", null=True, blank=True)
+    bounced_at = models.DateTimeField("bounced", null=True, blank=True)
     #: Given by us at the first try and the same for each: the mark by which servers and mailboxes know a second copy.
     message_id = models.CharField(max_length=250, blank=True, db_index=True)
     #: Since when the server may have it without our knowing: set before it is handed over, taken back by a clear no.
@@ -117,6 +117,7 @@ class Mail(models.Model):
     objects: ClassVar[models.Manager[Mail]] = MailQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "e-mail"
         ordering = ["-created_at"]
         constraints = [
             models.CheckConstraint(condition=models.Q(kind__in=MailKind.values), name="mail_kind_known"),
@@ -167,10 +168,11 @@ class Letter(models.Model):
     text = models.TextField(max_length=10_000)
     #: In words, as it was when it was written.
     audience = models.CharField("to", max_length=200)
-    count = models.PositiveIntegerField("mails")
+    count = models.PositiveIntegerField("e-mails")
     created_at = models.DateTimeField("written", default=timezone.now, editable=False)
 
     class Meta:
+        verbose_name = "message"
         ordering = ["-created_at"]
         indexes = [models.Index(fields=["instance", "-created_at"], name="letter_of_instance")]
 
@@ -181,7 +183,7 @@ class Letter(models.Model):
 def check_wording_kind(value: str) -> None:
     """Letters are worded by who writes them."""
     if value == MailKind.LETTER:
-        raise ValidationError("A letter has the words of who writes it.")
+        raise ValidationError("The text of a message cannot be customized.")
 
 
 class MailTemplate(models.Model):
@@ -189,7 +191,7 @@ class MailTemplate(models.Model):
 
     instance = models.ForeignKey("labs.Instance", on_delete=models.CASCADE, related_name="mail_templates")
     kind = models.CharField(
-        "mail", max_length=24, choices=[item for item in MailKind.choices if item[0] != MailKind.LETTER],
+        "e-mail", max_length=24, choices=[item for item in MailKind.choices if item[0] != MailKind.LETTER],
         validators=[check_wording_kind],
     )  # fmt: skip
     subject = models.CharField(max_length=150)
@@ -198,11 +200,11 @@ class MailTemplate(models.Model):
 
     class Meta:
         ordering = ["instance", "kind"]
-        verbose_name = "wording"
+        verbose_name = "e-mail text"
         constraints = [
             models.UniqueConstraint(
                 fields=["instance", "kind"], name="mail_template_once",
-                violation_error_message="There is a wording for this mail already: change that one.",
+                violation_error_message="There is already a text for this e-mail. Change that one.",
             ),
             models.CheckConstraint(condition=models.Q(kind__in=MailKind.values), name="mail_template_kind_known"),
         ]  # fmt: skip

@@ -46,7 +46,7 @@ class Membership(models.Model):
     )
     role = models.CharField(max_length=16, choices=Role, default=Role.MEMBER)
     status = models.CharField(max_length=16, choices=Status, default=Status.REQUESTED)
-    reason = models.TextField("why they ask", blank=True, max_length=1000)
+    reason = models.TextField("reason for the request", blank=True, max_length=1000)
     requested_at = models.DateTimeField(default=timezone.now, editable=False)
     decided_at = models.DateTimeField(null=True, blank=True, editable=False)
     decided_by = models.ForeignKey(
@@ -54,7 +54,7 @@ class Membership(models.Model):
     )
     #: Somebody else has put the person in, unasked: told at their next visit, until they say that they have seen it.
     is_news = models.BooleanField(default=False, editable=False)
-    decision_note = models.CharField("word to the person", max_length=500, blank=True)
+    decision_note = models.CharField("note to the person", max_length=500, blank=True)
 
     objects: ClassVar[models.Manager[Membership]] = MembershipQuerySet.as_manager()
 

@@ -31,4 +31,4 @@ class Rate(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.user or 'somebody who left'}: {self.act}"
+        return f"{self.user or 'a former user'}: {self.act}"

@@ -37,9 +37,9 @@ class RosterEntry(models.Model):
     """One expected person. A verified address binds it to an account, or the signed link of its invitation, and nothing else."""
 
     instance = models.ForeignKey("labs.Instance", on_delete=models.CASCADE, related_name="roster")
-    email = models.EmailField("e-mail", help_text="Kept in lower case.")
+    email = models.EmailField("e-mail", help_text="Stored in lower case.")
     name = models.CharField(max_length=150, blank=True)
-    section = models.CharField(max_length=60, blank=True, help_text="Part of the class, such as a tutorial group.")
+    section = models.CharField(max_length=60, blank=True, help_text="A part of the class, such as a tutorial group.")
     role = models.CharField(max_length=16, choices=Role, default=Role.MEMBER)
     #: Personal limits, by the names of Quota's fields; empty: the default of members.
     limits = models.JSONField(default=dict, blank=True)
@@ -91,8 +91,8 @@ class RosterEntry(models.Model):
 
 class UploadState(models.TextChoices):
     WAITING = "waiting", "being read"
-    ASKS = "asks", "something is to be chosen"
-    READY = "ready", "can be imported"
+    ASKS = "asks", "needs a choice"
+    READY = "ready", "ready to import"
     REFUSED = "refused", "cannot be read"
     #: It has been confirmed, and a worker writes it.
     IMPORTING = "importing", "being imported"

@@ -34,11 +34,11 @@ class UserManager(BaseUserManager["User"]):
 
 class User(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField(
-        "e-mail", unique=True, error_messages={"unique": "There is an account with this address."}
+        "e-mail", unique=True, error_messages={"unique": "There is already an account with this address."}
     )
-    name = models.CharField(max_length=150, blank=True, help_text="As you want to be called.")
+    name = models.CharField(max_length=150, blank=True, help_text="The name that others see.")
     affiliation = models.CharField(max_length=200, blank=True, help_text="Institution or group.")
-    is_active = models.BooleanField("may sign in", default=True)
+    is_active = models.BooleanField("can sign in", default=True)
     created_at = models.DateTimeField("registered", default=timezone.now, editable=False)
     #: The person has deleted the account, and what they ran is ending; see `accounts.services.deletion`.
     closing_at = models.DateTimeField(null=True, blank=True, editable=False)

@@ -25,12 +25,12 @@ WINDOW = datetime.timedelta(hours=1)
 CODE = "too-often"
 #: What has been done so often, for the person.
 _WORDS = {
-    "launch": "asked for labs",
+    "launch": "launched labs",
     "extend": "extended labs",
     "stop": "stopped labs",
-    "key": "looked at keys",
-    "ask": "asked for access",
-    "leave": "left courses or taken requests back",
+    "key": "viewed access keys",
+    "ask": "requested access",
+    "leave": "left courses or withdrawn requests",
     "upload": "uploaded lists",
 }
 
@@ -92,5 +92,5 @@ def _refusal(user: User, act: str, most: int, now: datetime.datetime) -> Refusal
     minutes = math.ceil(left / 60)
     when = f"{timezone.localtime(since + WINDOW):%H:%M}, in {minutes} minute{'' if minutes == 1 else 's'}"
     times = "once" if most == 1 else f"{most} times"
-    text = f"You have {_WORDS[act]} {times} within an hour, and that is the limit. You can do it again at {when}."
+    text = f"You have {_WORDS[act]} {times} within an hour, which is the limit. You can do this again at {when}."
     return Refusal(text, code=CODE, retry_after=left)

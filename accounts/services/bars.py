@@ -20,7 +20,7 @@ from accounts.roles import OUT
 from labs.models import Instance
 
 #: For the history: why somebody is out about whom nobody has decided.
-SAME_ADDRESS = "as was decided about somebody with the same address"
+SAME_ADDRESS = "same decision as for another account with this address"
 
 
 def statuses(instance: Instance, users: Collection[int]) -> dict[int, Status]:

@@ -25,9 +25,9 @@ AHEAD = datetime.timedelta(minutes=10)
 KEPT = datetime.timedelta(days=2)
 ARRIVED = (EventType.DELIVERED, EventType.QUEUED, EventType.DEFERRED)
 CAME_BACK = {
-    EventType.BOUNCED: "The address does not take mail",
+    EventType.BOUNCED: "The address does not accept e-mail",
     EventType.REJECTED: "The mail service did not send it",
-    EventType.COMPLAINED: "The person marked it as unwanted mail",
+    EventType.COMPLAINED: "The person marked it as spam",
 }
 
 
@@ -39,11 +39,11 @@ def take(event: AnymailTrackingEvent, *, signed_at: datetime.datetime, now: date
     be sent with another content.
     """
     if not now - OLDEST <= signed_at <= now + AHEAD:
-        raise Refusal("This notice is not of now.", code="old")
+        raise Refusal("This notice is too old or from the future.", code="old")
     MailNotice.objects.filter(at__lt=now - KEPT).delete()
     token = str(event.event_id or "")[:100]
     if not token or not MailNotice.objects.get_or_create(token=token, defaults={"at": now})[1]:
-        raise Refusal("This notice was taken before.", code="replayed")
+        raise Refusal("This notice has already been processed.", code="replayed")
     mail = _find(event)
     if mail is None:
         return False

@@ -34,7 +34,7 @@ def write_to_the_owners(instance: Instance) -> str:
     """A sentence with names and addresses."""
     found = in_words(owners(instance))
     return (
-        f"Please write to {found}."
+        f"Please contact {found}."
         if found
-        else "It has no owner at the moment: please write to the people who run this site."
+        else "It has no owner at the moment. Please contact the site administrators."
     )

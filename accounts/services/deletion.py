@@ -44,10 +44,12 @@ def check(user: User) -> None:
     """Raises Refusal, with a sentence, when others depend on this account."""
     if alone := owned_alone(user):
         names = ", ".join(str(instance) for instance in alone)
-        raise Refusal(f"You are the only owner of {names}. Make somebody else an owner first.", code="last-owner")
+        raise Refusal(f"You are the only owner of {names}. First make someone else an owner.", code="last-owner")
     administrators = User.objects.filter(is_superuser=True, is_active=True)
     if user.is_superuser and not administrators.exclude(pk=user.pk).exists():
-        raise Refusal("You are the only site administrator. Make somebody else one first.", code="last-administrator")
+        raise Refusal(
+            "You are the only site administrator. First make someone else an administrator.", code="last-administrator"
+        )
 
 
 @transaction.atomic

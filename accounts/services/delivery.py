@@ -71,7 +71,7 @@ def deliver_due(*, clock: Clock = timezone.now) -> int:
 def try_again(mail: Mail, *, actor: User, now: datetime.datetime) -> bool:
     """Send a mail that failed or came back once more. False when it is on its way already. Raises Refusal."""
     if mail.instance is None or not authority.can_see_mails(actor, mail.instance):
-        raise Refusal("Only an owner sends mails again.", code="forbidden")
+        raise Refusal("Only owners can resend e-mails.", code="forbidden")
     fresh: dict[str, Any] = {
         "attempts": 0,
         "due_at": now,
@@ -85,7 +85,7 @@ def try_again(mail: Mail, *, actor: User, now: datetime.datetime) -> bool:
         return False
     record(
         Verb.MAIL_WRITTEN, mail.recipient, actor=actor, now=now, instance=mail.instance, user=mail.user,
-        before={"mail": mail.get_state_display()}, after={"mail": MailState.WAITING.label}, reason=f"once more: {mail.get_kind_display()}",
+        before={"mail": mail.get_state_display()}, after={"mail": MailState.WAITING.label}, reason=f"resent: {mail.get_kind_display()}",
     )  # fmt: skip
     mailing.ring()
     return True
@@ -110,7 +110,7 @@ class _Delivery:
         except Exception:
             # The words of one mail must not hold up the others.
             log.exception("mail %s could not be written", self.mail.pk)
-            answer = Answer(Verdict.LATER, "The site could not write this mail.")
+            answer = Answer(Verdict.LATER, "The site could not create this e-mail.")
             return (self._settle(answer), True) if self._count() else (None, True)
         if not self._offer():
             return None, True
@@ -125,7 +125,7 @@ class _Delivery:
         if seen == Seen.NEVER_KNOWN or (seen == Seen.NOT_YET and now >= offered_at + COMPLETE):
             return None
         if now >= offered_at + ASKED_FOR:
-            why = "The mail service does not tell whether it has this mail. It may have arrived."
+            why = "The mail service does not say whether it received this e-mail. It may have arrived."
             return self._end(MailState.FAILED, why), True
         self._write(due_at=now + LOOK_AGAIN, claim=None, claimed_until=None)
         return None, seen != Seen.UNKNOWN
@@ -133,10 +133,10 @@ class _Delivery:
     def _stays_here(self) -> str:
         """Why the mail is not sent at all."""
         if self.mail.attempts > len(PAUSES):
-            return f"Given up after {self.mail.attempts} tries. {self.mail.problem}".strip()
+            return f"Failed after {self.mail.attempts} attempts. {self.mail.problem}".strip()
         is_bulk = self.mail.kind in BULK_KINDS and not self.mail.by_hand
         if is_bulk and (back := Mail.objects.came_back(self.mail.recipient).first()):
-            return f"Not sent: an earlier mail to this address came back on {_day(back.bounced_at)}."
+            return f"Not sent: an earlier e-mail to this address bounced on {_day(back.bounced_at)}."
         return ""
 
     def _offer(self) -> bool:
@@ -155,9 +155,9 @@ class _Delivery:
             return self._end(MailState.SENT, sent_at=self.clock())
         if answer.verdict == Verdict.REFUSED:
             return self._end(MailState.FAILED, answer.problem)
-        maybe = "" if answer.is_certain else " It may have arrived all the same."
+        maybe = "" if answer.is_certain else " It may have arrived anyway."
         if self.mail.attempts > len(PAUSES):
-            return self._end(MailState.FAILED, f"Given up after {self.mail.attempts} tries. {answer.problem}{maybe}")
+            return self._end(MailState.FAILED, f"Failed after {self.mail.attempts} attempts. {answer.problem}{maybe}")
         pause = max(PAUSES[self.mail.attempts - 1], answer.pause, LOOK_AGAIN if not answer.is_certain else answer.pause)
         fields: dict[str, Any] = {"offered_at": None} if answer.is_certain else {}
         log.warning("mail %s waits: %s", self.mail.pk, answer.problem)

@@ -46,17 +46,17 @@ def entrance(user: User, instance: Instance, *, now: datetime.datetime) -> Entra
     """How this person gets in, as things stand. Before the first day one can ask; after the last one cannot."""
     kind = instance.get_kind_display().lower()
     if bars.status_of(user, instance):
-        return Entrance(Way.CLOSED, "Your access was decided by the owners. Please write to them.")
+        return Entrance(Way.CLOSED, "The owners have already decided about your access. Please contact them.")
     if instance.archived_at or (instance.ends_on and instance.ends_on < timezone.localdate(now)):
-        return Entrance(Way.CLOSED, f"This {kind} is over.")
+        return Entrance(Way.CLOSED, f"This {kind} has ended.")
     if instance.policy == Policy.OPEN:
-        return Entrance(Way.IN, f"This {kind} is open: you are in as soon as you ask.", "open to everybody")
+        return Entrance(Way.IN, f"This {kind} is open to everyone: you can join right away.", "open to everyone")
     if instance.policy == Policy.DOMAIN:
         return _by_domain(user, instance)
     if instance.policy == Policy.ROSTER:
         return _by_roster(user, instance)
     if instance.policy == Policy.CLOSED:
-        return Entrance(Way.CLOSED, "Nobody can ask for access here; the owners add people themselves.")
+        return Entrance(Way.CLOSED, "You cannot request access here. The owners add people themselves.")
     return Entrance(Way.ASK)
 
 
@@ -65,13 +65,16 @@ def _by_domain(user: User, instance: Instance) -> Entrance:
     own = {domain_of(address) for address in verified_addresses(user)}
     if known := sorted(own.intersection(instance.email_domains)):
         domain = known[0]
-        return Entrance(Way.IN, f"Your address at {domain} lets you in at once.", f"confirmed address at {domain}")
+        return Entrance(
+            Way.IN, f"You can join right away with your address at {domain}.", f"confirmed address at {domain}"
+        )
     if (domain := domain_of(user.email)) in instance.email_domains:
-        words = f"Confirm your address at {domain}, and you are in at once. Or ask without it: the owners decide."
+        words = f"Confirm your address at {domain} to join right away. Or request access without it, and the owners will decide."
         return Entrance(Way.ASK, words, needs_address=True)
     domains = " or ".join(instance.email_domains)
     return Entrance(
-        Way.ASK, f"People with a confirmed address at {domains} are in at once; about all others the owners decide."
+        Way.ASK,
+        f"People with a confirmed address at {domains} can join right away. The owners decide about everyone else.",
     )
 
 
@@ -81,10 +84,10 @@ def _by_roster(user: User, instance: Instance) -> Entrance:
     own = RosterEntry.objects.filter(instance=instance, user=user).first()
     found = own or RosterEntry.objects.unbound().filter(instance=instance, email__in=addresses).order_by("pk").first()
     if found and not found.left_at:
-        return Entrance(Way.IN, "You are on the list of this class, so you are in at once.", "on the roster", found)
+        return Entrance(Way.IN, "You are on the roster, so you can join right away.", "on the roster", found)
     if addresses:
         yours = f"None of your confirmed addresses is on it ({', '.join(sorted(addresses))})."
-        todo = "Add and confirm the address by which the course knows you, or ask the people who run it to put you on the list."
+        todo = "Add and confirm the address that is on the roster, or ask the course staff to add you."
     else:
-        yours, todo = "You have not confirmed an address yet.", "Confirm the one by which the course knows you."
-    return Entrance(Way.CLOSED, f"Only people on the list of the class can join. {yours} {todo}", needs_address=True)
+        yours, todo = "You have not confirmed any address yet.", "Confirm the address that is on the roster."
+    return Entrance(Way.CLOSED, f"Only people on the roster can join. {yours} {todo}", needs_address=True)

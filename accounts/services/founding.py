@@ -23,7 +23,7 @@ def name_owner(instance: Instance, email: str, *, actor: User, now: datetime.dat
     """
     locked = lock(instance.pk)
     if not authority.can_give_roles(actor, locked):
-        raise Refusal("Only an owner or a site administrator names owners.", code="forbidden")
+        raise Refusal("Only owners and site administrators can add owners.", code="forbidden")
     entry, _ = RosterEntry.objects.update_or_create(
         instance=locked, email=email.strip().lower(), defaults={"role": Role.OWNER}
     )

@@ -36,12 +36,12 @@ TOKEN = re.compile(r"(\d{1,18})-(\d{1,9})-([0-9a-z]{1,8})")
 BEHIND_NAMES = {"jr", "sr", "ii", "iii", "iv", "phd", "ph.d", "md", "m.d", "msc", "bsc", "ma", "ba", "mba", "esq"}
 #: What is wrong with a link, and what to do about it. The last is for somebody who made the link up.
 PROBLEMS = {
-    "used": "This invitation has been accepted already. If that was you, sign in with the account that you used then.",
-    "superseded": "A newer invitation has been sent to you since. Please open the link of the newest mail.",
-    "expired": "This invitation has expired. Ask the people of the course to send it again: for them it is one click.",
-    "withdrawn": "This invitation has been taken back. If you think that is a mistake, write to the people of the course.",
-    "over": "What this invitation was for is over.",
-    "altered": "This link is not complete. Please copy all of it from the mail, or open it there.",
+    "used": "This invitation has already been accepted. If that was you, sign in with the account that you used then.",
+    "superseded": "This link is out of date: we have sent you a newer invitation. Please open the link in the latest e-mail.",
+    "expired": "This invitation has expired. Ask the course staff to send it again.",
+    "withdrawn": "This invitation has been withdrawn. If you think that this is a mistake, please contact the course staff.",
+    "over": "This invitation is for a course that has ended.",
+    "altered": "This link is incomplete. Please copy all of it from the e-mail, or open it there.",
 }
 
 
@@ -67,7 +67,7 @@ def facts(mail: Mail) -> dict[str, str]:
     now = timezone.now()
     entry = RosterEntry.objects.select_related("instance").filter(pk=mail.context.get("entry")).first()
     if entry is None or entry.user_id or entry.left_at or entry.invitation != mail.context.get("serial"):
-        raise NotNeeded("The invitation has been accepted, taken back, or sent again.")
+        raise NotNeeded("The invitation has been accepted, withdrawn or sent again.")
     until = timezone.localtime(now + _good_for())
     return {
         "link": link(entry, now),
@@ -118,7 +118,7 @@ def take(token: str, *, user: User, now: datetime.datetime) -> RosterEntry:
     if found.problem:
         raise Refusal(found.sentence, code=found.problem)
     if not admit(instance, [(entry, user)], actor=None, now=now, reason="invitation").bound:
-        raise Refusal("You have a seat here already, by another address of yours.", code="member")
+        raise Refusal("You are already a member here with another of your addresses.", code="member")
     mine = verified_addresses(user) | {user.email}
     record(
         Verb.INVITATION_TAKEN, entry.email, actor=user, now=now, instance=instance, user=user,

@@ -54,9 +54,9 @@ def audience(instance: Instance, to: str, chosen: Collection[int] = ()) -> Audie
     back = Mail.objects.unreachable([user.email for user in people])
     reached = [user for user in people if user.email not in back]
     if not reached:
-        raise Refusal("There is nobody to whom this letter would go.", code="nobody")
+        raise Refusal("This message has no recipients.", code="nobody")
     if len(reached) > MOST_PEOPLE:
-        raise Refusal(f"A letter goes to at most {MOST_PEOPLE:,} people.", code="too-many")
+        raise Refusal(f"A message can go to at most {MOST_PEOPLE:,} people.", code="too-many")
     return Audience(words, reached, [user for user in people if user.email in back])
 
 
@@ -64,7 +64,7 @@ def _narrowed(
     instance: Instance, members: MembershipQuerySet, to: str, chosen: Collection[int]
 ) -> tuple[str, MembershipQuerySet]:
     if to == EVERYBODY:
-        return f"everybody in {instance}", members
+        return f"everyone in {instance}", members
     if to == MANAGERS:
         return "owners and staff", members.filter(role__in=MANAGER_ROLES)
     if to.startswith(SECTION):
@@ -72,7 +72,7 @@ def _narrowed(
         of_section = RosterEntry.objects.filter(instance=instance, section=section, user__isnull=False)
         return f"section {section}", members.filter(user__in=of_section.values("user"))
     members = members.filter(pk__in=chosen)
-    return "chosen members", members
+    return "selected members", members
 
 
 @transaction.atomic
@@ -87,19 +87,19 @@ def write_letter(
     actor: User,
     now: datetime.datetime,
 ) -> Letter:
-    """Write a letter and have it sent. The same `pk` once more is the same letter: nothing is sent twice.
+    """Write a message and have it sent. The same `pk` once more is the same letter: nothing is sent twice.
 
     Raises Refusal: for whoever may not write, for too long a letter, after too many of them, for nobody to send it to.
     """
     locked = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
     if not authority.can_write_letters(actor, locked):
-        raise Refusal("Owners write to the members; staff may where an owner allows it.", code="forbidden")
+        raise Refusal("Only owners can write to members. Staff can if an owner allows it.", code="forbidden")
     if known := Letter.objects.filter(pk=pk, instance=locked).first():
         return known
     subject, text = check(subject, text)
     if Letter.objects.filter(instance=locked, created_at__gt=now - datetime.timedelta(days=1)).count() >= MOST_A_DAY:
         raise Refusal(
-            f"{MOST_A_DAY} letters have been written within a day. Please wait until tomorrow.", code="too-often"
+            f"The limit of {MOST_A_DAY} messages a day has been reached. Please wait until tomorrow.", code="too-often"
         )
     reached = audience(locked, to, chosen)
     letter = Letter.objects.create(
@@ -119,14 +119,14 @@ def check(subject: str, text: str) -> tuple[str, str]:
     subject, text = " ".join(subject.split()), text.replace("\r\n", "\n").strip()
     errors: dict[str, str] = {}
     if not subject:
-        errors["subject"] = "A letter needs a subject."
+        errors["subject"] = "Enter a subject."
     elif len(subject) > LONGEST_SUBJECT:
         errors["subject"] = f"The subject is longer than {LONGEST_SUBJECT} characters."
     if not text:
-        errors["text"] = "The letter is empty."
+        errors["text"] = "Enter a text."
     elif len(text) > LONGEST_TEXT:
         errors["text"] = (
-            f"The letter is longer than {LONGEST_TEXT:,} characters. Put what is long on a page, and link to it."
+            f"The message is longer than {LONGEST_TEXT:,} characters. Put long text on a web page and link to it."
         )
     if errors:
         raise Refusal(" ".join(errors.values()), code="letter", errors=errors)

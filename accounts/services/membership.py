@@ -140,7 +140,7 @@ def change_role(membership: Membership, role: Role, *, actor: User, now: datetim
     """Owners give roles, never to themselves; the last owner stays. Raises Refusal."""
     before = _as_it_stands(membership)
     if not authority.can_change_role(actor, before):
-        raise Refusal("Only an owner gives roles, and nobody to themselves.", code="forbidden")
+        raise Refusal("Only owners can assign roles, and nobody can change their own role.", code="forbidden")
     if before.role == role:
         return False
     _keep_one_owner(before)
@@ -161,7 +161,7 @@ def add(*, user: User, instance: Instance, role: Role, actor: User | None, now: 
     `actor` None is the site itself, which sends no mail.
     """
     if actor and not authority.can_add_member(actor, instance, role):
-        raise Refusal("Only an owner adds people with this role.", code="forbidden")
+        raise Refusal("Only owners can add people with this role.", code="forbidden")
     _check_bars(user, instance)
     membership, created = Membership.objects.get_or_create(
         user=user,
@@ -215,8 +215,8 @@ def _check_bars(user: User, instance: Instance) -> None:
     if status and not Membership.objects.filter(user=user, instance=instance).exists():
         word = "suspended" if status == Status.SUSPENDED else "not approved"
         raise Refusal(
-            f"Somebody with an address of {user} was {word} here. On the People page, let that person in or take the address off the "
-            "list. Then add this account.",
+            f"A person with one of {user}'s addresses was {word} here. On the People page, approve or reinstate that person, or "
+            "remove the address from the roster. Then add this account.",
             code="barred",
         )
 
@@ -322,7 +322,7 @@ def _write(rows: list[Membership], decision: _Decision, actor: User, now: dateti
 
 def _end(row: Membership, verb: Verb, actor: User, now: datetime.datetime, note: str = "") -> Event:
     """The row goes, and before it what the person runs."""
-    stop_all(row.instance, owner=row.user, actor=actor, now=now, reason="no longer in it", tell=False)
+    stop_all(row.instance, owner=row.user, actor=actor, now=now, reason="no longer a member", tell=False)
     event = _record(verb, row, actor, now, before={"status": row.status, "role": row.role}, reason=note)
     Membership.objects.filter(pk=row.pk).delete()
     forget_requests(row.instance, now=now)
@@ -341,7 +341,7 @@ def _keep_one_owner(row: Membership) -> None:
         return
     others = Membership.objects.approved().filter(instance=row.instance_id, role=Role.OWNER, user__is_active=True)
     if not others.exclude(pk=row.pk).exists():
-        raise Refusal("An instance keeps at least one owner. Make somebody else an owner first.", code="last-owner")
+        raise Refusal("An instance needs at least one owner. First make someone else an owner.", code="last-owner")
 
 
 # Rows, Events, mails ---------------------------------------------------------------------------------------------------
@@ -355,7 +355,7 @@ def _as_it_stands(membership: Membership) -> Membership:
     """The row of now, with its instance locked: who may decide hangs on its role, which a page may have read long ago."""
     row = _still_there(membership)
     if row is None:
-        raise Refusal("They are no longer in it.", code="gone")
+        raise Refusal("This person is no longer a member.", code="gone")
     return row
 
 
@@ -366,11 +366,13 @@ def _still_there(membership: Membership) -> Membership | None:
 
 def _decided(instance: Instance) -> Refusal:
     sentence = contacts.write_to_the_owners(instance)
-    return Refusal(f"Your access was decided by the people who run this. {sentence}", code="decided")
+    return Refusal(f"The owners have already decided about your access. {sentence}", code="decided")
 
 
 def _not_yours() -> Refusal:
-    return Refusal("This is for the owners of the instance to decide, and never for oneself.", code="forbidden")
+    return Refusal(
+        "Only the owners of the instance can decide this, and nobody can decide it for themselves.", code="forbidden"
+    )
 
 
 def _record(verb: Verb, row: Membership, actor: User | None, now: datetime.datetime, **told: Any) -> Event:

@@ -22,7 +22,7 @@ from labs.models import Instance
 #: Where somebody is on the way in, in the words of the page.
 STATES = {
     "not-invited": "Not invited yet", "invited": "Invited", "joined": "Joined", "waiting": "Waiting for approval",
-    "out": "Not in",
+    "out": "No access",
 }  # fmt: skip
 TONES = {"not-invited": "off", "invited": "wait", "joined": "ok", "waiting": "wait", "out": "bad"}
 
@@ -82,7 +82,7 @@ class Person:
             return str(self.membership.get_status_display())
         if self.entry and self.entry.barred:
             return str(self.entry.get_barred_display())
-        return "Off the list" if self.entry and self.entry.left_at else "Left"
+        return "Not on the roster" if self.entry and self.entry.left_at else "Left"
 
     @property
     def tone(self) -> str:
@@ -220,7 +220,7 @@ def _keys(rows: QuerySet[Any], kind: str, name: Any) -> QuerySet[Any, Any]:
 # Tables -----------------------------------------------------------------------------------------------------------------
 
 ROSTER_HEAD = ("E-mail", "Name", "Section", "Role")
-MEMBERS_HEAD = ("Name", "E-mail", "Affiliation", "Section", "Role", "State", "Asked", "Decided")
+MEMBERS_HEAD = ("Name", "E-mail", "Affiliation", "Section", "Role", "State", "Requested", "Decided")
 
 
 def roster_table(instance: Instance) -> tuple[list[str], Iterator[list[Any]]]:

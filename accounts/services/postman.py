@@ -31,7 +31,7 @@ SURELY_NOT = (401, 402, 403, 404, 429, 503)
 #: For how long before a try Mailgun is asked what it has accepted.
 KEPT = datetime.timedelta(days=2)
 #: What is told of a service that does not let the site in.
-NO_ENTRY = "The mail service does not let this site in. The people who run the site must look at its mail settings."
+NO_ENTRY = "The mail service rejected the site's credentials. The site administrators need to check the mail settings."
 
 
 class Verdict(enum.Enum):
@@ -140,7 +140,9 @@ class Post:
         except Exception as error:
             self._close()
             return _explain(error)
-        return Answer(Verdict.ACCEPTED) if taken else Answer(Verdict.LATER, "The mail server took nothing.")
+        return (
+            Answer(Verdict.ACCEPTED) if taken else Answer(Verdict.LATER, "The mail server did not accept the e-mail.")
+        )
 
     def has_seen(self, mail: Mail) -> Seen:
         """Whether an earlier try, whose outcome is not known, has reached the mail service after all."""
@@ -187,17 +189,17 @@ def _marks(event: dict[str, Any]) -> tuple[str, ...]:
 
 def _explain(error: Exception) -> Answer:
     if isinstance(error, AnymailRecipientsRefused):
-        return Answer(Verdict.REFUSED, "The mail service refused the address.")
+        return Answer(Verdict.REFUSED, "The mail service rejected the address.")
     if isinstance(error, AnymailInvalidAddress):
-        return Answer(Verdict.REFUSED, "This is not an address to which mail can be sent.")
+        return Answer(Verdict.REFUSED, "E-mail cannot be sent to this address.")
     if isinstance(error, AnymailAPIError):
         return _by_service(error)
     if isinstance(error, smtplib.SMTPException):
         return _by_smtp(error)
     if isinstance(error, OSError):
-        return Answer(Verdict.LATER, "The mail server stopped answering.", is_certain=False, is_general=True)
+        return Answer(Verdict.LATER, "The mail server stopped responding.", is_certain=False, is_general=True)
     if isinstance(error, ValueError):
-        return Answer(Verdict.REFUSED, f"This mail could not be written: {_short(str(error))}")
+        return Answer(Verdict.REFUSED, f"This e-mail could not be created: {_short(str(error))}")
     raise error
 
 
@@ -209,16 +211,18 @@ def _by_service(error: AnymailAPIError) -> Answer:
         never = isinstance(cause, requests.ConnectTimeout) or "NewConnectionError" in repr(cause)
         if never:
             return Answer(Verdict.LATER, "The mail service cannot be reached.", is_general=True)
-        return Answer(Verdict.LATER, "The mail service stopped answering.", is_certain=False, is_general=True)
+        return Answer(Verdict.LATER, "The mail service stopped responding.", is_certain=False, is_general=True)
     said = _said(error.response)
     if status in ABOUT_THE_MAIL:
-        return Answer(Verdict.REFUSED, f"The mail service refused it: {said}")
+        return Answer(Verdict.REFUSED, f"The mail service rejected it: {said}")
     if status == 429:
-        return Answer(Verdict.LATER, "The mail service asks to wait.", is_general=True, pause=_pause(error.response))
+        return Answer(
+            Verdict.LATER, "The mail service asked the site to wait.", is_general=True, pause=_pause(error.response)
+        )
     if status in SURELY_NOT and status < 500:
         return Answer(Verdict.LATER, f"{NO_ENTRY} It said: {said}", is_general=True)
     return Answer(
-        Verdict.LATER, f"The mail service is out of order ({status}).", is_certain=status in SURELY_NOT, is_general=True,
+        Verdict.LATER, f"The mail service is not working ({status}).", is_certain=status in SURELY_NOT, is_general=True,
         pause=_pause(error.response),
     )  # fmt: skip
 
@@ -226,21 +230,21 @@ def _by_service(error: AnymailAPIError) -> Answer:
 def _by_smtp(error: smtplib.SMTPException) -> Answer:
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, said = next(iter(error.recipients.values()), (550, b""))
-        text = f"The mail server refused the address: {code} {_text(said)}"
+        text = f"The mail server rejected the address: {code} {_text(said)}"
         return Answer(Verdict.REFUSED if code >= 500 else Verdict.LATER, _short(text))
     if isinstance(error, smtplib.SMTPSenderRefused | smtplib.SMTPAuthenticationError | smtplib.SMTPNotSupportedError):
         return Answer(Verdict.LATER, NO_ENTRY, is_general=True)
     if isinstance(error, smtplib.SMTPDataError):
-        text = f"The mail server refused it: {error.smtp_code} {_text(error.smtp_error)}"
+        text = f"The mail server rejected it: {error.smtp_code} {_text(error.smtp_error)}"
         return Answer(Verdict.REFUSED if error.smtp_code >= 500 else Verdict.LATER, _short(text))
     if isinstance(error, smtplib.SMTPResponseException):
-        return Answer(Verdict.LATER, _short(f"The mail server said {error.smtp_code}."), is_general=True)
-    return Answer(Verdict.LATER, "The mail server stopped answering.", is_certain=False, is_general=True)
+        return Answer(Verdict.LATER, _short(f"The mail server replied {error.smtp_code}."), is_general=True)
+    return Answer(Verdict.LATER, "The mail server stopped responding.", is_certain=False, is_general=True)
 
 
 def _cannot_connect(error: Exception) -> str:
     if isinstance(error, NoMailServer):
-        return "No mail server is set for this site."
+        return "This site has no mail server."
     if isinstance(error, smtplib.SMTPAuthenticationError | smtplib.SMTPNotSupportedError):
         return NO_ENTRY
     return "The mail server cannot be reached."

@@ -46,7 +46,7 @@ def link(account: SocialAccount, *, user: User, now: datetime.datetime) -> bool:
     row, created = SocialAccount.objects.get_or_create(provider=account.provider, uid=account.uid, defaults=defaults)
     if row.user_id != user.pk:
         raise Refusal(
-            "This sign-in belongs to another account. Sign in with it, and unlink it there first.", code="taken"
+            "This sign-in is linked to another account. First sign in with it and unlink it there.", code="taken"
         )
     if created:
         record(Verb.ACCOUNT_LINKED, subject(row), actor=user, now=now, user=user, after={"provider": row.provider})
@@ -68,7 +68,8 @@ def release(user: User, *, actor: User, now: datetime.datetime) -> int:
     user = User.objects.select_for_update().get(pk=user.pk)
     if not authority.can_keep_people(actor) or user.pk == actor.pk or user.is_superuser:
         raise Refusal(
-            "Site administrators unlink the sign-ins of other people, and not of one another.", code="forbidden"
+            "Site administrators can unlink other people's sign-ins, but not those of another administrator.",
+            code="forbidden",
         )
     rows = list(SocialAccount.objects.filter(user=user).order_by("pk"))
     for row in rows:

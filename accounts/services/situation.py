@@ -62,28 +62,28 @@ def sentence(user: User, seats: Iterable[Seat], *, today: datetime.date, is_any_
 
 def _of_nobody(user: User, is_any_listed: bool) -> str:
     if user.is_superuser:
-        return "You run this site. The console shows everything in it."
+        return "You are a site administrator. The console shows everything on this site."
     if is_any_listed:
-        return "Find your course on the home page, and ask for access."
-    return "No course is listed here. Open the link that your course gave you, or ask its staff for one."
+        return "Find your course on the home page and request access."
+    return "No courses are listed here. Open the link that your course gave you, or ask its staff for one."
 
 
 def _words(standing: Standing, seats: list[Seat], is_any_listed: bool) -> str:
     instance, more = seats[0].instance, len(seats) > 1
     if standing == Standing.READY:
-        return "You have no labs running. A new one is ready in about a minute."
+        return "You have no running labs. A new lab is ready in about a minute."
     if standing == Standing.WAITING:
-        whose = f"{len(seats)} requests of yours are" if more else f"Your request for {instance} is"
-        return f"{whose} waiting for the owners. You get a mail when they decide."
+        whose = f"{len(seats)} of your requests are" if more else f"Your request for {instance} is"
+        return f"{whose} waiting for the owners. You will get an e-mail when they decide."
     if standing == Standing.NOT_BEGUN:
-        return f"{instance} begins on {instance.starts_on:%-d %B %Y}. You can launch labs from then on."
+        return f"{instance} starts on {instance.starts_on:%-d %B %Y}. You can launch labs from that day."
     if standing == Standing.NOTHING_OFFERED:
         runs_it = seats[0].membership.role in MANAGER_ROLES
         todo = "Choose its services in the console." if runs_it else "Its owners decide what it offers."
-        return f"{instance} offers nothing to launch yet. {todo}"
+        return f"{instance} does not offer any services yet. {todo}"
     if standing == Standing.SUSPENDED:
-        return f"Your access to {instance} is suspended. Its page says whom to ask."
+        return f"Your access to {instance} is suspended. Its page shows whom to contact."
     if standing == Standing.DENIED:
-        return f"Your request for {instance} was not approved. Its page says whom to ask."
-    others = " Others are listed on the home page." if is_any_listed else ""
-    return f"{'All that you took part in' if more else instance} is over.{others}"
+        return f"Your request for {instance} was not approved. Its page shows whom to contact."
+    others = " Other courses are listed on the home page." if is_any_listed else ""
+    return f"{'All your courses have ended' if more else f'{instance} has ended'}.{others}"

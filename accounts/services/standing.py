@@ -15,8 +15,8 @@ from labs.models import EndReason, Instance, Verb
 from labs.rules.history import record
 from labs.services.toll import everywhere
 
-WHY = "Their account was closed."
-NOTE = "Your account was closed."
+WHY = "Their account has been closed."
+NOTE = "Your account has been closed."
 #: Column → what the history says when it became true, and when it became false.
 VERBS = {
     "is_active": (Verb.ACCOUNT_REOPENED, Verb.ACCOUNT_CLOSED),
@@ -36,13 +36,15 @@ def save_person(person: User, *, actor: User, now: datetime.datetime, is_confirm
     changed = [name for name in VERBS if getattr(before, name) != getattr(person, name)]
     # Asked of the actor as they are now: of two who take it from each other at once, one is late.
     if not authority.can_keep_people(User.objects.get(pk=actor.pk)) or (changed and person.pk == actor.pk):
-        raise Refusal("Only a site administrator changes this, and nobody for themselves.", code="forbidden")
+        raise Refusal(
+            "Only site administrators can change this, and nobody can change it for themselves.", code="forbidden"
+        )
     if "is_active" in changed and not person.is_active:
         _keep_one_owner(before)
         if not is_confirmed and (toll := everywhere(before)):
             raise Unconfirmed(
-                f"{person} cannot sign in any more, and is signed out everywhere. This stops {toll}, and the files in those labs "
-                "are gone. They get a mail."
+                f"{person} is signed out everywhere and can no longer sign in. This stops {toll} and deletes the files in those "
+                f"labs. {person} gets an e-mail."
             )
     if person.pk is None:
         person.set_unusable_password()
@@ -72,4 +74,4 @@ def _as_it_stands(person: User) -> User:
 def _keep_one_owner(person: User) -> None:
     if alone := owned_alone(person):
         names = ", ".join(str(instance) for instance in alone)
-        raise Refusal(f"{person} is the only owner of {names}. Make somebody else an owner first.", code="last-owner")
+        raise Refusal(f"{person} is the only owner of {names}. First make someone else an owner.", code="last-owner")

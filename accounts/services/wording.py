@@ -48,14 +48,18 @@ class Kind:
 
 
 ANY = {"name": "the person's name", "instance": "the title of the instance", "site": "the name of this site"}
-PLACE = {**ANY, "link": "the page of the instance, on a line of its own"}
-CONTACT = {"contact": "who answers questions, with the address"}
-DECISION = {**PLACE, **CONTACT, "note": "the word that was given with the decision"}
-LAB = {**ANY, "lab": "the name of the lab", "link": "the page of the lab, as a button when it stands alone"}
-LABS_PAGE = "Open the page of {lab}"
+PLACE = {**ANY, "link": "a link to the page of the instance, on a separate line"}
+CONTACT = {"contact": "whom to contact with questions, with the address"}
+DECISION = {**PLACE, **CONTACT, "note": "the note that was given with the decision"}
+LAB = {
+    **ANY,
+    "lab": "the name of the lab",
+    "link": "a link to the page of the lab; a button if it is on a separate line",
+}
+LABS_PAGE = "Open {lab}"
 KINDS: dict[MailKind, Kind] = {
     MailKind.REQUESTS_WAITING: Kind(
-        {**ANY, "waiting": "how many wait", "people": "who they are", "link": "the list of requests, in the console"},
+        {**ANY, "waiting": "how many are waiting", "people": "who they are", "link": "a link to the requests in the console"},
         button="See the requests", needs=("link",),
     ),
     MailKind.ACCESS_APPROVED: Kind(DECISION),
@@ -65,23 +69,23 @@ KINDS: dict[MailKind, Kind] = {
     MailKind.ACCESS_REMOVED: Kind(DECISION),
     MailKind.ROLE_CHANGED: Kind({**DECISION, "role": "the new role"}),
     MailKind.LABS_STOPPED: Kind(
-        {**PLACE, **CONTACT, "labs": "which labs", "why": "who or what stopped them, in a sentence", "note": "the reason"}
+        {**PLACE, **CONTACT, "labs": "which labs", "why": "who or what stopped them, as a sentence", "note": "the reason"}
     ),
     MailKind.INVITATION: Kind(
-        {**ANY, "link": "the invitation itself, on a line of its own", "inviter": "who invites", "until": "its last day"},
+        {**ANY, "link": "the invitation link, on a separate line", "inviter": "who sends it", "until": "the last day it is valid"},
         button="Accept the invitation", needs=("link",),
     ),
     MailKind.LAB_STARTED: Kind({**LAB, "waited": "how long it waited", "until": "when it ends"}, button=LABS_PAGE),
     MailKind.LAB_ENDING: Kind(
-        {**LAB, "left": "how long it still has", "until": "when it ends", "more": "how much more time it can get"}, button=LABS_PAGE
+        {**LAB, "left": "how much time is left", "until": "when it ends", "more": "how much it can be extended"}, button=LABS_PAGE
     ),
-    MailKind.LAB_LOST: Kind({**LAB, "why": "why its files are gone"}, button=LABS_PAGE),
-    MailKind.LAB_FAILED: Kind({**LAB, "what": "what happened", "next": "what helps"}, button=LABS_PAGE),
+    MailKind.LAB_LOST: Kind({**LAB, "why": "why its files were lost"}, button=LABS_PAGE),
+    MailKind.LAB_FAILED: Kind({**LAB, "what": "what happened", "next": "what to do"}, button=LABS_PAGE),
     MailKind.LABS_LOST: Kind(
-        {**ANY, "count": "how many labs", "labs": "which, and why", "link": "the list of these labs, in the console"},
+        {**ANY, "count": "how many labs", "labs": "which labs, and why", "link": "a link to the list of these labs in the console"},
         button="See these labs",
     ),
-    MailKind.LETTER: Kind({**ANY, "subject": "its subject", "text": "its text", "sender": "who writes"}),
+    MailKind.LETTER: Kind({**ANY, "subject": "its subject", "text": "its text", "sender": "who sends it"}),
 }  # fmt: skip
 
 #: Whose function knows what is known only when a mail is sent, such as a signed link: `function(mail)` gives placeholders, or
@@ -152,16 +156,16 @@ def _mistakes(kind: MailKind, words: Words) -> dict[str, str]:
     for where, text in (("subject", words.subject), ("body", words.body)):
         for name in PLACEHOLDER.findall(text):
             if name not in offers:
-                errors[where] = f"There is nothing called {{{name}}} in this mail. It knows {offered}."
+                errors[where] = f"This e-mail has no placeholder {{{name}}}. It has {offered}."
     for name in KINDS[kind].needs:
         if name not in PLACEHOLDER.findall(words.body):
-            errors.setdefault("body", f"This mail is of no use without {{{name}}}: put it on a line of its own.")
+            errors.setdefault("body", f"This e-mail needs {{{name}}}. Put it on a separate line.")
     # A link may let somebody in. Joined to a text, it could become a part of another site's address.
     lines = [line.strip() for line in _clean_lines(words.body).split("\n")]
     if any("{link}" in line and line != "{link}" for line in lines):
-        errors["body"] = "Put {link} on a line of its own, with nothing before or after it."
+        errors["body"] = "Put {link} on a separate line, with nothing before or after it."
     if "link" in PLACEHOLDER.findall(words.subject):
-        errors["subject"] = "The subject cannot contain {link}. Put it on a line of its own in the text."
+        errors["subject"] = "The subject cannot contain {link}. Put it on a separate line in the text."
     return errors
 
 
@@ -204,14 +208,14 @@ def _waiting(mail: Mail) -> Facts:
     if not people and mail.user and mail.instance:
         people = [_request(row) for row in digest.waiting_for(mail.user, mail.instance)]
     if not people:
-        raise NotNeeded("Nobody waits any more.")
+        raise NotNeeded("Nobody is waiting any more.")
     lines = [_clean(str(person)) for person in people[:NAMED]]
     if len(people) > NAMED:
         lines.append(f"and {len(people) - NAMED} more")
     console = reverse("admin:accounts_membership_changelist")
     chosen = f"?status__exact=requested&instance__id__exact={mail.instance_id}"
     return {
-        "waiting": "1 request waits" if len(people) == 1 else f"{len(people)} requests wait",
+        "waiting": "1 request is waiting" if len(people) == 1 else f"{len(people)} requests are waiting",
         "people": "\n".join(lines),
         "link": settings.SITE_URL + console + chosen,
     }
@@ -230,7 +234,7 @@ def _role(mail: Mail) -> Facts:
 def _letter(mail: Mail) -> Facts:
     letter = mail.letter
     if letter is None:
-        raise NotNeeded("The letter is no longer there.")
+        raise NotNeeded("The message no longer exists.")
     sender = letter.author_name
     return {"subject": letter.subject, "text": letter.text, "sender": sender, "reply_to": letter.author_email}
 
@@ -252,7 +256,7 @@ def render(kind: MailKind, words: Words, facts: Facts) -> Rendered:
     known = {name: _clean_lines(value) if name in LONG else _clean(value) for name, value in facts.items()}
     if link := facts.get("link", ""):
         if not link.startswith(f"{settings.SITE_URL}/") or not ADDRESS.fullmatch(link):
-            raise ValueError("A mail links to this site only.")
+            raise ValueError("E-mails can only link to this site.")
         known["link"] = link
     subject = _clean(_fill(words.subject, known))
     blocks = list(_blocks(words.body, known, _clean(_fill(KINDS[kind].button, known))))

@@ -60,7 +60,7 @@ def preview(kind: MailKind, words: Words, instance: Instance, reader: User) -> R
 def _allowed(instance_id: int, actor: User) -> Instance:
     instance = Instance.objects.get(pk=instance_id)
     if not authority.can_change_wordings(actor, instance):
-        raise Refusal("Only an owner changes the words of the mails.", code="forbidden")
+        raise Refusal("Only owners can change the e-mail texts.", code="forbidden")
     return instance
 
 
@@ -76,5 +76,5 @@ def _record(
     before: dict[str, str],
     after: dict[str, str],
 ) -> None:
-    subject = f"words of the mail “{template.get_kind_display()}”"
+    subject = f"text of the e-mail “{template.get_kind_display()}”"
     record(Verb.INSTANCE_CHANGED, subject, actor=actor, now=now, instance=instance, before=before, after=after)

@@ -25,11 +25,11 @@ class AddressesView(EmailView):
         if self._did_send_verification_email:
             self._say_sent(address)
         elif self._get_email_address(request) is None:
-            messages.error(request, "This address is not on your list any more.")
+            messages.error(request, "This address is no longer on your account.")
         else:
             messages.warning(
                 request,
-                f"We have just sent a mail to {address}. Look into your folder for unwanted mail, or try again in a few minutes.",
+                f"We have just sent an e-mail to {address}. Check your spam folder, or try again in a few minutes.",
             )
         return response
 
@@ -47,7 +47,11 @@ class AddressesView(EmailView):
 
 def _where() -> str:
     """On a laptop without a mail server nothing leaves the machine."""
-    return f" Mails of this site lie in {settings.MAIL_FOLDER}." if settings.EMAIL_BACKEND.endswith(".Folder") else ""
+    return (
+        f" This site writes its e-mails to {settings.MAIL_FOLDER}."
+        if settings.EMAIL_BACKEND.endswith(".Folder")
+        else ""
+    )
 
 
 addresses = login_required(AddressesView.as_view())

@@ -74,11 +74,11 @@ def change(request: HttpRequest, instance: Instance) -> HttpResponse:
     what = request.POST.get("do")
     try:
         if what == "invite-all":
-            _told(request, invitations.invite(**told), "invited by mail")
+            _told(request, invitations.invite(**told), "invited by e-mail")
         elif what == "invite":
-            _told(request, invitations.invite(entries=picked, **told), "invited by mail")
+            _told(request, invitations.invite(entries=picked, **told), "invited by e-mail")
         elif what == "take-off":
-            _told(request, leaving.take_off(picked, **told), "taken off the roster")
+            _told(request, leaving.take_off(picked, **told), "removed from the roster")
         elif what == "approve":
             rows = Membership.objects.waiting().filter(instance=instance, pk__in=_keys(request, "member"))
             _told(request, len(approve_many(rows, actor=told["actor"], now=told["now"])), "approved")
@@ -96,9 +96,7 @@ def _told(request: HttpRequest, count: int, done: str) -> None:
     if count:
         messages.success(request, f"{count:,} {'person' if count == 1 else 'people'} {done}.")
     else:
-        messages.info(
-            request, "Nothing was done. Choose people first; people who have joined already stay as they are."
-        )
+        messages.info(request, "Nothing has changed. First select people who have not joined yet.")
 
 
 def _back(request: HttpRequest, instance: Instance) -> str:

@@ -95,8 +95,8 @@ def _delete(request: HttpRequest, user: User, form: DeletionForm) -> bool:
         form.add_error(None, refusal.message)
         return False
     request.session.flush()
-    rest = "" if is_done else " What you ran is being stopped; then the rest of your data goes, within minutes."
-    messages.success(request, f"Your account is deleted.{rest}")
+    rest = "" if is_done else " Your labs are being stopped. The rest of your data will be deleted within minutes."
+    messages.success(request, f"Your account has been deleted.{rest}")
     return True
 
 
@@ -106,5 +106,5 @@ def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
     """End every session of the person, this one too."""
     deletion.sign_out_everywhere(cast(User, request.user))
     request.session.flush()
-    messages.success(request, "You are signed out everywhere.")
+    messages.success(request, "You have been signed out everywhere.")
     return redirect("home")

@@ -27,34 +27,34 @@ from .scope import for_staff
 KINDS = {
     "wrong": (
         "Wrong",
-        "These lines are left out. Correct them in your list and upload it again, or import without them.",
+        "These rows will be skipped. Correct them in your list and upload it again, or import without them.",
     ),
     "missing": ("No longer on the list", "They lose access, and their running labs are stopped."),
-    "reinstated": ("Let in again", "They were suspended, and become members again. Each of them gets a mail."),
+    "reinstated": ("Reinstated", "They were suspended and become members again. Each of them gets an e-mail."),
     "left": (
-        "Left out by status",
-        "Their status says that they are not in the class. You can change that under “Columns”.",
+        "Skipped because of their status",
+        "According to their status, they are not in the class. You can change this under “Columns”.",
     ),
-    "new": ("New", "They are added to the roster."),
+    "new": ("New", "They will be added to the roster."),
     "changed": ("Changed", ""),
     "unchanged": ("Unchanged", ""),
 }
 #: What becomes of somebody whom the list names, by where they stand (`importing.Standings`).
 STANDINGS = {
-    Status.APPROVED: "Is a member already",
-    Status.REQUESTED: "Has asked for access: gets in",
-    Status.SUSPENDED: "Suspended: stays out",
-    Status.DENIED: "Not approved: stays out",
-    "waits": "Waits for approval",
-    "gone": "Has left: may ask again",
-    "account": "Has an account: gets in at once",
+    Status.APPROVED: "Already a member",
+    Status.REQUESTED: "Has requested access: will be approved",
+    Status.SUSPENDED: "Suspended: no access",
+    Status.DENIED: "Not approved: no access",
+    "waits": "Waiting for approval",
+    "gone": "Has left: may request access again",
+    "account": "Has an account: gets access immediately",
 }
 #: The same where they are to be let in again.
-IS_REINSTATED = "Suspended: see “Let in again”"
+IS_REINSTATED = "Suspended: see “Reinstated”"
 #: What a column can be, in the order of the form.
 USES = {
     "": "not used", "email": "e-mail", "name": "name", "given": "first name", "family": "last name", "section": "section",
-    "role": "role", "status": "status", "note": "keep as a note",
+    "role": "role", "status": "status", "note": "store as a note",
 }  # fmt: skip
 LIMIT_USES = {item.name: f"limit: {item.with_unit(item.small_title)}" for item in LISTED}
 
@@ -82,7 +82,7 @@ def _keep(request: HttpRequest, instance: Instance, user: User) -> RosterUpload:
     if getattr(request, "upload_too_large", False):
         raise uploads.too_large()
     if not file and not text.strip():
-        raise Refusal("Choose a file, or paste some lines.", code="empty")
+        raise Refusal("Choose a file or paste a list.", code="empty")
     return uploads.keep(
         instance=instance, actor=user, now=timezone.now(), content=file.read() if file else None, text=text,
         file_name=file.name or "" if file else "", suspend_missing="suspend_missing" in request.POST,
@@ -169,7 +169,7 @@ def _what_happens(found: RosterUpload) -> dict[str, object]:
     ]  # fmt: skip
     for kind in kinds:
         if kind["key"] == "new" and told.get("invite"):
-            kind["text"] = f"{kind['text']} In the next step you can invite those who are not members yet."
+            kind["text"] = f"{kind['text']} In the next step, you can invite those who are not members yet."
         kind["has_standing"] = any(line["standing"] for line in kind["lines"])
     todo = counts["new"] + counts["changed"]
     return {
@@ -180,7 +180,9 @@ def _what_happens(found: RosterUpload) -> dict[str, object]:
 
 
 def _done(counts: dict[str, int]) -> str:
-    words = {"new": "new", "changed": "changed", "missing": "no longer on the list", "reinstated": "let in again"}
+    words = {"new": "new", "changed": "changed", "missing": "no longer on the list", "reinstated": "reinstated"}
     parts = [f"{counts[key]:,} {word}" for key, word in words.items() if counts.get(key)]
-    let_in = f" {counts['let_in']:,} of them had an account already and can start at once." if counts["let_in"] else ""
+    let_in = (
+        f" {counts['let_in']:,} of them already had an account and can start immediately." if counts["let_in"] else ""
+    )
     return f"Imported: {', '.join(parts)}.{let_in}" if parts else "The list changed nothing."

@@ -34,7 +34,7 @@ def for_staff(view: Callable[Concatenate[HttpRequest, Instance, P], Any]) -> Cal
         if not authority.can_see_people(user, instance):
             raise Http404
         if authority.lacks_second_factor(user):
-            messages.warning(request, "Set up a second factor first: the pages of the staff open with one only.")
+            messages.warning(request, "Set up two-factor authentication first: the staff pages require it.")
             return redirect("mfa_index")
         answer: HttpResponse = view(request, instance, *args, **kwargs)
         return answer

@@ -38,22 +38,24 @@ def _options(arguments: list[str] | None = None) -> argparse.Namespace:
         prog="python -m k8s.devcluster", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("part", choices=["up", *_PARTS])
-    parser.add_argument("--dir", type=Path, default=Path(".run/devcluster"), help="where the state is kept")
-    parser.add_argument("--kubeconfig", type=Path, help="of the cluster to join; default: the one in --dir")
-    parser.add_argument("--port", type=int, default=0, help="of the API server; 0: the one of last time, or a free one")
+    parser.add_argument("--dir", type=Path, default=Path(".run/devcluster"), help="folder for the state")
+    parser.add_argument("--kubeconfig", type=Path, help="kubeconfig of the cluster to join; default: the one in --dir")
     parser.add_argument(
-        "--ingress-port", type=int, default=0, help="of the ingress; 0: the one of last time, or a free one"
+        "--port", type=int, default=0, help="port of the API server; 0: the last one used, or a free one"
+    )
+    parser.add_argument(
+        "--ingress-port", type=int, default=0, help="port of the ingress; 0: the last one used, or a free one"
     )
     parser.add_argument("--node-name", default="laptop")
-    parser.add_argument("--capacity", type=_capacity, help="of the node, such as cpu=8,memory=32Gi,nvidia.com/gpu=2")
-    parser.add_argument("--labels", type=_labels, help="of the node, such as gpu=a100,zone=b")
     parser.add_argument(
-        "--pod-network", help="in which pods have their addresses, such as 198.18.0.0/15 on the interface lo"
+        "--capacity", type=_capacity, help="resources of the node, such as cpu=8,memory=32Gi,nvidia.com/gpu=2"
     )
-    parser.add_argument("--hollow", action="store_true", help="pods become ready without processes")
-    parser.add_argument("--hollow-delay", type=float, help="seconds until they do")
+    parser.add_argument("--labels", type=_labels, help="labels of the node, such as gpu=a100,zone=b")
+    parser.add_argument("--pod-network", help="network of the pod addresses, such as 198.18.0.0/15 on the interface lo")
+    parser.add_argument("--hollow", action="store_true", help="pods become ready without running processes")
+    parser.add_argument("--hollow-delay", type=float, help="seconds until pods become ready")
     parser.add_argument("--backoff", type=float, help="seconds before the first restart of a container")
-    parser.add_argument("--images-dir", type=Path, default=Path(".run/images"), help="where local images are built")
+    parser.add_argument("--images-dir", type=Path, default=Path(".run/images"), help="folder for building local images")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args(arguments)
     options.kubeconfig = options.kubeconfig or options.dir / "kubeconfig"

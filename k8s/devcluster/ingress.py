@@ -158,7 +158,7 @@ class Proxy:
                 return await self._websocket(request, url)
             return await self._plain(request, url)
         except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, TimeoutError):
-            return _page(502, "No answer", f"{host} does not answer at the moment. Try again in a few seconds.")
+            return _page(502, "No response", f"{host} is not responding at the moment. Try again in a few seconds.")
 
     async def _plain(self, request: web.Request, url: URL) -> web.StreamResponse:
         body = request.content.iter_chunked(_PIECE) if request.can_read_body else None

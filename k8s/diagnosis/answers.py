@@ -19,7 +19,7 @@ from k8s.diagnosis.says import (
 from k8s.diagnosis.shortages import Shortage, never_fits, shortages
 from k8s.errors import Error, Rejected
 
-_TRIED_AGAIN = "Nothing: it is tried again every minute. If it takes too long, tell the staff."
+_TRIED_AGAIN = "No action needed: the site tries again every minute. If it takes too long, tell the staff."
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _sentence(item: Shortage) -> str:
         unit = "lab is" if item.limited == 1 else "labs are"
         return f"In your course {item.used} of {item.limited} {unit} running."
     if item.resource == "places":
-        return f"Your course has {item.used} of its {item.limited} places for files; this lab needs one more."
+        return f"Your course has {item.used} of its {item.limited} storage areas; this lab needs one more."
     return f"Your course has used {item.used} of its {item.limited} GiB of storage; this lab asks for {item.requested} GiB."
 
 
@@ -101,7 +101,7 @@ def _above(error: Error, match: re.Match[str]) -> Diagnosis:
             text = f"One lab may have at most {most} of memory here; this lab would get {wanted}."
         elif resource == "storage":
             most, wanted = (amount_of_memory(quantities.memory_mib(value)) for value in (limit, asked))
-            text = f"One place for files may have at most {most} here; this lab asks for {wanted}."
+            text = f"One storage area may have at most {most} here; this lab asks for {wanted}."
         else:
             # What a lab may use is up to twice of what it asks for.
             most, wanted = (number_of_cpus(quantities.cpu_millis(value)) for value in (limit, asked))
@@ -128,8 +128,8 @@ def _below(error: Error, match: re.Match[str]) -> Diagnosis:
 # Rules of the cluster --------------------------------------------------------------------------------------------
 
 _not_allowed = partial(_fixed, title="This service is not allowed here", next_step=TELL, fatal=True)
-_set_up_wrongly = partial(_fixed, title="The service is set up wrongly", next_step=TELL, fatal=True)
-_cannot_now = partial(_fixed, title="The lab cannot be started just now", next_step=_TRIED_AGAIN, fatal=False)
+_set_up_wrongly = partial(_fixed, title="The service is misconfigured", next_step=TELL, fatal=True)
+_cannot_now = partial(_fixed, title="The lab cannot be started at the moment", next_step=_TRIED_AGAIN, fatal=False)
 
 #: The order matters: a webhook may say anything, also what looks like another answer.
 PATTERNS: tuple[_Pattern, ...] = (
@@ -140,7 +140,7 @@ PATTERNS: tuple[_Pattern, ...] = (
         _fixed(
             "address-taken",
             "The lab's address is taken",
-            "Something else on the cluster already answers at the address of this lab.",
+            "Something else on the cluster already uses the address of this lab.",
             "Launch the lab with another name, and tell the staff.",
             fatal=True,
         ),
@@ -149,7 +149,7 @@ PATTERNS: tuple[_Pattern, ...] = (
         "webhook-denied",
         r'admission webhook "[^"]*" denied the request',
         _not_allowed(
-            "webhook-denied", text="A rule that the people who run the cluster have made does not allow this lab."
+            "webhook-denied", text="A rule of the cluster's administrators does not allow this lab."
         ),
     ),
     _Pattern(
@@ -157,13 +157,13 @@ PATTERNS: tuple[_Pattern, ...] = (
         r"failed calling webhook .*(deadline exceeded|timed out|i/o timeout|Client\.Timeout)",
         _cannot_now(
             "webhook-slow",
-            text="A check that the cluster makes of every lab takes too long to answer. It is not your fault.",
+            text="A check that the cluster runs on every lab is taking too long. This is not your fault.",
         ),
     ),
     _Pattern(
         "webhook-away",
         r"failed calling webhook",
-        _cannot_now("webhook-away", text="A check that the cluster makes of every lab is out of order."),
+        _cannot_now("webhook-away", text="A check that the cluster runs on every lab is not working."),
     ),
     _Pattern(
         "admission-policy",
@@ -174,7 +174,7 @@ PATTERNS: tuple[_Pattern, ...] = (
         "pod-security",
         r'violates PodSecurity "',
         _not_allowed(
-            "pod-security", text="It asks for rights on the machine that no lab gets here. It is not your fault."
+            "pod-security", text="It asks for permissions on the machine that labs do not get here. This is not your fault."
         ),
     ),
     _Pattern(
@@ -182,9 +182,9 @@ PATTERNS: tuple[_Pattern, ...] = (
         r"because it is being terminated",
         _fixed(
             "course-removed",
-            "The course's room is being removed",
-            "All that the course has on the cluster is being removed; until that is done, nothing can be started in it.",
-            "Wait a few minutes: it is tried again. If the course goes on and this stays, tell the staff.",
+            "The course's space on the cluster is being removed",
+            "Everything that the course has on the cluster is being removed. Until that is done, nothing can be started in it.",
+            "Wait a few minutes: the site will try again. If the course has not ended and the problem persists, tell the staff.",
             fatal=False,
         ),
     ),
@@ -193,8 +193,8 @@ PATTERNS: tuple[_Pattern, ...] = (
         r'namespaces? "[^"]*" not found',
         _fixed(
             "course-missing",
-            "The course's room is not there yet",
-            "The place on the cluster in which the labs of the course run is not there. It is made again by itself.",
+            "The course's space on the cluster is not ready yet",
+            "The course's space on the cluster is missing. The site will create it again.",
             _TRIED_AGAIN,
             fatal=False,
         ),
@@ -211,8 +211,8 @@ PATTERNS: tuple[_Pattern, ...] = (
         r"error looking up service account",
         _fixed(
             "account-missing",
-            "The course's room is being made ready",
-            "Something in it that every lab needs is not there yet.",
+            "The course's space on the cluster is being prepared",
+            "Something that every lab needs is not there yet.",
             _TRIED_AGAIN,
             fatal=False,
         ),
@@ -235,7 +235,7 @@ PATTERNS: tuple[_Pattern, ...] = (
         r"status unknown for quota",
         _fixed(
             "limits-uncounted",
-            "The course's room is being made ready",
+            "The course's space on the cluster is being prepared",
             "The cluster has not yet counted what the course uses.",
             _TRIED_AGAIN,
             fatal=False,
@@ -253,13 +253,13 @@ PATTERNS: tuple[_Pattern, ...] = (
     _Pattern(
         "ratio",
         r"max limit to request ratio per \w+ is",
-        _set_up_wrongly("ratio", text="It may grow to more times of what it asks for than is allowed here."),
+        _set_up_wrongly("ratio", text="Its upper limit is too high compared with what it asks for."),
         codes=(403,),
     ),
     _Pattern(
         "site-unknown",
         r"",
-        _cannot_now("site-unknown", text="The cluster does not let the site in any more.", next_step=TELL),
+        _cannot_now("site-unknown", text="The cluster no longer accepts the site's credentials.", next_step=TELL),
         codes=(401,),
     ),
     _Pattern(
@@ -267,10 +267,10 @@ PATTERNS: tuple[_Pattern, ...] = (
         r'User "[^"]*" cannot \w+ resource|is not allowed to |attempting to grant RBAC permissions',
         _fixed(
             "site-forbidden",
-            "The site may not start this",
+            "The site is not allowed to start this",
             # An API server that has just been started says so too, until it has read who may do what.
-            "The cluster does not give the site the right to start what this service needs.",
-            "Tell the staff. Once it has the right, the lab starts by itself.",
+            "The cluster does not allow the site to start what this service needs.",
+            "Tell the staff. Once the site has permission, the lab will start by itself.",
             fatal=False,
         ),
         codes=(403,),
@@ -281,7 +281,7 @@ PATTERNS: tuple[_Pattern, ...] = (
         _fixed(
             "name-taken",
             "The name is taken",
-            "Something with this name is on the cluster already, and it is not this lab.",
+            "Something else on the cluster already has this name.",
             "Launch the lab with another name.",
             fatal=True,
         ),
@@ -301,8 +301,8 @@ PATTERNS: tuple[_Pattern, ...] = (
         _fixed(
             "in-the-way",
             "Something older is in the way",
-            "Something with the name of this lab is on the cluster already, and cannot be changed into this lab.",
-            "Launch the lab again: it gets a place of its own.",
+            "Something with the name of this lab is already on the cluster and cannot be replaced.",
+            "Launch the lab again. It will get a new name on the cluster.",
             fatal=True,
         ),
         codes=(422,),
@@ -311,13 +311,13 @@ PATTERNS: tuple[_Pattern, ...] = (
         "malformed",
         r" is invalid: |failed to create typed patch object|failed to convert new object|cannot unmarshal|cannot be handled"
         r"|strict decoding error|error decoding",
-        _set_up_wrongly("malformed", text="The cluster did not understand what it was asked to start. It is not your fault."),
+        _set_up_wrongly("malformed", text="The cluster did not understand what it was asked to start. This is not your fault."),
         codes=(400, 422, 500),
     ),
     _Pattern(
         "too-busy",
         r"",
-        _cannot_now("too-busy", text="The cluster has more to do than it can at the moment."),
+        _cannot_now("too-busy", text="The cluster is overloaded at the moment."),
         codes=(429,),
     ),
     _Pattern(
@@ -325,9 +325,9 @@ PATTERNS: tuple[_Pattern, ...] = (
         r"",
         _fixed(
             "cluster-silent",
-            "The cluster does not answer at the moment",
-            "The lab has been accepted, and keeps its place.",
-            "Nothing: it goes on by itself.",
+            "The cluster is not responding at the moment",
+            "The lab has been accepted and keeps its place.",
+            "No action needed: it will continue by itself.",
             fatal=False,
         ),
         codes=(0, 500, 502, 503, 504),

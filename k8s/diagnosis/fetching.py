@@ -13,8 +13,8 @@ from k8s.diagnosis.says import OTHER_SOFTWARE, WAIT, Diagnosis, Rule, amount_of_
 #: How the copying ends when the site of the repository says nothing for 20 seconds (`k8s/services/jupyterlab.json`).
 SILENT = 124
 _SILENT_NEXT = (
-    "Open the address in your browser. If it does not open there either, try again later. If it does, its site does not answer labs: "
-    "give the address of a copy on a public site, or launch the lab without a repository and tell the staff."
+    "Open the address in your browser. If it does not open there either, try again later. If it does, its site does not respond "
+    "to labs: use a copy on a public site, or launch the lab without a repository and tell the staff."
 )
 #: Seconds after which fetching is worth a word.
 SLOW_PULL = 60
@@ -27,41 +27,41 @@ _REASONS = {
     "RegistryUnavailable",
     "SignatureValidationFailed",
 }
-_SOON = "Nothing: it is tried again in a moment."
+_SOON = "No action needed: the site will try again in a moment."
 #: What git's last line means. The first that fits.
 _GIT = (
     (r"remote branch .* not found",
      "The repository has no such branch or tag. If there is a slash in its name, write %2F for it in the address."),
-    (r"could not resolve host", "The site in the address cannot be found. Perhaps the address is mistyped."),
+    (r"could not resolve host", "The site in the address cannot be found. Check the address for typos."),
     (r"could not read (username|password)|authentication failed|terminal prompts disabled|\b40[13]\b",
      "There is no public repository at this address: it is private, or the address is mistyped."),
     (r"not found|does not appear to be a git repository|\b404\b", "There is no repository at this address, or it is private."),
     (r"no space left|disk quota", "The repository is larger than the room for files in the lab."),
     (r"timed? ?out|refused|unreachable|unable to access|early EOF|RPC failed|hung up|reset by peer",
-     "The site of the repository does not answer."),
+     "The site of the repository is not responding."),
 )  # fmt: skip
 #: Characters of git's line that are shown.
 _LONGEST_WORD = 140
 _NO_TOOL = "Launch the lab without a repository, and tell the staff."
 _NO_NAME = "“{image}” is not a name of software"
-_NOT_NOW = "The software cannot be fetched just now"
+_NOT_NOW = "The software cannot be downloaded at the moment"
 _NOWHERE = "The software does not exist"
 #: What is looked for in the words of the runtime and of the registry: (cause, words, title, text, fatal). The first that fits.
 _TROUBLES = (
-    ("image-name", r"InvalidImageName|couldn't parse image|invalid reference format", _NO_NAME, "Its name is written wrongly.", True),
-    ("image-busy", r"toomanyrequests|rate limit|\b429\b", _NOT_NOW, "Its source is asked too often.", False),
+    ("image-name", r"InvalidImageName|couldn't parse image|invalid reference format", _NO_NAME, "Its name is invalid.", True),
+    ("image-busy", r"toomanyrequests|rate limit|\b429\b", _NOT_NOW, "Its download server is receiving too many requests.", False),
     ("image-not-found", r"pull access denied|repository does not exist", _NOWHERE, "“{image}” does not exist, or is not public.", True),
     ("image-denied", r"\bunauthorized\b|\bforbidden\b|\bdenied\b|authorization failed|authentication required|\b40[13]\b",
-     "The software may not be fetched", "Its source does not give “{image}” to us.", True),
+     "Access to the software is denied", "Its download server does not allow us to download “{image}”.", True),
     ("image-unsigned", r"SignatureValidationFailed|signature", "The software is not trusted here",
-     "“{image}” is not signed as this cluster demands.", True),
+     "“{image}” is not signed as this cluster requires.", True),
     ("image-unreachable",
      r"no such host|timeout|timed out|refused|unreachable|reset by peer|\b5\d\d\b|\bEOF\b|TLS|x509|RegistryUnavailable", _NOT_NOW,
-     "Its source does not answer.", False),
+     "Its download server is not responding.", False),
     ("image-platform", r"no match for platform|exec format error", "The software is made for other machines",
      "“{image}” does not run on the kind of machine that is here.", True),
     ("image-not-found", r"not found|NotFound|manifest unknown|ErrImageNeverPull|not present", _NOWHERE,
-     "There is no “{image}” where it should be.", True),
+     "“{image}” does not exist on its download server.", True),
     ("image-no-room", r"no space left|disk", "The machine has no room for the software", "Its disk is full.", False),
 )  # fmt: skip
 
@@ -88,7 +88,7 @@ def image(known: Facts) -> Diagnosis | None:
             title, text = (part.format(image=container.image) for part in (title, text))
             after = (_NO_TOOL if container.is_init else OTHER_SOFTWARE) if fatal else WAIT
             return Diagnosis(cause, title, text, after, fatal)
-    return replace(unknown(words, fatal=False), title="The software cannot be fetched, and we do not know why")
+    return replace(unknown(words, fatal=False), title="The software cannot be downloaded, and we do not know why")
 
 
 def slow(known: Facts) -> Diagnosis | None:
@@ -103,11 +103,11 @@ def slow(known: Facts) -> Diagnosis | None:
     minutes = int(seconds // 60)
     so_far = "a minute" if minutes == 1 else f"{minutes} minutes"
     text = (
-        f"This machine has been fetching “{waiting.image}” for {so_far}: it did not have it yet. Large software can take "
-        "ten minutes; the next time it is there."
+        f"This machine has been downloading “{waiting.image}” for {so_far}. Large software can take ten minutes. Next time, it "
+        "will already be there."
     )
-    title, since = "The software is still being fetched", pulling.at.isoformat() if pulling.at else ""
-    return Diagnosis("image-slow", title, text, "Nothing: the lab starts by itself.", False, since=since)
+    title, since = "The software is still being downloaded", pulling.at.isoformat() if pulling.at else ""
+    return Diagnosis("image-slow", title, text, "No action needed: the lab will start by itself.", False, since=since)
 
 
 def copying(known: Facts) -> Diagnosis | None:
@@ -121,7 +121,7 @@ def copying(known: Facts) -> Diagnosis | None:
         return Diagnosis("clone-memory", "The repository is too large", text, more_memory(container.memory_mib), True)
     if code == SILENT:
         return _silent(container)
-    reasons = "the address is wrong, the repository is not public, or its site does not answer"
+    reasons = "the address is wrong, the repository is not public, or its site is not responding"
     if known.phase == "Failed" or (container.restarts > 1 and container.running_since is None):
         text = f"git ended with {code}, three times: {reasons}."
         after = "Open the address in your browser. If it works there without signing in, launch the lab again with that address."

@@ -65,7 +65,7 @@ def no_room(known: Facts) -> Diagnosis | None:
             known, _waits("gpu", f"It asks for {amount_of_gpus(count)}; none is free in one machine.", gpu, short)
         )
     if short & {"cpu", "memory"}:
-        text = f"It asks for {_all(request, short)}; no machine has that much free just now."
+        text = f"It asks for {_all(request, short)}; no machine has that much free at the moment."
         return _since(known, _waits(_cause(short), text, gpu, short))
     return _since(known, _full())
 
@@ -81,7 +81,9 @@ def _cause(short: set[str]) -> str:
 
 def _full() -> Diagnosis:
     after = "Wait: it starts by itself when others end. Or stop it and launch one with less."
-    return Diagnosis("no-free-full", "The lab waits for a free place", "All machines are full just now.", after, False)
+    return Diagnosis(
+        "no-free-full", "The lab waits for a free place", "All machines are full at the moment.", after, False
+    )
 
 
 def _what(short: set[str], gpu: str) -> str:
@@ -132,9 +134,12 @@ def _too_large(request: capacity.Amounts, short: set[str], there: list[capacity.
     largest = {name: capacity.largest(there, name) for name in known}
     has = " and ".join(_amount(name, value) for name, value in largest.items()) or "less"
     text = f"It needs {_all(request, set(known))} on one machine; the largest machine has {has} in all."
-    after = f"Stop it and launch one with at most {has}. Only if the staff add a larger machine does it help to wait."
+    after = f"Stop it and launch one with at most {has}. Waiting helps only if the staff add a larger machine."
     if gpu and not largest.get(gpu):
-        text, after = "It needs a GPU; no machine in service has one just now.", "Stop it and launch one without a GPU."
+        text, after = (
+            "It needs a GPU, and no machine in service has one at the moment.",
+            "Stop it and launch one without a GPU.",
+        )
     return Diagnosis("no-machine-so-large", "No machine is large enough for this lab", text, after, False)
 
 
@@ -189,7 +194,7 @@ def no_machine(known: Facts) -> Diagnosis | None:
             Diagnosis(
                 "no-such-machine",
                 f"There is no machine {what}",
-                f"No machine {what} is in service just now.",
+                f"No machine {what} is in service at the moment.",
                 "Stop the lab and launch it with another model." if gpu else TELL,
                 False,
             ),
@@ -201,9 +206,9 @@ def no_machine(known: Facts) -> Diagnosis | None:
 
 NO_MACHINE = Diagnosis(
     "no-machine",
-    "No machine is free for labs just now",
-    "All machines are reserved, being maintained or not yet there.",
-    "Nothing: the lab starts by itself as soon as there is one. If it takes long, tell the staff.",
+    "No machine is available for labs at the moment",
+    "All machines are reserved, under maintenance or not ready yet.",
+    "No action needed: the lab will start by itself as soon as there is one. If it takes long, tell the staff.",
     False,
 )
 
@@ -251,27 +256,27 @@ def _why_unbound(known: Facts, message: str) -> Diagnosis:
     said = known.said(*_CLAIM_EVENTS)
     words = said.message if said else ""
     if re.search(r'persistentvolumeclaim "[^"]*" (not found|is being deleted)|bound to non-existent', message):
-        return _files("files-missing", "A place for files that it needs is not there.", TELL)
+        return _files("files-missing", "The storage that it needs does not exist.", TELL)
     if re.search(r'storageclass[\w.]* "[^"]*" not found', f"{words} {message}"):
-        return _files("files-kind", "It wants a kind of storage that this cluster does not have.", TELL)
+        return _files("files-kind", "It asks for a type of storage that this cluster does not have.", TELL)
     if "no storage class is set" in words:
         return _files(
-            "files-no-kind", "No kind of storage has been chosen for it, and the cluster has no usual one.", TELL
+            "files-no-kind", "No type of storage has been chosen for it, and the cluster has no default.", TELL
         )
     if said and said.reason == "ProvisioningFailed":
-        return _files("files-failed", "Its place for files could not be made yet.", WAIT)
+        return _files("files-failed", "Its storage could not be created yet.", WAIT)
     if re.search(r"node affinity conflict|PersistentVolume's node affinity|available volume zone", message):
-        return _files("files-elsewhere", "Its files lie on machines that cannot take it just now.", WAIT)
+        return _files("files-elsewhere", "Its files are on machines that cannot run it at the moment.", WAIT)
     if re.search(r"didn't find available persistent volumes|enough free storage", message):
-        return _files("files-none-free", "No place for files that is large enough is free.", TELL)
+        return _files("files-none-free", "No storage that is large enough is available.", TELL)
     if re.search(r"ReadWriteOncePod|max volume count|no available disk", message):
         return _files(
             "files-in-use",
             "Its files are in use by another lab.",
-            "Stop the other lab; this one starts by itself then.",
+            "Stop the other lab. Then this one will start by itself.",
         )
     if re.search(r"unbound immediate PersistentVolumeClaims", message):
-        return _files("files-slow", "Its place for files is being made.", WAIT)
+        return _files("files-slow", "Its storage is being created.", WAIT)
     return unknown(message, fatal=False)
 
 
@@ -287,7 +292,7 @@ def being_made(known: Facts) -> Diagnosis | None:
         return None
     if said.reason == "ProvisioningFailed":
         return _why_unbound(known, "")
-    return _files("files-being-made", "A machine has been chosen, and its place for files is being made there.", WAIT)
+    return _files("files-being-made", "A machine has been chosen, and its storage is being created there.", WAIT)
 
 
 def mounting(known: Facts) -> Diagnosis | None:
@@ -301,12 +306,12 @@ def mounting(known: Facts) -> Diagnosis | None:
             "files-held",
             "The lab waits for its files",
             text,
-            "Stop the other lab if it still runs; else wait a few minutes.",
+            "Stop the other lab if it is still running. Otherwise, wait a few minutes.",
             False,
         )
     if "not found" in said.message:
         return _files("files-unmounted", "Something that it needs for its files is not there yet.", WAIT)
-    return _files("files-unmounted", "The machine cannot get at its files yet.", WAIT)
+    return _files("files-unmounted", "The machine cannot access its files yet.", WAIT)
 
 
 def _line(known: Facts) -> str:

@@ -9,7 +9,7 @@ from k8s.diagnosis.says import LONGEST_LINE, Diagnosis
 #: So long after its time to end in peace a pod may still be there.
 PATIENCE = timedelta(minutes=2)
 _TITLE = "The lab has stopped, but cannot be removed yet"
-_NEXT = "You need not do anything. It counts against the limits until it is gone: tell the staff if you need the room."
+_NEXT = "No action needed. The lab counts against the limits until it is removed. If you need the room, tell the staff."
 
 
 def removal(pod: dict[str, Any], *, now: datetime) -> Diagnosis | None:

@@ -35,13 +35,13 @@ SHUT_DOWN = Diagnosis(
     True,
 )
 DEADLINE = Diagnosis(
-    "deadline", "The lab's time was over", "It has reached the longest time that it may run.", "Launch a new lab.", True
+    "deadline", "The lab's lifetime was over", "It has reached its maximum lifetime.", "Launch a new lab.", True
 )
 MACHINE_FULL = Diagnosis(
     "machine-full",
     "The machine was full",
-    "Another lab took the place that had been found for this one.",
-    "Launch the lab again: another place will be found.",
+    "Another lab took the machine that had been found for this one.",
+    "Launch the lab again. It will be placed on another machine.",
     True,
 )
 MACHINE_GONE = Diagnosis(
@@ -54,21 +54,21 @@ MACHINE_GONE = Diagnosis(
 PREEMPTED = Diagnosis(
     "preempted",
     "The lab had to make room",
-    "Something more urgent needed the place of this lab on its machine. It is not your fault.",
-    "Launch the lab again: it waits for another place.",
+    "Something more urgent needed the place of this lab on its machine. This is not your fault.",
+    "Launch the lab again. It will wait for another machine.",
     True,
 )
 MOVING = Diagnosis(
     "moving",
     "The lab is being moved",
-    "Its machine is taken out of service, or needed for something more urgent. Files that were only in the lab are lost.",
-    "Nothing: it starts again by itself on another machine.",
+    "Its machine is being taken out of service or is needed for something more urgent. Files that were only in the lab are lost.",
+    "No action needed: it will start again by itself on another machine.",
     False,
 )
 MACHINE_SILENT = Diagnosis(
     "machine-silent",
-    "The machine does not answer",
-    "Nothing has been heard from the machine that the lab runs on. It may be back in a few minutes.",
+    "The machine is not responding",
+    "The machine that the lab runs on is not responding. It may be back in a few minutes.",
     "Wait five minutes. If the lab is not back then, stop it and launch a new one.",
     False,
 )
@@ -77,8 +77,8 @@ MACHINE_TROUBLE = Diagnosis(
 )
 STOPPED_ANSWERING = Diagnosis(
     "not-answering",
-    "The lab does not answer at the moment",
-    "It is running, but too busy to answer, for example with a very large computation.",
+    "The lab is not responding at the moment",
+    "It is running but too busy to respond, for example because of a very large computation.",
     "Wait a minute and reload. If that does not help, stop the lab and launch one with more CPU.",
     False,
 )
@@ -130,14 +130,14 @@ def evicted(message: str) -> Diagnosis:
             "disk-full",
             "The lab wrote more files than it has room for",
             "It was ended to protect the others on its machine. Files that were only in the lab are lost.",
-            "Launch a new lab, and write less: delete what you do not need, and read large data in parts.",
+            "Launch a new lab and store less: delete what you do not need, and read large data in parts.",
             True,
         )
     what = "memory" if "memory" in message else "disk space" if re.search(r"storage|disk|inodes", message) else "room"
     return Diagnosis(
         "evicted",
         f"The machine ran short of {what}",
-        "The lab was ended so that the machine can go on. It is not your fault.",
+        "The lab was ended to protect the machine. This is not your fault.",
         AGAIN,
         True,
     )
@@ -185,7 +185,7 @@ def _bad_setting(message: str) -> Diagnosis:
         return Diagnosis("wants-root", "This software is not allowed here", text, OTHER_SOFTWARE, True)
     if "not found" in message:
         return Diagnosis("setting-missing", "The lab waits for its settings", "They are not there yet.", WAIT, False)
-    return Diagnosis("setting", "The lab cannot be set up", "The machine did not take its settings.", TELL, False)
+    return Diagnosis("setting", "The lab cannot be set up", "The machine did not accept its settings.", TELL, False)
 
 
 def crashed_at_start(known: Facts) -> Diagnosis | None:
@@ -251,7 +251,7 @@ def more_memory(mib: int) -> str:
 def _ending(code: int) -> str:
     meant = {
         0: "without an error",
-        126: "its program may not be run",
+        126: "its program cannot be executed",
         127: "its program was not found",
         137: "it was killed",
         139: "it broke in its own code",
@@ -269,9 +269,9 @@ def slow_answer(known: Facts) -> Diagnosis | None:
         return STOPPED_ANSWERING
     if known.since(since) <= SLOW_ANSWER:
         return None
-    text = f"JupyterLab has been starting for {int(known.since(since) // 60)} minutes and does not answer yet."
+    text = f"JupyterLab has been starting for {int(known.since(since) // 60)} minutes and does not respond yet."
     after = "Wait a little more and look at its log. If nothing changes, stop it and launch a new one."
-    return Diagnosis("slow-start", "The lab takes long to start", text, after, False)
+    return Diagnosis("slow-start", "The lab is slow to start", text, after, False)
 
 
 # What no rule knows ----------------------------------------------------------------------------------------------

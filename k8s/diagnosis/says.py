@@ -34,8 +34,8 @@ class Rule:
 
 #: What to do next, where more than one rule says the same.
 AGAIN = "Launch a new lab. If it happens again, tell the staff."
-TELL = "Tell the staff; this is nothing that you can change."
-WAIT = "Nothing: it goes on by itself. If it takes too long, stop the lab and tell the staff."
+TELL = "Tell the staff: you cannot fix this yourself."
+WAIT = "No action needed: it will continue by itself. If it takes too long, stop the lab and tell the staff."
 OTHER_SOFTWARE = "Launch a lab with other software, and tell the staff about this one."
 #: The longest line of the cluster's that is kept.
 LONGEST_LINE = 1000
@@ -46,7 +46,7 @@ def unknown(line: str, *, fatal: bool) -> Diagnosis:
     """Nothing in the table fits: say so, and show what the cluster says."""
     shown = " ".join(line.split())
     shown = shown if len(shown) <= _SHOWN_LINE else f"{shown[: _SHOWN_LINE - 1]}…"
-    text = f"This is what the cluster says: “{shown}”" if shown else "The cluster does not say why."
+    text = f"The cluster says: “{shown}”" if shown else "The cluster does not say why."
     after = "Show this to the staff." if fatal else "Wait a little. If nothing changes, show this to the staff."
     return Diagnosis("unknown", "We do not know what is wrong", text, after, fatal)
 

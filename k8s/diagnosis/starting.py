@@ -58,7 +58,7 @@ def _stages(known: Facts) -> list[_Stage]:
             "Answering",
             known.is_ready,
             parse_time(ready.get("lastTransitionTime")),
-            "" if known.is_ready else "Waiting for its first answer",
+            "" if known.is_ready else "Waiting for its first response",
         )
     )
     return stages
@@ -74,8 +74,8 @@ def _fetching(known: Facts, main: Container) -> _Stage:
         (e for e in reversed(known.events) if e.reason == "Pulled" and main.image and main.image in e.message), None
     )
     note = (
-        "" if said is None else "It was there already" if "already present" in said.message else fetched(said.message)
+        "" if said is None else "It was already there" if "already present" in said.message else fetched(said.message)
     )
     return _Stage(
-        f"Fetching the image {main.image}".rstrip(), bool(said) or main.has_started, said.at if said else None, note
+        f"Downloading the image {main.image}".rstrip(), bool(said) or main.has_started, said.at if said else None, note
     )

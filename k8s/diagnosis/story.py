@@ -13,20 +13,20 @@ _TOLD = {
     "FailedScheduling": "No machine could take it yet",
     "NotTriggerScaleUp": "No machine could be added for it",
     "TriggeredScaleUp": "A machine is being added for it",
-    "Pulling": "The software is being fetched",
+    "Pulling": "The software is being downloaded",
     "Started": "A program was started",
     "Killing": "A program was asked to end",
-    "Unhealthy": "It did not answer when it was asked",
-    "FailedMount": "Its files could not be reached yet",
-    "FailedAttachVolume": "Its files could not be reached yet",
+    "Unhealthy": "It did not respond to a check",
+    "FailedMount": "Its files could not be accessed yet",
+    "FailedAttachVolume": "Its files could not be accessed yet",
     "Evicted": "The machine ran short of something, and ended it",
     "Preempted": "It had to make room for something more urgent",
-    "NodeNotReady": "The machine does not answer",
-    "TaintManagerEviction": "Its machine is taken out of service",
-    "FailedCreatePodSandBox": "The machine had trouble setting it up",
+    "NodeNotReady": "The machine is not responding",
+    "TaintManagerEviction": "Its machine is being taken out of service",
+    "FailedCreatePodSandBox": "The machine had a problem setting it up",
 }
 #: What "Unhealthy" means of a program that has only just begun.
-_STILL_STARTING = "Starting up; it has not answered yet"
+_STILL_STARTING = "Starting up; no response yet"
 _SIZE = re.compile(r"Image size: (\d+) bytes")
 _TIME = re.compile(r" in ((?:\d+h)?(?:\d+m)?(?:[\d.]+m?s))")
 
@@ -59,14 +59,14 @@ def told(line: dict[str, Any]) -> str:
     reason, message = str(line.get("reason") or ""), str(line.get("message") or "")
     if reason == "Pulled":
         if "already present" in message:
-            return "The software was there already"
+            return "The software was already there"
         how = fetched(message)
-        return f"The software was fetched ({how})" if how else "The software was fetched"
+        return f"The software was downloaded ({how})" if how else "The software was downloaded"
     if reason in ("Failed", "BackOff"):
         of_image = "image" in message.lower() or "ImagePull" in message
         if reason == "BackOff":
-            return "The software is tried again in a while" if of_image else "It is tried again in a while"
-        return "The software could not be fetched" if of_image else "A program could not be started"
+            return "The download will be tried again in a while" if of_image else "The site will try again in a while"
+        return "The software could not be downloaded" if of_image else "A program could not be started"
     return _TOLD.get(reason, "")
 
 

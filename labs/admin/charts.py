@@ -112,14 +112,14 @@ def cores_chart(
     for hour, value in zip(hours, values, strict=True):
         days.setdefault(hour.date(), []).append(value)
     most, now = max(values), values[-1]
-    text = f"{plain(now)} in this hour, {plain(most)} at most."
+    text = f"{plain(now)} in this hour, {plain(most)} at peak."
     return Chart(
         key=key,
         title="Cores in use, last 7 days",
         text=text + (f" The limit is {plain(limit)}." if limit is not None else ""),
         series=[Series("Cores in use", values, is_stepped=True)],
         ticks=[f"{day:%a %-d}" for day in list(days)[1:]],
-        head=["Day", "On average", "Most in an hour"],
+        head=["Day", "Average", "Hourly peak"],
         rows=[[f"{day:%a %-d %b}", plain(sum(found) / len(found)), plain(max(found))] for day, found in days.items()],
         limit=limit,
         limit_text=f"Limit: {plain(limit)}" if limit is not None else "",

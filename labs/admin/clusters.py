@@ -32,10 +32,10 @@ from .pills import pill, when
 from .scoped import AdministratorsOnly
 
 GPU_HELP = (
-    "What people choose from. The labels tell machines with this model from others: “Test the connection” shows what the cluster "
-    "has. Clear a line to take its model away; save to get more empty lines."
+    "The models that people can choose. The labels identify the nodes with this model: “Test the connection” shows what the "
+    "cluster has. Clear a row to remove its model. Save to get more empty rows."
 )
-LABELS = {"tls_secret": "TLS secret", "gpu_models": "GPU models", "cluster_issuer": "Issuer of certificates"}
+LABELS = {"tls_secret": "TLS secret", "gpu_models": "GPU models", "cluster_issuer": "Certificate issuer"}
 
 #: Fields that are lists of names or networks, and typed so.
 LISTS = ("storage_classes", "forbidden_networks", "ingress_networks", "name_servers")
@@ -44,14 +44,14 @@ LISTS = ("storage_classes", "forbidden_networks", "ingress_networks", "name_serv
 #: The form of a cluster: what most of them need, and what few do.
 OFTEN = (
     ("Connection", ("connection", "kubeconfig_file", "kubeconfig")),
-    ("Addresses of labs", ("lab_domain", "ingress_controller", "ingress_class", "ingress_namespace")),
+    ("Lab addresses", ("lab_domain", "ingress_controller", "ingress_class", "ingress_namespace")),
     ("GPUs", ("gpu_models",)),
 )
 SELDOM = (
     ("Launches", ("is_open", "grows", "rank")),
     ("Certificate and port", ("lab_scheme", "lab_port", "tls_secret", "cluster_issuer")),
-    ("Gateway, and more of the ingress", ("gateway", "ingress_networks", "ingress_annotations")),
-    ("What labs reach", ("forbidden_networks", "name_servers")),
+    ("Gateway and more ingress settings", ("gateway", "ingress_networks", "ingress_annotations")),
+    ("Network access of labs", ("forbidden_networks", "name_servers")),
     ("Images", ("image_registry", "login", "forget_login")),
     ("Storage", ("storage_classes",)),
 )
@@ -86,29 +86,28 @@ class ClusterForm(forms.ModelForm):
         max_length=100_000,
         widget=UnseenTextarea(attrs={"rows": 6, "autocomplete": "off", "spellcheck": "false"}),
         help_text=(
-            "For the third kind of connection: the whole file, complete in itself, with a token. It is kept encrypted, and "
-            "never shown again."
+            "For the third kind of connection: a complete, self-contained file with a token. It is stored encrypted and never shown again."
         ),
     )
 
     login = forms.CharField(
-        label="Login of the registry",
+        label="Registry login",
         required=False,
         strip=False,
         max_length=50_000,
         widget=UnseenTextarea(attrs={"rows": 4, "autocomplete": "off", "spellcheck": "false"}),
         help_text=(
-            "Where images are not for everybody: a config.json with the logins, as docker and podman write it. It is kept "
-            "encrypted, never shown again, and given to the cluster alone."
+            "For private images: a config.json with the logins, as written by docker or podman. It is stored encrypted, never "
+            "shown again, and sent only to the cluster."
         ),
     )
-    forget_login = forms.BooleanField(label="Forget the login of the registry", required=False)
+    forget_login = forms.BooleanField(label="Delete the registry login", required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name, sealed in (("kubeconfig", self.instance.kubeconfig_sealed), ("login", self.instance.registry_sealed)):
             if sealed and name in self.fields:
-                self.fields[name].widget.attrs["placeholder"] = "One is kept. Paste another to replace it."
+                self.fields[name].widget.attrs["placeholder"] = "One is stored. Paste another to replace it."
 
     def clean_login(self) -> str:
         pasted = str(self.cleaned_data["login"])
@@ -138,9 +137,9 @@ class ClusterForm(forms.ModelForm):
         data = super().clean() or self.cleaned_data
         stored = data.get("connection") == Connection.STORED
         if stored and not data.get("kubeconfig") and not self.instance.kubeconfig_sealed and not self.errors:
-            self.add_error("kubeconfig", "Paste one, please.")
+            self.add_error("kubeconfig", "Paste a kubeconfig.")
         if data.get("kubeconfig") and not stored:
-            self.add_error("connection", "Choose the third kind to use the kubeconfig that you pasted.")
+            self.add_error("connection", "To use the kubeconfig that you pasted, choose the third kind of connection.")
         return data
 
     def _get_validation_exclusions(self) -> set[str]:
@@ -176,16 +175,16 @@ class ClusterAdmin(AdministratorsOnly):
     @admin.display(description="Health")
     def health(self, row: Cluster) -> SafeString:
         if row.pk is None or (row.last_seen_at is None and not row.problem):
-            return pill("Not asked yet", "off")
+            return pill("Not checked yet", "off")
         if row.problem:
-            return pill("Does not answer", "bad")
-        return pill("Unknown", "off") if row.is_silent(timezone.now()) else pill("Answers", "ok")
+            return pill("Not responding", "bad")
+        return pill("Unknown", "off") if row.is_silent(timezone.now()) else pill("OK", "ok")
 
-    @admin.display(description="Last heard of", ordering="last_seen_at", empty_value="never")
+    @admin.display(description="Last response", ordering="last_seen_at", empty_value="never")
     def heard(self, row: Cluster) -> SafeString | None:
         return when(row.last_seen_at) if row.last_seen_at else None
 
-    @admin.display(description="Labs now", ordering="live")
+    @admin.display(description="Current labs", ordering="live")
     def labs_there(self, row: Any) -> int:
         return int(row.live)
 
@@ -193,7 +192,11 @@ class ClusterAdmin(AdministratorsOnly):
         """Help with angle brackets is text, not markup; and what every administrator writes in capitals, in capitals."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name in LISTS and field:
-            lead = "Names, separated by commas. Empty: none." if db_field.name == "storage_classes" else field.help_text
+            lead = (
+                "Names, separated by commas. Empty means none."
+                if db_field.name == "storage_classes"
+                else field.help_text
+            )
             field = NamesField(required=False, widget=UnfoldAdminTextInputWidget(), help_text=lead)
         if db_field.name == "kubeconfig_file" and field:
             names = [("", "No file"), *((name, name) for name in settings.KUBECONFIG_FILES)]
@@ -242,7 +245,7 @@ class ClusterAdmin(AdministratorsOnly):
         if request.method != "POST":
             question = Question(
                 title=f"Test the connection to {row}?",
-                lead="The cluster is asked what it is, what the site may do there, and for all that is named here. Nothing is changed.",
+                lead="This checks the cluster's version, the site's permissions, and everything that is named here. Nothing is changed.",
                 button="Test",
             )
             return ask(self, request, question, [(row.lab_domain, row.get_connection_display())], here)

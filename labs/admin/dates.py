@@ -24,5 +24,7 @@ def day_field(db_field: Any) -> forms.DateField | None:
         required=not db_field.blank,
         input_formats=[ISO],
         widget=forms.DateInput(attrs={"type": "date", "class": " ".join(INPUT_CLASSES)}, format=ISO),
-        error_messages={"invalid": "Choose the day in the calendar, or write it as 2026-05-12: year, month, day."},
+        error_messages={
+            "invalid": "Choose the day in the calendar, or enter it as year, month and day, such as 2026-05-12."
+        },
     )

@@ -13,8 +13,8 @@ from accounts import addresses
 from labs.models.instance import DOMAIN
 
 HELP = (
-    "One a line, such as uni.example. Who has a confirmed address there is in at once, when that is the way of access chosen above. "
-    "Exactly these count: student.uni.example is another."
+    "One per line, such as uni.example. If access by domain is chosen above, people with a confirmed address there get access "
+    "right away. Only exact matches count: student.uni.example is a different domain."
 )
 
 
@@ -35,7 +35,7 @@ class DomainsField(forms.CharField):
     def validate(self, value: list[str]) -> None:
         if wrong := [item for item in value if not DOMAIN.fullmatch(item)]:
             raise ValidationError(
-                "Not a domain: %(item)s. Write one such as uni.example on each line.", params={"item": wrong[0]}
+                "Not a domain: %(item)s. Enter one domain per line, such as uni.example.", params={"item": wrong[0]}
             )
 
     def run_validators(self, value: Any) -> None:

@@ -51,7 +51,7 @@ class EventAdmin(ScopedAdmin):
     list_filter = (AboutFilter, ("verb", ChoicesDropdownFilter), ("instance", ReachableFilter))
     extra_lookups = ("workload__id__exact", "user__id__exact")
     search_fields = ("actor_name", "subject", "reason")
-    search_help_text = "Who, what, or why"
+    search_help_text = "Person, object or reason"
     date_hierarchy = "at"
     ordering = ("-at", "-pk")
     fields = SHOWN

@@ -10,9 +10,9 @@ from django import forms
 COLUMNS = {
     "name": "Name",
     "title": "Title",
-    "memory_gib": "GiB each",
+    "memory_gib": "GiB per GPU",
     "count": "Count",
-    "node_labels": "Labels of its machines",
+    "node_labels": "Node labels",
 }
 EXAMPLES = {
     "name": "a100",
@@ -92,13 +92,13 @@ def _model(line: Line) -> dict[str, Any]:
     model: dict[str, Any] = {key: line[key] for key in ("name", "title") if line[key]}
     for key in ("memory_gib", "count"):
         if not ((line[key].isascii() and line[key].isdecimal() and len(line[key]) < 9) or not line[key]):
-            raise ValueError(f"“{COLUMNS[key]}” is a whole number, such as {EXAMPLES[key]}.")
+            raise ValueError(f"“{COLUMNS[key]}” must be a whole number, such as {EXAMPLES[key]}.")
         if line[key]:
             model[key] = int(line[key])
     labels = {}
     for pair in line["node_labels"].replace(",", " ").split():
         label, sign, value = pair.partition("=")
         if not (label and sign):
-            raise ValueError(f"labels are written name=value, such as {EXAMPLES['node_labels']}.")
+            raise ValueError(f"write labels as name=value, such as {EXAMPLES['node_labels']}.")
         labels[label] = value
     return model | ({"node_labels": labels} if labels else {})

@@ -59,7 +59,7 @@ class InstanceForm(forms.ModelForm):
     email_domains = DomainsField()
 
     class Meta:
-        help_texts = {"staff_may_approve": "Otherwise only owners approve, deny, import lists and invite."}
+        help_texts = {"staff_may_approve": "Otherwise, only owners can approve, deny, import rosters and invite."}
         widgets = {"accent": UnfoldAdminColorInputWidget(), "services": UnfoldAdminCheckboxSelectMultipleWidget()}
 
 
@@ -69,17 +69,16 @@ class NewInstanceForm(InstanceForm):
     owner_email = forms.EmailField(
         label="E-mail of the first owner",
         widget=UnfoldAdminTextInputWidget(attrs={"type": "email", "autocomplete": "off", "spellcheck": "false"}),
-        help_text="They approve members and set their limits. Somebody who has confirmed this address is an owner at once; "
-        "everybody else gets an invitation by mail.",
+        help_text="Owners approve members and set limits. If this is the confirmed address of an account, its owner becomes an owner "
+        "right away. Otherwise, an invitation is sent to the address.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["slug"].required = False
-        self.fields[
-            "slug"
-        ].help_text = (
-            "In addresses, and the name of the namespace. It cannot be changed later. Empty: made from the title."
+        self.fields["slug"].help_text = (
+            "Used in web addresses and as the name of the namespace. It cannot be changed later. Leave empty to derive it from "
+            "the title."
         )
         current = ServiceTemplate.objects.filter(is_current=True)
         services = self.fields["services"]
@@ -135,7 +134,7 @@ class InstanceAdmin(ScopedAdmin):
     def members_approved(self, row: Any) -> int:
         return int(row.approved)
 
-    @admin.display(description="Labs now", ordering="live")
+    @admin.display(description="Current labs", ordering="live")
     def labs_live(self, row: Any) -> int:
         return int(row.live)
 
@@ -151,7 +150,7 @@ class InstanceAdmin(ScopedAdmin):
     def namespace_shown(self, row: Instance) -> str:
         return row.namespace
 
-    @admin.display(description="Trouble on the cluster")
+    @admin.display(description="Cluster problem")
     def trouble(self, row: Instance) -> str:
         return row.problem
 
@@ -232,7 +231,7 @@ class InstanceAdmin(ScopedAdmin):
             set_first_limits(form.instance, actor=actor, now=now)
             email = form.cleaned_data["owner_email"]
             if not name_owner(form.instance, email, actor=actor, now=now):
-                self.message_user(request, f"An invitation is on its way to {email}.", "info")
+                self.message_user(request, f"An invitation is being sent to {email}.", "info")
 
     def response_post_save_add(self, request: HttpRequest, obj: Instance) -> HttpResponse:
         """To its own page, where the list of what is still missing stands."""
@@ -247,15 +246,14 @@ class InstanceAdmin(ScopedAdmin):
         here = reverse("admin:labs_instance_change", args=[row.pk])
         if request.method == "POST":
             if archive(row, actor=person(request), now=timezone.now()):
-                self.message_user(request, f"{row} is archived. What ran in it is being stopped.", "success")
+                self.message_user(request, f"{row} has been archived. Its labs are being stopped.", "success")
             return HttpResponseRedirect(here)
         members = counted(Membership.objects.approved().filter(instance=row).count(), "member", "members")
         question = Question(
             title=f"Archive {row}?",
             lead=(
-                "Everything that runs in it is stopped, and the files in those labs are gone. Nothing can be launched any more. "
-                "Everyone whose lab is stopped gets a mail. You cannot undo this here. "
-                f"{_kept(row.keep_days)}"
+                "All its labs are stopped and the files in them are deleted. Nobody can launch labs in it any more. Everyone "
+                "whose lab is stopped gets an e-mail. You cannot undo this here. {_kept(row.keep_days)}"
             ),
             button="Archive",
             is_danger=True,
@@ -265,25 +263,25 @@ class InstanceAdmin(ScopedAdmin):
 
 def _kept(days: int) -> str:
     if not days:
-        return "Its volumes on the clusters are removed as soon as all has ended."
-    return f"Its volumes on the clusters are removed after {days} {'day' if days == 1 else 'days'}."
+        return "Its volumes on the clusters are deleted as soon as all its labs have ended."
+    return f"Its volumes on the clusters are deleted after {days} {'day' if days == 1 else 'days'}."
 
 
 def _links(row: Any, *, may_write: bool) -> list[tuple[str, str]]:
     """To the lists, each with this instance's rows only, and to its page on the site."""
-    letter = [("Write a letter", f"{reverse('admin:accounts_letter_add')}?instance={row.pk}")] if may_write else []
+    letter = [("Write a message", f"{reverse('admin:accounts_letter_add')}?instance={row.pk}")] if may_write else []
     of_it = f"?instance__id__exact={row.pk}"
     count = personal_limits(row)
     address = f"{reverse('admin:labs_quota_changelist')}{of_it}&scope__exact={Scope.PERSON}"
     personal = [(f"Personal limits ({count})", address)] if count > MOST_IN_FORM else []
     return [
         (f"People ({row.approved})", reverse("people", args=[row.slug])),
-        ("Import a list", reverse("roster-import", args=[row.slug])),
-        ("Labs for all", reverse("classes", args=[row.slug])),
+        ("Import a roster", reverse("roster-import", args=[row.slug])),
+        ("Class labs", reverse("classes", args=[row.slug])),
         *letter,
         (f"Labs now ({row.live})", reverse("admin:labs_lab_changelist") + of_it),
         ("Limits", reverse("admin:labs_quota_changelist") + of_it),
         *personal,
         ("History", reverse("admin:labs_event_changelist") + of_it),
-        ("Page on the site", row.get_absolute_url()),
+        ("View on site", row.get_absolute_url()),
     ]

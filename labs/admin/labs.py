@@ -124,7 +124,7 @@ class LabAdmin(ScopedAdmin):
     )
     extra_lookups = ("owner__id__exact",)
     search_fields = ("name", "owner__name", "owner__email")
-    search_help_text = "Name of the lab, or its owner"
+    search_help_text = "Name or owner of the lab"
     ordering = ("-created_at",)
     date_hierarchy = "created_at"
     actions = ("stop_selected",)
@@ -198,14 +198,14 @@ class LabAdmin(ScopedAdmin):
             ("Launched", when(lab.created_at)),
             ("First answered", when(lab.started_at) if lab.started_at else ""),
             (
-                "Lost its files",
+                "Lost files",
                 f"{timezone.localtime(lab.lost_at):%-d %b %Y, %H:%M}: {lab.lost_why}" if lab.lost_at else "",
             ),
             ("Lifetime", BY_KEY["lifetime_minutes"].text(lab.lifetime_minutes)),
             ("Ends", when(lab.expires_at) if lab.state == State.RUNNING else ""),
             ("Time left", self.time_left(lab)),
             ("Ended", when(lab.ended_at) if lab.ended_at else ""),
-            ("How it ended", lab.get_end_reason_display() if lab.end_reason else ""),
+            ("End reason", lab.get_end_reason_display() if lab.end_reason else ""),
         ]
         return [(label, value) for label, value in facts if value]
 
@@ -255,7 +255,7 @@ class LabAdmin(ScopedAdmin):
     def stop_selected(self, request: HttpRequest, rows: Rows) -> HttpResponse | None:
         labs, here = [lab for lab in rows if lab.can_stop], request.get_full_path()
         if not labs:
-            self.message_user(request, "All of these have ended, or are ending.", "warning")
+            self.message_user(request, "All of these labs have ended or are ending.", "warning")
             return None
         if CONFIRMED in request.POST:
             self._stop(request, labs)
@@ -269,7 +269,7 @@ class LabAdmin(ScopedAdmin):
             self.message_user(request, refusal.message, "error")
             return
         names = [lab.name for lab in labs if lab.pk in stopped]
-        text = f"Stopping {named(names)}." if names else "Nothing to stop: it was ending already."
+        text = f"Stopping {named(names)}." if names else "Nothing to stop: the lab was already ending."
         self.message_user(request, text, "success" if names else "info")
 
 
@@ -277,11 +277,11 @@ def _question(labs: list[Lab], hidden: list[tuple[str, str]]) -> Question:
     one = len(labs) == 1
     return Question(
         title=f"Stop {labs[0] if one else Toll(len(labs), len({lab.owner_id for lab in labs}))}?",
-        lead="The lab ends, and what lies in it goes with it. Its owner sees who stopped it, and why."
+        lead="The lab ends and its files are deleted. Its owner sees who stopped it and why."
         if one
-        else "These labs end, and what lies in them goes with them. Their owners see who stopped them, and why.",
+        else "These labs end and their files are deleted. Their owners see who stopped them and why.",
         button="Stop",
-        word="Why (optional)",
+        word="Reason (optional)",
         is_danger=True,
         hidden=hidden,
     )

@@ -89,9 +89,9 @@ class QuotaForm(forms.ModelForm):
         if not instance or not user or self.instance.pk:
             return data
         if not Membership.objects.filter(instance=instance, user=user).exists():
-            self.add_error("user", f"{user} is not in {instance}.")
+            self.add_error("user", f"{user} is not a member of {instance}.")
         elif Quota.objects.filter(instance=instance, user=user, scope=Scope.PERSON).exists():
-            self.add_error("user", f"{user} has limits of their own already.")
+            self.add_error("user", f"{user} already has personal limits.")
         return data
 
 
@@ -174,7 +174,7 @@ class PersonalInline(LimitsInline):
     form = PersonalForm
     max_num = None
     verbose_name = "person"
-    verbose_name_plural = "Personal limits, in the place of those of each member"
+    verbose_name_plural = "Personal limits, which replace those of each member"
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **kwargs)

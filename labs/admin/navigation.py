@@ -26,14 +26,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Groups of links for unfold; those of the site itself only for its administrators."""
     groups: list[dict[str, Any]] = [{"title": "", "items": _daily(request)}]
     if reach(request).is_administrator:
-        groups.append({"title": "The site", "separator": True, "items": _site(request)})
+        groups.append({"title": "Site", "separator": True, "items": _site(request)})
     return groups
 
 
 QUEUE = {
-    "django_q_failure": "Failed", "django_q_ormq": "Waiting", "django_q_success": "Done", "django_q_schedule": "Planned",
+    "django_q_failure": "Failed", "django_q_ormq": "Waiting", "django_q_success": "Done", "django_q_schedule": "Scheduled",
 }  # fmt: skip
-MAIL = {"accounts_mail": "Mails", "accounts_letter": "Letters", "accounts_mailtemplate": "Words"}
+MAIL = {"accounts_mail": "E-mails", "accounts_letter": "Messages", "accounts_mailtemplate": "Texts"}
 
 
 def tabs(request: HttpRequest) -> list[dict[str, Any]]:
@@ -52,7 +52,7 @@ def _daily(request: HttpRequest) -> list[dict[str, Any]]:
     in_waiting = request.path == members and request.GET.get("status__exact") == Status.REQUESTED
     waiting = waiting_count(request)
     requests: dict[str, Any] = {
-        "title": "Waiting requests",
+        "title": "Access requests",
         "icon": "how_to_reg",
         "link": members + WAITING,
         "active": in_waiting,
@@ -61,7 +61,7 @@ def _daily(request: HttpRequest) -> list[dict[str, Any]]:
         requests |= {"badge": str(waiting), "badge_variant": "primary", "badge_style": "solid"}
     people = _item(request, "Members", "group", "accounts_membership")
     people["active"] = people["active"] and not in_waiting
-    mail = _item(request, "Mail", "mail", "accounts_mail" if reach(request).owns_any else "accounts_letter")
+    mail = _item(request, "E-mail", "mail", "accounts_mail" if reach(request).owns_any else "accounts_letter")
     mail["active"] = any(_item(request, "", "", name)["active"] for name in MAIL)
     return [
         _link(request, "Overview", "home", reverse("admin:index")),

@@ -37,5 +37,5 @@ def state_pill(workload: Workload) -> SafeString:
     if workload.end_reason == EndReason.FAILED:
         return pill("Failed", "bad")
     if workload.state == State.RUNNING and not workload.is_ready:
-        return pill("Not answering", "wait")
+        return pill("Not responding", "wait")
     return pill(workload.get_state_display(), TONES[State(workload.state)])

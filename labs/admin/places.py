@@ -25,7 +25,7 @@ class PlaceFormSet(forms.models.BaseInlineFormSet):
         kept = [form.cleaned_data["cluster"] for form in self.forms if form.cleaned_data.get("cluster") and not
                 form.cleaned_data.get("DELETE")]  # fmt: skip
         if not kept and not any(self.errors):
-            raise forms.ValidationError("Name a cluster, please: without one nothing can be launched.")
+            raise forms.ValidationError("Add a cluster: without one, no labs can be launched.")
 
 
 class PlacesInline(FriendlyFields, ScopedInline):
@@ -34,7 +34,7 @@ class PlacesInline(FriendlyFields, ScopedInline):
     fields = ("rank", "cluster", *COUNTED)
     ordering = ("rank", "pk")
     verbose_name = "cluster"
-    verbose_name_plural = "Clusters, in the order in which they are used, and the most that may be used there"
+    verbose_name_plural = "Clusters in order of use, with the limits on each"
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         return 0 if obj else 1

@@ -90,7 +90,7 @@ def _is_within(request: HttpRequest, obj: Any) -> bool:
 
 
 #: On the form to which one goes back from the question.
-NOTHING_SAVED = "Nothing has been saved yet. Correct what you like, and save again."
+NOTHING_SAVED = "Nothing has been saved yet. Make your changes and save again."
 
 
 def _with_errors(form: Any, sentences: list[str]) -> Any:

@@ -15,17 +15,17 @@ from labs.models.instance import Kind
 NAMES = {
     # What a lab has of it is told, too: "Lifetime", not "Longest lifetime".
     **{item.key: item.label if item.answer_factor else item.title for item in RESOURCES},
-    "end_reason": "How it ended",
+    "end_reason": "End reason",
     "expires_at": "Ends",
     "archived_at": "Archived",
-    "starts_on": "Begins",
+    "starts_on": "Starts",
     "ends_on": "Last day",
     "is_public": "Listed on the home page",
     "policy": "Access",
     "email_domains": "Domains",
-    "staff_may_approve": "Staff decide requests",
-    "staff_may_write": "Staff write to the class",
-    "is_active": "May sign in",
+    "staff_may_approve": "Staff can approve requests",
+    "staff_may_write": "Staff can write to members",
+    "is_active": "Can sign in",
     "is_superuser": "Site administrator",
 }
 NOTHING = "–"

@@ -11,7 +11,7 @@ from rest_framework.views import exception_handler
 from k8s.resources import BY_KEY
 from labs.errors import Refusal
 
-WRONG = "The request has mistakes: see errors."
+WRONG = "The request is invalid: see errors."
 
 
 def body_of(refusal: Refusal) -> dict[str, Any]:

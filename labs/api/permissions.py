@@ -21,5 +21,5 @@ class SignedIn(IsAuthenticated):
             return False
         if authority.lacks_second_factor(request.user):
             page = f"{settings.SITE_URL}{reverse('mfa_index')}"
-            raise PermissionDenied(f"Set up a second factor first, at {page}: this interface opens with one only.")
+            raise PermissionDenied(f"Set up two-factor authentication first, at {page}: the API requires it.")
         return True

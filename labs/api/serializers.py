@@ -19,7 +19,9 @@ class ServiceSerializer(serializers.ModelSerializer[ServiceTemplate]):
 
 class InstanceSerializer(serializers.ModelSerializer[Instance]):
     services = ServiceSerializer(many=True, source="offers")
-    ends_at = serializers.DateTimeField(read_only=True, help_text="When all that runs there ends; null: no such time.")
+    ends_at = serializers.DateTimeField(
+        read_only=True, help_text="When everything that runs there ends; null if there is no end."
+    )
 
     class Meta:
         model = Instance
@@ -32,9 +34,11 @@ class LabSerializer(serializers.ModelSerializer[Lab]):
     owner = serializers.CharField(source="owner.email", read_only=True)
     address = serializers.SerializerMethodField()
     latest_end = serializers.DateTimeField(
-        read_only=True, help_text="When it ends at the latest: after its lifetime, or when its instance is over."
+        read_only=True, help_text="The latest time at which it ends: after its lifetime, or when its instance ends."
     )
-    diagnosis = serializers.SerializerMethodField(help_text="What is wrong, in plain words; null when nothing is.")
+    diagnosis = serializers.SerializerMethodField(
+        help_text="The current problem in plain words; null if there is none."
+    )
 
     class Meta:
         model = Lab
@@ -59,13 +63,13 @@ class LaunchSerializer(serializers.Serializer[dict[str, Any]]):
 
     instance = serializers.SlugField()  # type: ignore[assignment]  # the name of an attribute of the base class
     service = serializers.SlugField(default="jupyterlab")
-    wait = serializers.BooleanField(default=False, help_text="Stand in the queue if there is no room now.")
+    wait = serializers.BooleanField(default=False, help_text="Wait in the queue if there is no room now.")
     key = serializers.RegexField(
         rf"^{KEY.pattern}$",
         default="",
         allow_blank=True,
-        help_text="Any text of letters, digits and hyphens, another one for each launch. Sent again with it, after a time-out for "
-        "example, the same launch answers 200 with the lab that it made the first time.",
+        help_text="Letters, digits and hyphens, different for each launch. If you repeat a launch with the same key, for example "
+        "after a timeout, the answer is 200 with the lab of the first launch.",
     )
     values = serializers.DictField(
         child=serializers.CharField(allow_blank=True, trim_whitespace=False, allow_null=True),
@@ -78,7 +82,7 @@ class ExtendSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class StoppedSerializer(serializers.Serializer[dict[str, Any]]):
-    stopped = serializers.BooleanField(help_text="False: it was ending already.")
+    stopped = serializers.BooleanField(help_text="False: it was already ending.")
 
 
 class RefusalSerializer(serializers.Serializer[dict[str, Any]]):

@@ -39,7 +39,7 @@ class ClassRun(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     instance = models.ForeignKey("labs.Instance", on_delete=models.CASCADE, related_name="class_runs")
     saved = models.ForeignKey(SavedLaunch, on_delete=models.CASCADE, related_name="runs")
-    section = models.CharField(max_length=60, blank=True, help_text="Empty: all members.")
+    section = models.CharField(max_length=60, blank=True, help_text="Empty means all members.")
     #: Those for whom there is no room stand in the queue of the instance.
     wait = models.BooleanField(default=True)
     started_by = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, related_name="+")
@@ -67,8 +67,8 @@ class ClassRun(models.Model):
 class SeatState(models.TextChoices):
     PENDING = "pending", "Being started"
     STARTED = "started", "Started"
-    QUEUED = "queued", "Waits for room"
-    HAS_ONE = "has-one", "Has it already"
+    QUEUED = "queued", "Queued"
+    HAS_ONE = "has-one", "Already has one"
     REFUSED = "refused", "Not started"
 
 

@@ -18,14 +18,14 @@ from k8s.policy import ingress_annotation_problem
 
 class Connection(models.TextChoices):
     IN_CLUSTER = "in-cluster", "The cluster the site runs on"
-    FILE = "file", "A kubeconfig file that the operator has named"
-    STORED = "stored", "A kubeconfig kept here, encrypted"
+    FILE = "file", "A kubeconfig file listed in KUBECONFIG_FILES"
+    STORED = "stored", "A kubeconfig stored here, encrypted"
 
 
 class Controller(models.TextChoices):
     """Who serves Ingresses; the values are those of `k8s.exposure`."""
 
-    OTHER = "other", "Another one"
+    OTHER = "other", "Other"
     NGINX = "ingress-nginx", "ingress-nginx"
     TRAEFIK = "traefik", "Traefik"
     HAPROXY = "haproxy", "HAProxy Kubernetes Ingress"
@@ -33,10 +33,10 @@ class Controller(models.TextChoices):
     CONTOUR = "contour", "Contour"
 
 
-DOMAIN = RegexValidator(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", "A domain in lower case, such as labs.example.org.")
+DOMAIN = RegexValidator(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", "A lower-case domain, such as labs.example.org.")
 GATEWAY = RegexValidator(
     r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9.-]*(/[a-z0-9][a-z0-9.-]*)?$",
-    "Namespace and name, such as gateways/labs; a listener after another stroke.",
+    "Namespace and name, such as gateways/labs, optionally followed by / and a listener.",
 )
 IPV4_IN_IPV6 = ipaddress.IPv6Network("::ffff:0:0/96")
 #: Watcher and sweep hear of a cluster at least once a minute, whatever else they do.
@@ -52,7 +52,7 @@ def check_gpu_models(value: Any) -> None:
 def check_names(value: Any) -> None:
     """Raises ValidationError when it is not a list of names."""
     if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
-        raise ValidationError("A list of names.")
+        raise ValidationError("Must be a list of names.")
 
 
 def check_networks(value: Any) -> None:
@@ -64,7 +64,7 @@ def check_networks(value: Any) -> None:
         except ValueError:
             raise ValidationError("Networks such as 203.0.113.0/24.") from None
         if "%" in text or (network.version == 6 and network.subnet_of(IPV4_IN_IPV6)):
-            raise ValidationError(f"{text}: no cluster takes this.")
+            raise ValidationError(f"{text} is not a valid network.")
 
 
 def check_few(value: Any) -> None:
@@ -72,7 +72,7 @@ def check_few(value: Any) -> None:
     check_networks(value)
     for network in map(ipaddress.ip_network, value):
         if network.prefixlen < (8 if network.version == 4 else 16):
-            raise ValidationError(f"{network} is too much: name what is meant, at most a /8, or a /16 of IPv6.")
+            raise ValidationError(f"{network} is too large. The largest allowed network is a /8, or a /16 for IPv6.")
 
 
 def usual_name_servers() -> list[str]:
@@ -85,75 +85,83 @@ class Cluster(models.Model):
     title = models.CharField(max_length=100)
     rank = models.PositiveSmallIntegerField(
         default=10,
-        help_text="Lists show small numbers first. In which order an instance uses its clusters, it says itself.",
+        help_text="The position in lists; lowest first. Each instance has its own order of clusters.",
     )
     connection = models.CharField(max_length=16, choices=Connection, default=Connection.IN_CLUSTER)
     kubeconfig_file = models.CharField(
         max_length=500,
         blank=True,
-        help_text="For the second kind of connection: its name in KUBECONFIG_FILES, where the site's operator lists such files.",
+        help_text="For the second kind of connection: the name of the file in the setting KUBECONFIG_FILES.",
     )
     #: Sealed by `labs.services.vault`; written by `labs.services.connections` alone, and never shown.
     kubeconfig_sealed = models.TextField(blank=True, editable=False)
     is_open = models.BooleanField("takes launches", default=True)
     grows = models.BooleanField(
-        "adds machines by itself",
+        "adds nodes automatically",
         default=False,
-        help_text="The room on it is not counted: what does not fit gets a new machine.",
+        help_text="Free room on this cluster is not checked: labs that don't fit get a new node.",
     )
-    lab_domain = models.CharField(max_length=200, validators=[DOMAIN], help_text="Labs answer at <name>.<this domain>.")
+    lab_domain = models.CharField(
+        max_length=200, validators=[DOMAIN], help_text="Each lab has the address <name>.<this domain>."
+    )
     lab_scheme = models.CharField(max_length=5, choices=[("https", "https"), ("http", "http")], default="https")
-    lab_port = models.PositiveIntegerField(null=True, blank=True, help_text="Only where it is not the scheme's own.")
+    lab_port = models.PositiveIntegerField(null=True, blank=True, help_text="Only if it is not the default port.")
     ingress_controller = models.CharField(
         max_length=20,
         choices=Controller,
         default=Controller.OTHER,
-        help_text="Sets what web sockets, long requests and uploads need.",
+        help_text="Selects the annotations for web sockets, long requests and uploads.",
     )
-    ingress_class = models.CharField(max_length=100, blank=True, help_text="Empty: the cluster's default class.")
+    ingress_class = models.CharField(
+        max_length=100, blank=True, help_text="Leave empty to use the cluster's default class."
+    )
     ingress_namespace = models.CharField(
-        max_length=63, blank=True, default="ingress-nginx", help_text="Where the pods of the ingress or gateway run."
+        max_length=63,
+        blank=True,
+        default="ingress-nginx",
+        help_text="The namespace in which the pods of the ingress controller or gateway run.",
     )
     ingress_networks = models.JSONField(
         default=list,
         blank=True,
         validators=[check_few],
         help_text=(
-            "From where requests come to labs beside the pods of that namespace: where these use the machines' own network, the "
-            "addresses from which the machines ask pods; where a cloud's load balancer calls pods itself, its own. Never a network "
-            "that pods have addresses of, for then labs reach each other."
+            "Source networks of ingress traffic, if the controller uses host networking (the node addresses from which pods are "
+            "called) or if a cloud load balancer calls pods directly (its addresses). Never include the pod network: labs could "
+            "then reach each other."
         ),
     )
-    ingress_annotations = models.JSONField(default=dict, blank=True, help_text="More of them, or others.")
+    ingress_annotations = models.JSONField(
+        default=dict, blank=True, help_text="Additional annotations, or replacements."
+    )
     gateway = models.CharField(
         max_length=200,
         blank=True,
         validators=[GATEWAY],
-        help_text="Namespace/name of a Gateway, in the place of Ingresses. Its listener holds the certificate.",
+        help_text="Namespace/name of a Gateway to use instead of Ingresses. Its listener provides the certificate.",
     )
     tls_secret = models.CharField(
         max_length=200,
         blank=True,
         help_text=(
-            "Name of the wildcard certificate's Secret, which something else copies to each instance's namespace; "
-            "empty: the controller's default certificate."
+            "The Secret with the wildcard certificate, which another tool must copy to each instance's namespace. Leave empty "
+            "to use the controller's default certificate."
         ),
     )
     cluster_issuer = models.CharField(
         max_length=200,
         blank=True,
-        help_text="Name of cert-manager's ClusterIssuer, for a certificate for each lab in the place of a wildcard.",
+        help_text="A cert-manager ClusterIssuer, to get a certificate for each lab instead of a wildcard certificate.",
     )
     image_registry = models.CharField(
-        max_length=200, blank=True, help_text="Put before every image name, for a registry of your own."
+        max_length=200, blank=True, help_text="Prefix for all image names, to use your own registry."
     )
     forbidden_networks = models.JSONField(
         default=list,
         blank=True,
         validators=[check_networks],
         help_text=(
-            "Public networks that labs do not reach. Private networks, the cluster's machines and its API server are left "
-            "out anyway."
+            "Public networks that labs cannot reach. Private networks, the cluster's nodes and its API server are always blocked."
         ),
     )
     name_servers = models.JSONField(
@@ -161,14 +169,14 @@ class Cluster(models.Model):
         blank=True,
         validators=[check_few],
         help_text=(
-            "Addresses that labs ask for names beside the cluster's own DNS in kube-system, at port 53 only: 169.254.20.10 and "
-            "169.254.25.10 are NodeLocal DNSCache, 169.254.169.254 is Cloud DNS of GKE."
+            "DNS servers that labs can use (port 53 only), in addition to the cluster's DNS in kube-system. Examples: "
+            "169.254.20.10 and 169.254.25.10 (NodeLocal DNSCache), 169.254.169.254 (Cloud DNS on GKE)."
         ),
     )
     #: Sealed by `labs.services.vault`, as the kubeconfig is.
     registry_sealed = models.TextField(blank=True, editable=False)
     storage_classes = models.JSONField(
-        default=list, blank=True, validators=[check_names], help_text="Names of those that are offered."
+        default=list, blank=True, validators=[check_names], help_text="The names of the classes that are offered."
     )
     gpu_models = models.JSONField(
         default=list,
@@ -210,16 +218,18 @@ class Cluster(models.Model):
         if self.connection == Connection.FILE and self.kubeconfig_file not in settings.KUBECONFIG_FILES:
             raise ValidationError({"kubeconfig_file": _file_problem()})
         if self.gateway and (self.tls_secret or self.cluster_issuer):
-            raise ValidationError({"gateway": "A Gateway holds its certificate itself: leave Secret and issuer empty."})
+            raise ValidationError(
+                {"gateway": "A Gateway provides its own certificate: leave the Secret and the issuer empty."}
+            )
         if self.tls_secret and self.cluster_issuer:
-            raise ValidationError({"cluster_issuer": "A Secret or an issuer, not both."})
+            raise ValidationError({"cluster_issuer": "Choose a Secret or an issuer, not both."})
         by_ingress = self.lab_scheme == "https" and not self.gateway
         if (
             by_ingress
             and self.ingress_controller == Controller.CONTOUR
             and not (self.tls_secret or self.cluster_issuer)
         ):
-            raise ValidationError({"tls_secret": "Contour has no default certificate: name a Secret, or an issuer."})
+            raise ValidationError({"tls_secret": "Contour has no default certificate: enter a Secret or an issuer."})
 
     def host(self, name: str) -> str:
         """The host name of a lab with this name here."""
@@ -259,31 +269,31 @@ class MachineSnapshot(models.Model):
 def _gpu_problem(models: object) -> str | None:
     """What is wrong with a list of GPU models, as a sentence."""
     if not isinstance(models, list) or not all(isinstance(item, dict) for item in models):
-        return "A list of GPU models, each with a name and a count."
+        return "Must be a list of GPU models, each with a name and a count."
     for item in models:
         count, labels = item.get("count", 0), item.get("node_labels", {})
         if not isinstance(item.get("name"), str) or not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,59}", item["name"]):
-            return "Each model has a name of small letters, digits, dots and hyphens."
+            return "Each model needs a name of lower-case letters, digits, dots and hyphens."
         if not isinstance(item.get("title", ""), str) or isinstance(count, bool) or not isinstance(count, int):
-            return "The title of a model is a text, and its count a whole number."
+            return "The title of a model must be a text, and its count a whole number."
         if not 0 <= count <= 100_000:
-            return "The count of a model is between 0 and 100000."
+            return "The count of a model must be between 0 and 100000."
         if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-            return "The labels of a model's nodes are names and texts."
+            return "Node labels must be names and texts."
     if len({item["name"] for item in models}) < len(models):
-        return "Each name once."
+        return "Each name may be used only once."
     return None
 
 
 def _file_problem() -> str:
     if not settings.KUBECONFIG_FILES:
-        return "The site's operator has named no kubeconfig file yet (KUBECONFIG_FILES). Choose another kind of connection."
-    return f"Choose one of the files that the site's operator has named: {', '.join(settings.KUBECONFIG_FILES)}."
+        return "No kubeconfig files are listed in KUBECONFIG_FILES yet. Choose another kind of connection."
+    return f"Choose one of the files in KUBECONFIG_FILES: {', '.join(settings.KUBECONFIG_FILES)}."
 
 
 def _annotations_problem(cluster: Cluster) -> str | None:
     if not isinstance(cluster.ingress_annotations, dict):
-        return 'Names and texts, such as {"cert-manager.io/cluster-issuer": "letsencrypt"}.'
+        return 'Must be names and texts, such as {"cert-manager.io/cluster-issuer": "letsencrypt"}.'
     # Without a value, one of those that the controller's kind brings is taken away.
     added = {key: value for key, value in cluster.ingress_annotations.items() if value is not None}
     problems = (ingress_annotation_problem(*item) for item in added.items())

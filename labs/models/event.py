@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Verb(models.TextChoices):
-    ACCESS_REQUESTED = "access-requested", "asked for access"
+    ACCESS_REQUESTED = "access-requested", "requested access"
     ACCESS_APPROVED = "access-approved", "approved"
-    ACCESS_DENIED = "access-denied", "did not approve"
+    ACCESS_DENIED = "access-denied", "denied"
     ACCESS_SUSPENDED = "access-suspended", "suspended"
     ACCESS_REINSTATED = "access-reinstated", "reinstated"
     ACCESS_REMOVED = "access-removed", "removed"
@@ -25,32 +25,32 @@ class Verb(models.TextChoices):
     ROSTER_IMPORTED = "roster-imported", "imported a roster"
     ROSTER_CHANGED = "roster-changed", "changed the roster"
     INVITED = "invited", "invited"
-    INVITATION_TAKEN = "invitation-taken", "took an invitation"
+    INVITATION_TAKEN = "invitation-taken", "accepted an invitation"
     MAIL_WRITTEN = "mail-written", "wrote to members"
-    MAIL_BOUNCED = "mail-bounced", "could not be reached by mail"
+    MAIL_BOUNCED = "mail-bounced", "could not be reached by e-mail"
     ACCOUNT_LINKED = "account-linked", "linked a sign-in"
     ACCOUNT_UNLINKED = "account-unlinked", "unlinked a sign-in"
     ACCOUNT_DELETED = "account-deleted", "deleted the account"
     ACCOUNT_CLOSED = "account-closed", "closed the account"
     ACCOUNT_REOPENED = "account-reopened", "reopened the account"
-    ADMINISTRATOR_MADE = "administrator-made", "gave site administration"
-    ADMINISTRATOR_UNMADE = "administrator-unmade", "took site administration"
-    CLASS_STARTED = "class-started", "started labs for many"
-    CLASS_STOPPED = "class-stopped", "stopped labs of many"
+    ADMINISTRATOR_MADE = "administrator-made", "gave site administrator rights"
+    ADMINISTRATOR_UNMADE = "administrator-unmade", "removed site administrator rights"
+    CLASS_STARTED = "class-started", "started class labs"
+    CLASS_STOPPED = "class-stopped", "stopped class labs"
     ROLE_CHANGED = "role-changed", "changed the role"
     LIMITS_CHANGED = "limits-changed", "changed the limits"
     INSTANCE_CHANGED = "instance-changed", "changed the instance"
     INSTANCE_ARCHIVED = "instance-archived", "archived the instance"
     CLUSTER_CHANGED = "cluster-changed", "changed the cluster"
     LAUNCHED = "launched", "launched"
-    QUEUED = "queued", "waits for room"
+    QUEUED = "queued", "is queued"
     STARTING = "starting", "is starting"
     RUNNING = "running", "is running"
     EXTENDED = "extended", "extended"
     LOST = "lost", "lost its files"
     STOPPING = "stopping", "is stopping"
     ENDED = "ended", "ended"
-    SECRET_SHOWN = "secret-shown", "looked at the token"
+    SECRET_SHOWN = "secret-shown", "viewed the access key"
 
 
 #: Who did it when it was no person.
@@ -95,10 +95,10 @@ class EventQuerySet(models.QuerySet["Event"]):
         return self.filter(user=user, instance=instance, verb__in=(*ABOUT_ACCESS, *ABOUT_LIMITS))
 
     def update(self, **fields: Any) -> NoReturn:
-        raise TypeError("History is not rewritten.")
+        raise TypeError("History cannot be changed.")
 
     def delete(self) -> NoReturn:
-        raise TypeError("History is not deleted.")
+        raise TypeError("History cannot be deleted.")
 
 
 class Event(models.Model):
@@ -106,9 +106,9 @@ class Event(models.Model):
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
     actor = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
-    actor_name = models.CharField(max_length=254, help_text="Stays when the account goes.")
+    actor_name = models.CharField(max_length=254, help_text="Kept when the account is deleted.")
     verb = models.CharField(max_length=24, choices=Verb)
-    subject = models.CharField(max_length=300, help_text="What it was done to, in words.")
+    subject = models.CharField(max_length=300, help_text="The object of the action, in words.")
     instance = models.ForeignKey(
         "labs.Instance", on_delete=models.SET_NULL, null=True, blank=True, related_name="events"
     )
@@ -118,7 +118,7 @@ class Event(models.Model):
         null=True,
         blank=True,
         related_name="events",
-        verbose_name="person concerned",
+        verbose_name="affected person",
     )
     workload = models.ForeignKey(
         "labs.Workload", on_delete=models.SET_NULL, null=True, blank=True, related_name="history"
@@ -142,11 +142,11 @@ class Event(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
-            raise TypeError("History is not rewritten.")
+            raise TypeError("History cannot be changed.")
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError("History is not deleted.")
+        raise TypeError("History cannot be deleted.")
 
     @property
     def who(self) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 COLOUR = RegexValidator(r"^#[0-9a-fA-F]{6}$", "A colour such as #3454d1.")
 SLUG = RegexValidator(
-    r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", "Small letters, digits and single hyphens, starting with a letter."
+    r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", "Lower-case letters, digits and single hyphens, starting with a letter."
 )
 
 
@@ -42,23 +42,23 @@ class Kind(models.TextChoices):
 class Phase(models.TextChoices):
     """Where an instance is in its time."""
 
-    NOT_BEGUN = "not-begun", "Not begun"
+    NOT_BEGUN = "not-begun", "Not started"
     RUNNING = "running", "Running"
-    OVER = "over", "Over"
+    OVER = "over", "Ended"
 
 
 class Policy(models.TextChoices):
     APPROVAL = "approval", "An owner approves each request"
-    OPEN = "open", "Everybody who asks is in"
-    DOMAIN = "domain", "Verified addresses of these domains are in, an owner approves all others"
-    ROSTER = "roster", "Who is on the roster is in, nobody else can ask"
-    CLOSED = "closed", "Nobody can ask"
+    OPEN = "open", "Everyone can join"
+    DOMAIN = "domain", "People with a confirmed address at these domains can join; an owner approves all others"
+    ROSTER = "roster", "Only people on the roster can join"
+    CLOSED = "closed", "Closed: owners add people themselves"
 
 
 def check_domains(value: object) -> None:
     """A list of domain names in small letters. Raises ValidationError."""
     if not isinstance(value, list) or not all(isinstance(item, str) and DOMAIN.fullmatch(item) for item in value):
-        raise ValidationError('A list of domains in small letters, such as ["uni.example"].')
+        raise ValidationError('A list of lower-case domains, such as ["uni.example"].')
 
 
 class InstanceQuerySet(models.QuerySet["Instance"]):
@@ -100,19 +100,24 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
 
 class Instance(Reconciled):
     slug = models.CharField(
-        max_length=40, unique=True, validators=[SLUG], help_text="In addresses, and the name of the namespace."
+        max_length=40,
+        unique=True,
+        validators=[SLUG],
+        help_text="Used in web addresses and as the name of the namespace.",
     )
     title = models.CharField(max_length=120)
     kind = models.CharField(max_length=16, choices=Kind, default=Kind.COURSE)
     summary = models.CharField(
         max_length=300, blank=True, help_text="One or two sentences for the list on the home page."
     )
-    about = models.TextField(blank=True, help_text="The page of the instance; plain paragraphs.")
+    about = models.TextField(blank=True, help_text="Shown on the page of the instance. Plain text with paragraphs.")
     footer = models.CharField(
-        max_length=300, blank=True, help_text="Grants and thanks, at the foot of the instance's pages."
+        max_length=300,
+        blank=True,
+        help_text="Grants and acknowledgements, shown at the bottom of the instance's pages.",
     )
     accent = models.CharField(
-        max_length=7, default="#3454d1", validators=[COLOUR], help_text="The one colour of the instance's pages."
+        max_length=7, default="#3454d1", validators=[COLOUR], help_text="The accent colour of the instance's pages."
     )
     policy = models.CharField("access", max_length=16, choices=Policy, default=Policy.APPROVAL)
     email_domains = models.JSONField(
@@ -120,22 +125,22 @@ class Instance(Reconciled):
         default=list,
         blank=True,
         validators=[check_domains],
-        help_text='Domains whose verified addresses are let in, such as ["uni.example"]; subdomains are named one by one.',
+        help_text='People with a confirmed address at these domains can join, such as ["uni.example"]. List each subdomain separately.',
     )
     staff_may_approve = models.BooleanField(
-        "staff decide requests", default=True, help_text="Otherwise only owners approve and deny."
+        "staff can approve requests", default=True, help_text="Otherwise, only owners approve and deny requests."
     )
     staff_may_write = models.BooleanField(
-        "staff write to the class", default=False, help_text="Otherwise only owners send letters to members."
+        "staff can write to members", default=False, help_text="Otherwise, only owners send messages to members."
     )
     is_public = models.BooleanField("listed on the home page", default=True)
     starts_on = models.DateField(null=True, blank=True)
-    ends_on = models.DateField(null=True, blank=True, help_text="The last day on which things run.")
+    ends_on = models.DateField(null=True, blank=True, help_text="The last day on which labs run.")
     keep_days = models.PositiveSmallIntegerField(
         "keep volumes for",
         default=30,
         validators=[MaxValueValidator(3650)],
-        help_text="In days, after it was archived; then they are removed for good. Files inside a lab go when the lab ends.",
+        help_text="Days after archiving. Then volumes are deleted permanently. Files inside a lab are deleted when the lab ends.",
     )
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     #: When nothing of it was left on any cluster.
@@ -170,7 +175,7 @@ class Instance(Reconciled):
     def clean(self) -> None:
         super().clean()
         if self.policy == Policy.DOMAIN and not self.email_domains:
-            raise ValidationError({"email_domains": "Name at least one domain, or choose another way of access."})
+            raise ValidationError({"email_domains": "Enter at least one domain, or choose another way of access."})
         if self.starts_on and self.ends_on and self.ends_on < self.starts_on:
             raise ValidationError({"ends_on": "The last day is before the first one."})
 
@@ -217,7 +222,7 @@ class InstanceCluster(models.Model):
 
     instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="places")
     cluster = models.ForeignKey("labs.Cluster", on_delete=models.PROTECT, related_name="places")
-    rank = models.PositiveSmallIntegerField("order", default=1, help_text="The first with room is taken.")
+    rank = models.PositiveSmallIntegerField("order", default=1, help_text="Labs start on the first cluster with room.")
     cpu_millis = models.PositiveIntegerField("CPU", null=True, blank=True, help_text="In thousandths of a core.")
     memory_mib = models.PositiveIntegerField("memory", null=True, blank=True, help_text="In MiB.")
     gpus = models.PositiveIntegerField("GPUs", null=True, blank=True)

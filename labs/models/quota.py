@@ -36,7 +36,7 @@ class Quota(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(527_040)],
-        help_text="In minutes, extensions included.",
+        help_text="In minutes, including extensions.",
     )
 
     class Meta:
@@ -63,4 +63,4 @@ class Quota(models.Model):
     def clean(self) -> None:
         super().clean()
         if (self.scope == Scope.PERSON) != (self.user_id is not None):
-            raise ValidationError({"user": "Name a person for a personal limit, and only then."})
+            raise ValidationError({"user": "Choose a person for a personal limit, and only then."})

@@ -22,7 +22,9 @@ class ServiceTemplate(models.Model):
     description = models.TextField(blank=True)
     parameters = models.JSONField(default=list)
     objects_json = models.JSONField("objects", default=list, help_text="json-e templates of Kubernetes objects.")
-    is_current = models.BooleanField(default=True, help_text="Older versions stay for what was launched with them.")
+    is_current = models.BooleanField(
+        default=True, help_text="Older versions are kept for labs that were launched with them."
+    )
 
     class Meta:
         ordering = ["title", "-version"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 class State(models.TextChoices):
     REQUESTED = "requested", "Accepted"
-    QUEUED = "queued", "Waiting for room"
+    QUEUED = "queued", "Queued"
     STARTING = "starting", "Starting"
     RUNNING = "running", "Running"
     STOPPING = "stopping", "Stopping"
@@ -51,11 +51,11 @@ CHANGING_STATES = (State.REQUESTED, State.QUEUED, State.STARTING, State.STOPPING
 
 
 class EndReason(models.TextChoices):
-    USER = "user", "Stopped by its user"
-    EXPIRED = "expired", "Its time was over"
-    IDLE = "idle", "Nobody used it"
+    USER = "user", "Stopped by its owner"
+    EXPIRED = "expired", "Lifetime over"
+    IDLE = "idle", "Idle"
     STAFF = "staff", "Stopped by the staff"
-    INSTANCE_OVER = "instance-over", "The instance is over"
+    INSTANCE_OVER = "instance-over", "Instance ended"
     FAILED = "failed", "Failed"
 
 
@@ -127,11 +127,13 @@ class Workload(Reconciled):
     memory_mib = models.PositiveIntegerField("memory", help_text="In MiB.")
     gpus = models.PositiveIntegerField("GPUs", default=0)
     gpu_model = models.CharField(max_length=60, blank=True)
-    parameters = models.JSONField(default=dict, blank=True, help_text="The other answers of the form; never a secret.")
+    parameters = models.JSONField(
+        default=dict, blank=True, help_text="The other settings of the form, without secrets."
+    )
     lifetime_minutes = models.PositiveIntegerField()
     created_at = models.DateTimeField(default=timezone.now)
     start_deadline = models.DateTimeField(null=True, blank=True)
-    started_at = models.DateTimeField("first answered", null=True, blank=True)
+    started_at = models.DateTimeField("ready at", null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     #: Answers right now (the readiness probe passes). The link is shown only then.

@@ -21,12 +21,12 @@ PROBE = "connection-test"
 def check(cluster: Cluster, *, actor: User, now: datetime.datetime) -> list[Finding]:
     """Ask it everything now, and note whether it answered. Raises Refusal."""
     if not actor.is_superuser:
-        raise Refusal("You may not look at this cluster.", code="forbidden")
+        raise Refusal("You do not have permission to view this cluster.", code="forbidden")
     try:
         client = clusters.client(cluster)
     except Error as problem:
         hearing.silent(cluster.pk, problem.message)
-        return [Finding("bad", "It cannot be connected to.", problem.message)]
+        return [Finding("bad", "The site cannot connect to it.", problem.message)]
     found = examine(client, _expected(cluster), now=now)
     if found[0].tone == "bad":
         hearing.silent(cluster.pk, found[0].text)
@@ -44,7 +44,9 @@ def _certificate(cluster: Cluster, *, now: datetime.datetime) -> Finding:
     if not cluster.gateway and (cluster.tls_secret or cluster.cluster_issuer):
         lab = Lab.objects.filter(cluster=cluster, state=State.RUNNING).order_by("started_at").first()
         if lab is None:
-            return Finding("wait", "No certificate was seen.", "It comes with a lab, and none runs there now.")
+            return Finding(
+                "wait", "No certificate to check.", "It is issued with a lab, and no lab is running there now."
+            )
         host = lab.host
     return certificate.look(host, cluster.lab_port or 443, now=now)
 

@@ -62,16 +62,16 @@ def save_launch(
     title = " ".join(title.split())
     kept = {name: value for name, value in values.items() if name not in ("name", "password")}
     if values.get("password"):
-        raise Refusal("A lab for many has no password: each member opens theirs with a key.", code="invalid")
+        raise Refusal("A class lab has no password: each member opens theirs with an access key.", code="invalid")
     if not 1 <= len(title) <= 60:
-        problem = "Please give it a title, of at most 60 characters."
-        raise Refusal("Please look at the marked fields.", code="invalid", errors={"title": problem})
+        problem = "Please enter a title of at most 60 characters."
+        raise Refusal("Please correct the marked fields.", code="invalid", errors={"title": problem})
     if template.kind != ServiceKind.LAB or not instance.services.filter(pk=template.pk, is_current=True).exists():
         raise Refusal(f"{instance} does not offer this service.", code="not-offered")
     clean(template, gpu_counts(clusters_of(instance)), {**kept, "name": "any"})
     if SavedLaunch.objects.filter(instance=instance, title=title).exists():
-        problem = f"There is one called “{title}” already."
-        raise Refusal("Please look at the marked fields.", code="invalid", errors={"title": problem})
+        problem = f"There is already one called “{title}”."
+        raise Refusal("Please correct the marked fields.", code="invalid", errors={"title": problem})
     saved = SavedLaunch.objects.create(
         instance=instance, template=template, title=title, values=kept, made_by=actor, created_at=now
     )
@@ -119,7 +119,7 @@ def start(
     users = list(members_of(instance, section).order_by("user__name", "user__email").values_list("user", flat=True))
     if not users:
         where = f"in the section “{section}”" if section else "here"
-        raise Refusal(f"There are no members {where} yet: nobody who was invited has joined.", code="nobody")
+        raise Refusal(f"There are no members {where} yet: no invited person has joined.", code="nobody")
     rates.spend(actor, "launch", now=now)
     run = ClassRun.objects.create(
         instance=instance, saved=saved, section=section, wait=wait, started_by=actor, created_at=now, due_at=now + LOST
@@ -183,9 +183,9 @@ def _seat(run: ClassRun, seat: ClassSeat, template: ServiceTemplate | None, has_
 
 def _launch(run: ClassRun, seat: ClassSeat, template: ServiceTemplate | None, now: datetime.datetime) -> Lab:
     if template is None:
-        raise Refusal(f"{run.instance} does not offer this service any more.", code="not-offered")
+        raise Refusal(f"{run.instance} no longer offers this service.", code="not-offered")
     if run.started_by is None:
-        raise Refusal("Who started this has no account any more.", code="forbidden")
+        raise Refusal("The person who started this no longer has an account.", code="forbidden")
     name = free_name(clusters_of(run.instance), f"{seat.user.email.split('@')[0][:22]}-{run.saved.title}", seat.user)
     return launch(
         actor=run.started_by, owner=seat.user, instance=run.instance, template=template,
@@ -247,4 +247,4 @@ def remind(now: datetime.datetime) -> None:
 
 def _check(actor: User, instance: Instance) -> None:
     if not authority.can_start_class(actor, instance):
-        raise Refusal("Only those who run it start and stop labs for others.", code="forbidden")
+        raise Refusal("Only owners and staff can start and stop labs for others.", code="forbidden")

@@ -56,8 +56,8 @@ def file_text(cluster: Cluster) -> str:
         return ""
     if cluster.kubeconfig_file not in settings.KUBECONFIG_FILES:
         raise Unavailable(
-            f"The site's operator has named no kubeconfig file “{cluster.kubeconfig_file}”. Add it to KUBECONFIG_FILES and "
-            "restart the site, or choose another connection for this cluster.",
+            f"KUBECONFIG_FILES has no file named “{cluster.kubeconfig_file}”. Add it there and restart the site, or choose "
+            "another connection for this cluster.",
             passing=False,
         )
     return kubeconfig.read_file(settings.KUBECONFIG_FILES[cluster.kubeconfig_file].path)
@@ -93,7 +93,7 @@ def _from_file(text: str, folder: Path | None) -> Client:
     try:
         content = kubeconfig.parse(text)
     except ValueError as problem:
-        raise Unavailable(f"Its kubeconfig cannot be used. {problem}", passing=False) from None
+        raise Unavailable(f"The kubeconfig cannot be used. {problem}", passing=False) from None
     return _allowed(Client.from_kubeconfig(content, folder=folder, timeout=USER_TIMEOUT))
 
 
@@ -102,16 +102,16 @@ def _from_sealed(sealed: str) -> Client:
     try:
         content = kubeconfig.read(vault.open(sealed))
     except vault.CannotOpen as problem:
-        raise Unavailable(f"Its kubeconfig cannot be read. {problem}", passing=False) from None
+        raise Unavailable(f"The kubeconfig cannot be read. {problem}", passing=False) from None
     except ValueError as problem:
-        raise Unavailable(f"Its kubeconfig cannot be used. {problem}", passing=False) from None
+        raise Unavailable(f"The kubeconfig cannot be used. {problem}", passing=False) from None
     return _allowed(Client.from_kubeconfig(content, timeout=USER_TIMEOUT))
 
 
 def _allowed(found: Client) -> Client:
     if not settings.EMBEDDED_CLUSTER and EMBEDDED in found.version():
         raise Unavailable(
-            "The embedded cluster is for laptops: it runs labs as processes of this machine. It needs DEBUG."
+            "The embedded cluster is only for laptops: it runs labs as processes of this machine. It needs DEBUG=on."
         )
     return found
 
@@ -155,7 +155,7 @@ def registry_login(cluster: Cluster) -> str:
     try:
         return vault.open(cluster.registry_sealed) if cluster.registry_sealed else ""
     except vault.CannotOpen as problem:
-        raise Unavailable(f"The login of its registry cannot be read. {problem}", passing=False) from None
+        raise Unavailable(f"The registry login cannot be read. {problem}", passing=False) from None
 
 
 @transaction.atomic
@@ -168,7 +168,7 @@ def save_cluster(
     What is pasted is encrypted here, and stands nowhere else. Raises Refusal and ValidationError.
     """
     if not actor.is_superuser:
-        raise Refusal("You may not change this cluster.", code="forbidden")
+        raise Refusal("You do not have permission to change this cluster.", code="forbidden")
     # A launch looks at the domains of clusters, and takes its host, under the lock of its instance.
     list(Instance.objects.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
     old = Cluster.objects.select_for_update().filter(pk=cluster.pk).first() if cluster.pk else None
@@ -195,7 +195,7 @@ def _keep_kubeconfig(cluster: Cluster, pasted: str) -> None:
             raise Refusal(str(problem), code="invalid", errors={"kubeconfig": str(problem)}) from None
         cluster.kubeconfig_sealed = vault.seal(pasted)
     if cluster.connection == Connection.STORED and not cluster.kubeconfig_sealed:
-        raise Refusal("Paste a kubeconfig, please.", code="invalid", errors={"kubeconfig": "Paste one, please."})
+        raise Refusal("Paste a kubeconfig.", code="invalid", errors={"kubeconfig": "Paste a kubeconfig."})
     if cluster.connection != Connection.STORED:
         cluster.kubeconfig_sealed = ""
 
@@ -207,8 +207,8 @@ def _record(
     before = {name: getattr(old, name) for name in FIELDS} if old else {}
     after: dict[str, Any] = {name: getattr(cluster, name) for name in FIELDS}
     changed = [name for name in FIELDS if before.get(name) != after[name]]
-    told = {name: after[name] for name in changed} | ({"kubeconfig": "another one"} if pasted else {})
-    told |= {} if login is None else {"login of its registry": "another one" if login else "none"}
+    told = {name: after[name] for name in changed} | ({"kubeconfig": "changed"} if pasted else {})
+    told |= {} if login is None else {"registry login": "changed" if login else "none"}
     if told:
         record(
             Verb.CLUSTER_CHANGED, cluster, actor=actor, now=now,
@@ -222,9 +222,9 @@ def _check_domain(old: Cluster | None, domain: str) -> None:
     why = ""
     if old and Workload.objects.live().filter(cluster=old).exists():
         # Their hosts belong to their owners under the domain at which they were launched.
-        why = f"Labs still run under {old.lab_domain}. Close the cluster and let them end first."
+        why = f"Labs are still running under {old.lab_domain}. First clear “Takes launches” and wait until they have ended."
     elif host := in_the_way(domain):
-        why = f"{host} has been the address of somebody's lab. Choose a domain that does not end in it."
+        why = f"{host} has been the address of a lab. Choose a domain that does not end in it."
     if why:
         raise Refusal(why, code="in-use", errors={"lab_domain": why})
 
@@ -234,12 +234,9 @@ def kept_because(cluster: Cluster) -> str:
     titles = Instance.objects.filter(places__cluster=cluster).order_by("title").values_list("title", flat=True)[:4]
     if titles:
         more = " and others" if len(titles) > 3 else ""
-        return f"Instances use this cluster: {', '.join(titles[:3])}{more}. Take it off the page of each instance before you delete it."
+        return f"Instances use this cluster: {', '.join(titles[:3])}{more}. Remove it from each instance before you delete it."
     if cluster.workloads.exists():
-        return (
-            "Labs have run on this cluster, and their history names it, so it cannot be deleted. To keep new labs off it, "
-            "clear “Takes launches”."
-        )
+        return "This cluster cannot be deleted because labs have run on it. To stop new labs from starting on it, clear “Takes launches”."
     return ""
 
 
@@ -247,7 +244,7 @@ def kept_because(cluster: Cluster) -> str:
 def delete_cluster(cluster: Cluster, *, actor: User, now: datetime.datetime) -> None:
     """Forget a cluster that nothing uses, with its Event. Nothing on it is changed. Raises Refusal."""
     if not actor.is_superuser:
-        raise Refusal("You may not delete this cluster.", code="forbidden")
+        raise Refusal("You do not have permission to delete this cluster.", code="forbidden")
     locked = Cluster.objects.select_for_update().get(pk=cluster.pk)
     if why := kept_because(locked):
         raise Refusal(why, code="in-use")

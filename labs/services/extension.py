@@ -70,7 +70,9 @@ def extend(workload: Workload, *, actor: User, minutes: int, now: datetime.datet
     if not authority.can_extend_workload(actor, workload):
         raise Refusal("There is no such lab.", code="not-found")
     if minutes < 1:
-        raise Refusal("At least one minute more.", code="invalid", errors={"minutes": "At least one minute more."})
+        raise Refusal(
+            "Extend by at least one minute.", code="invalid", errors={"minutes": "Extend by at least one minute."}
+        )
     with transaction.atomic():
         Instance.objects.select_for_update(no_key=True).get(pk=workload.instance_id)
         row = Workload.objects.select_related("instance", "owner", "template").get(pk=workload.pk)
@@ -89,7 +91,7 @@ def extend(workload: Workload, *, actor: User, minutes: int, now: datetime.datet
             expires_at=until, lifetime_minutes=row.lifetime_minutes + minutes, **changed()
         )
         if not extended:
-            raise Refusal("The lab has just changed. Please look again.", code="conflict")
+            raise Refusal("The lab has just changed. Please reload the page and try again.", code="conflict")
         record(
             Verb.EXTENDED, row.name, actor=actor, now=now, instance=row.instance, user=row.owner, workload=row,
             before={"expires_at": row.expires_at.isoformat(), "lifetime_minutes": row.lifetime_minutes},
@@ -105,7 +107,7 @@ def _too_long(row: Workload, left: Room, minutes: int) -> str:
         more = f"it can have {duration(left.minutes)} more" if left.minutes else "it cannot have more"
         return f"{last}: {more}; you asked for {duration(minutes)}."
     if not left.minutes:
-        return f"It has all the {duration(row.lifetime_minutes)} that it may have."
+        return f"This lab has reached its maximum lifetime ({duration(row.lifetime_minutes)})."
     return (
         f"It has {duration(row.lifetime_minutes)} and may get {duration(left.minutes)} more; you asked for "
         f"{duration(minutes)}."

@@ -45,7 +45,7 @@ def heard(cluster_pk: int, *, now: datetime.datetime, version: str = "") -> None
 
 def silent(cluster_pk: int, problem: str) -> None:
     """It did not answer. `last_seen_at` stays: since when nothing can be said of what runs there."""
-    text = problem or "The cluster does not answer."
+    text = problem or "The cluster is not responding."
     if Cluster.objects.filter(pk=cluster_pk, problem="").update(problem=text[:2000]):
         log.warning("cluster %s is silent: %s", _slug(cluster_pk), text)
     else:

@@ -127,7 +127,7 @@ def save_instance(
     if old and not actor.is_superuser and old.slug != instance.slug:
         allowed = False
     if not allowed:
-        raise Refusal("You may not change this instance.", code="forbidden")
+        raise Refusal("You do not have permission to change this instance.", code="forbidden")
     before = _told(old) if old else {}
     instance.full_clean(exclude=["services"])
     if old and not is_confirmed and (consequence := toll.of_change(old, instance, now=now)):
@@ -171,7 +171,7 @@ def archive(instance: Instance, *, actor: User, now: datetime.datetime) -> bool:
     False: it was archived already. Raises Refusal.
     """
     if not authority.can_change_instance(actor, instance):
-        raise Refusal("You may not archive this instance.", code="forbidden")
+        raise Refusal("You do not have permission to archive this instance.", code="forbidden")
     if not Instance.objects.filter(pk=instance.pk, archived_at=None).update(archived_at=now):
         return False
     record(

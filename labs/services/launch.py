@@ -79,7 +79,7 @@ def _launch(
     clusters = clusters_of(instance)
     answers = clean(template, gpu_counts(clusters), values)
     if answers.password and owner != actor:
-        raise Refusal("Nobody sets the password of somebody else's lab.", code="invalid")
+        raise Refusal("You cannot set the password of another person's lab.", code="invalid")
     if owner == actor:
         _check_name(clusters, answers.name, owner)
         # Before the transaction, which a refusal undoes: what is refused has cost a look at the limits under the lock, too.
@@ -123,9 +123,9 @@ def _check_open(
     actor: User, owner: User, instance: Instance, template: ServiceTemplate, now: datetime.datetime
 ) -> None:  # fmt: skip
     if owner != actor and not authority.can_launch_for(actor, owner, instance):
-        raise Refusal(f"{owner} is not in {instance}, or you do not run it.", code="not-member")
+        raise Refusal(f"{owner} is not a member of {instance}, or you are not on its staff.", code="not-member")
     if owner == actor and not authority.can_launch(actor, instance):
-        raise Refusal(f"You are not in {instance}, or your access has not been approved.", code="not-member")
+        raise Refusal(f"You are not a member of {instance}, or your access has not been approved.", code="not-member")
     if not instance.is_running(timezone.localdate(now)):
         raise Refusal(when_open(instance, now), code="instance-over")
     if not instance.services.filter(pk=template.pk, is_current=True).exists():
@@ -138,10 +138,10 @@ def when_open(instance: Instance, now: datetime.datetime) -> str:
     if instance.is_running(today):
         return ""
     if instance.archived_at:
-        return f"{instance} is over."
+        return f"{instance} has ended."
     if instance.ends_on and instance.ends_on < today:
         return f"{instance} ended on {instance.ends_on:%-d %B %Y}."
-    return f"{instance} starts on {instance.starts_on:%-d %B %Y}. You can launch labs from that day on."
+    return f"{instance} starts on {instance.starts_on:%-d %B %Y}. You can launch labs from that day."
 
 
 def _check_name(clusters: list[Cluster], name: str, owner: User) -> Collection[str]:

@@ -73,7 +73,7 @@ def drop_personal_limits(instance: Instance, user: User, *, actor: User | None, 
         return False
     record(
         Verb.LIMITS_CHANGED, row, actor=actor, now=now, instance=instance, user=user,
-        before=_values(row), reason="no longer in it",
+        before=_values(row), reason="no longer a member",
     )  # fmt: skip
     row.delete()
     return True
@@ -90,12 +90,10 @@ def _authorise(quota: Quota, actor: User) -> None:
     if authority.can_change_quota(actor, quota):
         return
     if quota.scope == Scope.INSTANCE:
-        raise Refusal("The limits of the whole instance are set by the people who run the site.", code="forbidden")
+        raise Refusal("Only site administrators can set the limits of the whole instance.", code="forbidden")
     if authority.can_change_limits(actor, quota.instance):
-        raise Refusal(
-            "Nobody sets their own limits; another owner can, or the people who run the site.", code="forbidden"
-        )
-    raise Refusal("Only an owner sets limits.", code="forbidden")
+        raise Refusal("You cannot set your own limits. Ask another owner or a site administrator.", code="forbidden")
+    raise Refusal("Only owners can set limits.", code="forbidden")
 
 
 def _values(quota: Quota) -> dict[str, Any]:

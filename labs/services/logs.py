@@ -40,7 +40,7 @@ def tail(workload: Workload, *, lines: int = LINES) -> Log:
     except (NotFound, Rejected):
         return Log("")
     except Unavailable:
-        raise Refusal("The cluster does not answer at the moment. Please try again.", code="unavailable") from None
+        raise Refusal("The cluster is not responding at the moment. Please try again.", code="unavailable") from None
 
 
 def fetch(workload: Workload, *, lines: int = LINES) -> Log:

@@ -60,12 +60,12 @@ def check_name(clusters: Sequence[Cluster], name: str, owner: User) -> NameAnswe
     elif holders and holders.is_in_use:
         problem = f"You already have a lab called “{name}”. Stop it first, or choose another name."
     elif holders and holders.is_of_others:
-        problem = f"“{name}” belongs to somebody else. Please choose another name."
+        problem = f"The name “{name}” is taken. Please choose another."
     elif holders and holders.has_all and not holders.own_hosts:
         # A host stays its owner's for good, so there is an end to how many one person can take.
         mine = _own_name(clusters, owner)
-        again = f"Use one of them again, such as “{mine}”." if mine else "Stop a lab, and use its name again."
-        told = f"You have used {settings.HOSTS_PER_PERSON} names for labs, and no more can be yours. {again}"
+        again = f"Reuse one of them, such as “{mine}”." if mine else "Stop a lab and reuse its name."
+        told = f"You have used {settings.HOSTS_PER_PERSON} lab names, which is the maximum. {again}"
         return NameAnswer(False, told, mine, most=settings.HOSTS_PER_PERSON)
     if problem is None:
         return NameAnswer(True, _free(clusters, name), own_hosts=holders.own_hosts if holders else ())
@@ -75,8 +75,8 @@ def check_name(clusters: Sequence[Cluster], name: str, owner: User) -> NameAnswe
 def _free(clusters: Sequence[Cluster], name: str) -> str:
     if not clusters:
         return "Free."
-    elsewhere = ", or at another address if there is no room" if len(clusters) > 1 else ""
-    return f"Free. Your lab will be at {clusters[0].address(name)}{elsewhere}"
+    elsewhere = ", or at another address if there is no room there" if len(clusters) > 1 else ""
+    return f"Available. Your lab will be at {clusters[0].address(name)}{elsewhere}"
 
 
 def default_name(clusters: Sequence[Cluster], owner: User) -> str:

@@ -53,4 +53,4 @@ def _why(row: Workload, end_reason: EndReason, actor: User | None) -> str:
         return f"{actor or 'The staff'} stopped labs in {instance}."
     if instance.ends_on and actor is None:
         return f"The last day of {instance} was {instance.ends_on:%-d %B %Y}."
-    return f"{actor} ended {instance}." if actor else f"{instance} is over."
+    return f"{actor} ended {instance}." if actor else f"{instance} has ended."

@@ -23,7 +23,7 @@ def offer(instance: Instance, services: Iterable[ServiceTemplate], *, actor: Use
     False: nothing changed. Raises Refusal.
     """
     if not authority.can_change_instance(actor, instance):
-        raise Refusal("You may not change this instance.", code="forbidden")
+        raise Refusal("You do not have permission to change this instance.", code="forbidden")
     before = sorted(map(str, instance.services.all()))
     wanted = list(services)
     after = sorted(map(str, wanted))

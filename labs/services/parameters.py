@@ -45,7 +45,7 @@ def clean(template: ServiceTemplate, gpus: Gpus, values: Mapping[str, Any]) -> A
     declared = {item["name"]: item for item in template.parameters}
     for unknown in set(values) - set(declared) - {"name"}:
         # The name comes back in the answer, so it must be one that can be written.
-        errors[unknown[:40].encode("ascii", "backslashreplace").decode()] = "There is no such field."
+        errors[unknown[:40].encode("ascii", "backslashreplace").decode()] = "Unknown field."
     for name, item in declared.items():
         try:
             cleaned[name] = _clean_one(item, values.get(name), gpus)
@@ -56,7 +56,7 @@ def clean(template: ServiceTemplate, gpus: Gpus, values: Mapping[str, Any]) -> A
     if not errors:
         errors = _check_gpus(cleaned, gpus)
     if errors:
-        raise Refusal("Please look at the marked fields.", code="invalid", errors=errors, ranges=ranges)
+        raise Refusal("Please correct the marked fields.", code="invalid", errors=errors, ranges=ranges)
     return _answers(cleaned)
 
 
@@ -82,7 +82,7 @@ def _check_gpus(cleaned: dict[str, Any], there: Gpus) -> dict[str, str]:
     if gpus and not there:
         return {"gpus": "There are no GPUs here."}
     if gpus and not model:
-        return {"gpu_model": "Choose the model of the GPU."}
+        return {"gpu_model": "Choose a GPU model."}
     if model and not gpus:
         cleaned["gpu_model"] = ""
     if gpus:
@@ -102,7 +102,7 @@ def _clean_one(item: dict[str, Any], value: Any, gpus: Gpus) -> Any:
     if item["type"] in NUMBERS:
         text = with_point(text)
     if not text and item.get("required"):
-        raise ValueError(f"{item['label']} is needed.")
+        raise ValueError(f"{item['label']} is required.")
     return CLEANERS[item["type"]](item, text, gpus)
 
 
@@ -117,7 +117,7 @@ def _number(item: dict[str, Any], text: str, gpus: Gpus) -> Decimal:
     except InvalidOperation:
         raise ValueError(f"{text[:20]!r} is not a number. Write it like 2 or 1.5.") from None
     if not number.is_finite() or not re.fullmatch(r"[+-]?\d{1,12}(\.\d{1,6})?", text or "0"):
-        raise ValueError("Please give a plain number.")
+        raise ValueError("Please enter a plain number.")
     unit, text = item.get("unit", ""), text or "0"
     low, high, step = item.get("min"), item.get("max"), item.get("step")
     if low is not None and number < Decimal(str(low)):
@@ -132,7 +132,7 @@ def _number(item: dict[str, Any], text: str, gpus: Gpus) -> Decimal:
 def _integer(item: dict[str, Any], text: str, gpus: Gpus) -> int:
     number = _number(item, text, gpus)
     if number != int(number):
-        raise ValueError("A whole number, please.")
+        raise ValueError("Please enter a whole number.")
     return int(number)
 
 
@@ -140,7 +140,7 @@ def _choice(item: dict[str, Any], text: str, gpus: Gpus) -> str:
     listed = {choice["value"] for choice in item.get("choices", [])}
     allowed = set(gpus) if item.get("choices_from") == "cluster.gpu_models" else listed
     if text and text not in allowed:
-        raise ValueError(f"{item['label']}: choose one from the list.")
+        raise ValueError(f"{item['label']}: choose a value from the list.")
     return text
 
 
@@ -151,7 +151,7 @@ def _git_url(item: dict[str, Any], text: str, gpus: Gpus) -> str:
 def _password(item: dict[str, Any], text: str, gpus: Gpus) -> str:
     shortest, longest = PASSWORD_LENGTH
     if text and not shortest <= len(text) <= longest:
-        raise ValueError(f"Between {shortest} and {longest} characters, or none at all.")
+        raise ValueError(f"Use {shortest} to {longest} characters, or leave this empty.")
     return text
 
 

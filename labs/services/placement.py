@@ -234,19 +234,19 @@ def _without_ours(machine: Mapping[str, Any], resource: str) -> int:
 
 def _closed(found: Sequence[InstanceCluster]) -> str:
     if not found:
-        return "Nothing can be launched here yet: no cluster has been given to it."
+        return "Labs cannot be launched here yet: no cluster has been assigned."
     which = "the cluster is" if len(found) == 1 else "its clusters are"
-    return f"Nothing can be launched at the moment: {which} closed for maintenance."
+    return f"Labs cannot be launched at the moment: {which} closed for maintenance."
 
 
 def _silent(found: Sequence[InstanceCluster]) -> str:
-    which = "the cluster does not answer" if len(found) == 1 else "none of its clusters answers"
-    return f"Nothing can be launched at the moment: {which}. Please try again in a few minutes."
+    which = "the cluster is not responding" if len(found) == 1 else "none of its clusters is responding"
+    return f"Labs cannot be launched at the moment: {which}. Please try again in a few minutes."
 
 
 def _refusal(shortages: Sequence[Short], ask: Ask) -> Refusal:
     if not shortages:
-        return Refusal("This name is taken where there is room. Please choose another.", code="name")
+        return Refusal("This name is already in use on the cluster that has room. Please choose another.", code="name")
     best, code = next((short for short in shortages if not short.never), None), "no-room"
     if best is None:
         best, code = max(shortages, key=lambda short: short.limit), "too-large"

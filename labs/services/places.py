@@ -29,12 +29,14 @@ def set_places(
     cluster that is taken away is left there: it may be data. Raises Refusal and ValidationError.
     """
     if not actor.is_superuser:
-        raise Refusal("Where an instance runs is set by the people who run the site.", code="forbidden")
+        raise Refusal("Only site administrators can choose the clusters of an instance.", code="forbidden")
     Instance.objects.select_for_update().get(pk=instance.pk)
     before = _told(instance)
     for place in removed:
         if Workload.objects.live().filter(instance=instance, cluster=place.cluster_id).exists():
-            raise Refusal(f"Something of {instance} still runs on {place.cluster}. Let it end first.", code="in-use")
+            raise Refusal(
+                f"Labs of {instance} are still running on {place.cluster}. Wait until they have ended.", code="in-use"
+            )
         place.delete()
     for place in changed:
         place.instance = instance

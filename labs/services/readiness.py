@@ -38,25 +38,25 @@ def _owner(instance: Instance) -> Item:
         return Item("Owner", ", ".join(names), "ok")
     expected = RosterEntry.objects.unbound().filter(instance=instance, role=Role.OWNER).order_by("pk").first()
     if expected:
-        return Item("Owner", f"{expected.email} is invited and has not joined yet.", "wait")
-    return Item("Owner", "Nobody owns it. Add somebody under Members, with the role of an owner.", "bad")
+        return Item("Owner", f"{expected.email} has been invited but has not joined yet.", "wait")
+    return Item("Owner", "It has no owner. Add a member with the role “Owner” under Members.", "bad")
 
 
 def _place(instance: Instance) -> Item:
     clusters = [place.cluster for place in instance.places.select_related("cluster").order_by("rank", "pk")]
     if not clusters:
-        return Item("Cluster", "Labs have nowhere to run. A site administrator adds a cluster below.", "bad")
+        return Item("Cluster", "It has no cluster to run labs on. A site administrator must add one below.", "bad")
     if not any(cluster.is_open for cluster in clusters):
-        return Item("Cluster", "No cluster takes launches. A site administrator opens one.", "bad")
+        return Item("Cluster", "None of its clusters takes launches. A site administrator must open one.", "bad")
     if silent := [str(cluster) for cluster in clusters if cluster.problem]:
-        return Item("Cluster", f"Not answering: {', '.join(silent)}.", "wait")
+        return Item("Cluster", f"Not responding: {', '.join(silent)}.", "wait")
     return Item("Cluster", ", ".join(map(str, clusters)), "ok")
 
 
 def _services(instance: Instance) -> Item:
     titles = [service.title for service in instance.services.filter(is_current=True)]
     if not titles:
-        return Item("Services", "There is nothing to launch. Choose at least one service below.", "bad")
+        return Item("Services", "It offers no services. Choose at least one below.", "bad")
     return Item("Services", ", ".join(titles), "ok")
 
 
@@ -65,16 +65,16 @@ def _limits(instance: Instance) -> Item:
     missing = [words for scope, words in _LIMITS.items() if scope not in scopes]
     if missing:
         return Item("Limits", f"No limits are set for {' and for '.join(missing)}.", "wait")
-    return Item("Limits", "Set for each member and for all together. Check that they suit the work.", "ok")
+    return Item("Limits", "Set for each member and for the whole instance. Check that they suit the work.", "ok")
 
 
-_LIMITS = {Scope.MEMBER: "each member", Scope.INSTANCE: "all members together"}
+_LIMITS = {Scope.MEMBER: "each member", Scope.INSTANCE: "the whole instance"}
 
 
 def _texts(instance: Instance) -> Item:
     missing = [name for name, text in (("summary", instance.summary), ("page", instance.about)) if not text.strip()]
     if missing:
-        return Item("Description", f"People see no {' and no '.join(missing)} yet.", "wait")
+        return Item("Description", f"It has no {' and no '.join(missing)} yet.", "wait")
     return Item("Description", "It has a summary and a page.", "ok")
 
 
@@ -84,7 +84,7 @@ def _entry(instance: Instance) -> Item:
     if policy in (Policy.ROSTER, Policy.CLOSED):
         expected = RosterEntry.objects.filter(instance=instance, left_at=None).exclude(role=Role.OWNER).exists()
         if not expected:
-            return Item("People", "Nobody can join before you import a list of people.", "wait")
+            return Item("People", "Nobody can join before you import a roster.", "wait")
     elif not instance.is_public:
-        return Item("People", "It is not on the home page. Import a list and invite people.", "wait")
+        return Item("People", "It is not listed on the home page. Import a roster and invite people.", "wait")
     return Item("People", f"{policy.label}.", "ok")

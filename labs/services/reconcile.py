@@ -256,9 +256,9 @@ STARTING_STATES = (State.REQUESTED, State.STARTING)
 OF_THE_CLUSTER = ("cluster-silent", "site-unknown", "too-busy")
 TEMPLATE_AT_FAULT = {
     "cause": "template",
-    "title": "The service is set up wrongly",
-    "text": "What it wanted to start is not allowed here. It is not your fault, and trying again will not help.",
-    "next_step": "Please tell the people who run the site.",
+    "title": "The service is misconfigured",
+    "text": "It tried to start something that is not allowed here. This is not your fault, and trying again will not help.",
+    "next_step": "Please contact the site administrators.",
     "fatal": True,
 }
 

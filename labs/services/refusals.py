@@ -16,25 +16,24 @@ class Voice:
 
     who: str
     whose: str
-    own: str
     this: str
     asks: str
 
 
-PERSON = Voice("You", "your", "yours", "Your", "you asked for")
-STAFF = Voice("They", "their", "theirs", "This", "it asks for")
+PERSON = Voice("You", "your", "Your", "you asked for")
+STAFF = Voice("They", "their", "This", "it asks for")
 
 #: By code and field, or else by code.
 SENTENCES = {
     ("over-own-limit", "running"): "{who} have {used} of {whose} {limit} services running. Stop one, or wait until one ends.",
     ("over-limit", "running"): "{this} {kind} has {used} of its {limit} services running. Stop one, or wait until one ends.",
     ("over-limit", "lifetime_minutes"): "At most {limit} here; {asks} {asked}.",
-    ("name", "names"): "{who} have used {limit} names for labs, and no more can be {own}.",
+    ("name", "names"): "{who} have used {limit} lab names, which is the maximum.",
     "over-own-limit": "{who} have used {used} of {whose} {limit} {noun}; {asks} {asked}.",
     "over-limit": "{this} {kind} has used {used} of its {limit} {noun}; {asks} {asked}.",
     "no-room": "The machines have no room for this at the moment: {used} of their {limit} {noun} are taken; {asks} {asked}.",
     "too-large": "No machine is that large: {asks} {asked} {noun}, and at most {limit} can be had here.",
-    "own-queue-full": "{who} already have {limit} {noun} waiting in {instance}, and no more can wait.",
+    "own-queue-full": "{who} already have {limit} {noun} waiting in {instance}, which is the maximum.",
 }  # fmt: skip
 #: How an answer can be outside of a range.
 BOUNDS = {
@@ -42,7 +41,7 @@ BOUNDS = {
     "most": "At most {amount}; {asks} {asked}.",
     "step": "In steps of {amount}.",
 }
-NO_NAME = "No free name was found. Please try again."
+NO_NAME = "No available name was found. Please try again."
 
 
 def over(

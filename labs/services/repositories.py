@@ -38,11 +38,11 @@ def clean(text: str) -> str:
     if not parts.hostname or not parts.path.strip("/"):
         raise ValueError(EXAMPLE)
     if parts.username or parts.password:
-        raise ValueError("Leave name, password and token out of the address: others could read them.")
+        raise ValueError("Remove the user name, password or token from the address: others could read them.")
     path = [part for part in parts.path.split("/") if part]
     is_page = _page(path) is not None
     if not _HARMLESS.fullmatch(parts.query) or ((parts.query or parts.fragment) and not is_page):
-        raise ValueError("The address of the repository itself, without “?” and “#”.")
+        raise ValueError("Enter the address of the repository itself, without “?” or “#”.")
     kept = f"{parts.scheme}://{parts.netloc}/{'/'.join(path)}"
     place = read(kept)
     return kept if place.branch else place.repository
@@ -58,7 +58,7 @@ def read(address: str) -> Place:
     if site == "gist.github.com":
         return Place(f"{host}/{_gist(path)}.git")
     if site in RAW_HOSTS:
-        raise ValueError("This is the address of a file. Give the address of the repository that it is in.")
+        raise ValueError("This is the address of a file. Enter the address of its repository.")
     at = _page(path)
     if at is None:
         return Place(f"{host}/{'/'.join(path)}")
@@ -66,8 +66,8 @@ def read(address: str) -> Place:
     branch, within = _branch_and_path(path[at + 1 :] if dash else path[at:])
     if not branch:
         raise ValueError(
-            f"A lab copies a branch or a tag, and this is the address of something else in a repository. Give {whole} for the "
-            f"default branch, or for another one {whole}/{dash}tree/ and its name."
+            f"A lab can copy a branch or a tag, but this is the address of something else in a repository. Use {whole} for the "
+            f"default branch, or {whole}/{dash}tree/ followed by the name of another branch."
         )
     return Place(whole, branch, within)
 

@@ -59,6 +59,6 @@ def _note(pk: Any, now: datetime.datetime) -> bool:
     instance = Instance.objects.get(pk=pk)
     record(
         Verb.INSTANCE_CHANGED, instance, actor=None, now=now, instance=instance, after={"files": "removed"},
-        reason="It is archived, and the time for which its files are kept is over.",
+        reason="It is archived, and the time for which its files are stored is over.",
     )  # fmt: skip
     return True

@@ -28,7 +28,7 @@ def token_of(lab: Lab) -> str:
 def reveal_token(lab: Lab, *, actor: User, now: datetime.datetime) -> str:
     """The token, for the lab's owner alone; the look is written to the history. Raises Refusal."""
     if not authority.can_open_workload(actor, lab) or not has_token(lab):
-        raise Refusal("There is no such token.", code="not-found")
+        raise Refusal("This lab has no access key.", code="not-found")
     rates.spend(actor, "key", now=now)
     record(Verb.SECRET_SHOWN, lab.name, actor=actor, now=now, instance=lab.instance, user=lab.owner, workload=lab)
     return token_of(lab)

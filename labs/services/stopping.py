@@ -20,7 +20,7 @@ from .transition import move_many
 
 
 def stop(workload: Workload, *, actor: User, now: datetime.datetime, reason: str = "") -> bool:
-    """End it because a person says so. False: it was ending already. Raises Refusal when the person may not."""
+    """End it because a person says so. False: it was already ending. Raises Refusal when the person may not."""
     if not authority.can_stop_workload(actor, workload):
         raise Refusal("There is no such lab.", code="not-found")
     return bool(stop_many([workload], actor=actor, now=now, reason=reason))
@@ -51,7 +51,7 @@ def end(
     reason: str = "",
     **fields: Any,
 ) -> bool:
-    """Take it towards its end; the reconciler removes what is on the cluster. False: it was ending already."""
+    """Take it towards its end; the reconciler removes what is on the cluster. False: it was already ending."""
     return bool(end_many([workload], end_reason, now=now, actor=actor, reason=reason, **fields))
 
 

@@ -108,8 +108,8 @@ def end_due(now: datetime.datetime) -> int:
 
 TOO_SLOW = {
     "cause": "start-deadline",
-    "title": "It did not start in time.",
-    "text": "It was given up, because it had not answered after {minutes} minutes.",
+    "title": "The lab did not start in time",
+    "text": "The start was cancelled because the lab was not ready after {minutes} minutes.",
     "next_step": "Launch it again. If that does not help, tell the course staff.",
     "fatal": True,
 }
@@ -120,7 +120,7 @@ def _given_up(last: dict[str, Any] | None) -> dict[str, Any]:
     """Why it ended, with what held it up at last: that said to wait, which is over."""
     if last is None:
         return TOO_SLOW
-    text = f"{TOO_SLOW['text']} What held it up: {last['title']}. {last['text']}"
+    text = f"{TOO_SLOW['text']} Last known cause: {last['title']}. {last['text']}"
     return {**last, "title": TOO_SLOW["title"], "text": text, "next_step": TOO_SLOW["next_step"], "fatal": True}
 
 

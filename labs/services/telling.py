@@ -111,7 +111,7 @@ def started_facts(mail: Mail) -> dict[str, str]:
     """When the lab ends. Raises NotNeeded when it does not run any more."""
     lab = _lab(mail)
     if lab.state != State.RUNNING:
-        raise NotNeeded("The lab does not run any more.")
+        raise NotNeeded("The lab is no longer running.")
     return {"until": _at(lab), "link": settings.SITE_URL + lab.get_absolute_url()}
 
 
@@ -120,12 +120,12 @@ def ending_facts(mail: Mail) -> dict[str, str]:
     lab, now = _lab(mail), timezone.now()
     left = lab.time_left(now)
     if not left or lab.expires_at is None or lab.expires_at.isoformat() != mail.context.get("expires_at"):
-        raise NotNeeded("The lab has been given more time, or is over.")
+        raise NotNeeded("The lab has been extended, or has ended.")
     room = room_minutes(lab)
     more = (
-        f"You can give it up to {duration(room)} more on its page."
+        f"You can extend it by up to {duration(room)} on its page."
         if room
-        else "It cannot be given more time: download or push what you want to keep before it ends."
+        else "It cannot be extended further. Download or push what you want to keep before it ends."
     )
     return {
         "left": _about(left),
@@ -163,7 +163,7 @@ def _lab(mail: Mail) -> Lab:
     rows = Lab.objects.select_related("instance", "owner", "template", "cluster")
     found: Lab | None = rows.filter(pk=mail.context.get("workload")).first()
     if found is None or found.state == State.QUEUED:
-        raise NotNeeded("The lab is no longer there.")
+        raise NotNeeded("The lab no longer exists.")
     return found
 
 

@@ -83,15 +83,15 @@ def _of_last_day(old: Instance, ends_on: datetime.date | None, now: datetime.dat
     if ends_on < timezone.localdate(now):
         verb = "is" if running(old).labs == 1 else "are"
         return (
-            f"{day} has passed, so the {kind} ends now: {running(old)} {verb} stopped, and the files in them are gone. "
-            "Nobody can launch anything any more. Everyone whose lab is stopped gets a mail."
+            f"{day} has passed, so the {kind} ends now: {running(old)} {verb} stopped, and the files in them are deleted. "
+            "Nobody can launch labs in it any more. Everyone whose lab is stopped gets an e-mail."
         )
     if old.ends_on and old.ends_on < ends_on:
         return ""
     if cut := _outliving(old, ends_on, now):
         return (
-            f"The {kind} ends when {day} is over, and every lab with it. {str(cut).capitalize()} would have run longer. "
-            "Their owners get a mail when they are stopped."
+            f"The {kind} ends at the end of {day}, and so do all its labs. {str(cut).capitalize()} would have run longer. Their "
+            "owners get an e-mail when the labs are stopped."
         )
     return ""
 
@@ -103,7 +103,7 @@ def _of_keeping(old: Instance, new: Instance, now: datetime.datetime) -> str:
     until = old.archived_at + datetime.timedelta(days=new.keep_days)
     if until > now or until >= (old.kept_until or now):
         return ""
-    return "That time is over already: all volumes that were kept are removed now, for good."
+    return "That time has already passed: all stored volumes will be permanently deleted now."
 
 
 def _outliving(instance: Instance, ends_on: datetime.date, now: datetime.datetime) -> Toll:

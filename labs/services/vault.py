@@ -29,7 +29,7 @@ def open(text: str) -> str:
     try:
         return _box().decrypt(text.encode()).decode()
     except InvalidToken:
-        raise CannotOpen("It was stored under another key of the site. Enter it again.") from None
+        raise CannotOpen("It was encrypted with another SECRET_KEY. Enter it again.") from None
 
 
 def reseal(text: str) -> str:

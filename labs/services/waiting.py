@@ -66,7 +66,7 @@ def check_turn(instance: Instance, found: Sequence[InstanceCluster], *, now: dat
     """
     if next(iter(Turns(instance, now, found=found, take_hosts=False)), None):
         raise Refusal(
-            "There is room again, and it goes to the people in the queue first. Try again in a minute, or wait in the queue.",
+            "There is room again, but people in the queue come first. Try again in a minute, or wait in the queue.",
             code="queue-first",
         )
 
@@ -83,7 +83,7 @@ def check_queue(instance: Instance, owner: User, *, is_for_class: bool = False) 
         most = settings.QUEUE_PER_PERSON
         raise over("own-queue-full", "queued", limit=most, used=counts["own"], asked=1, instance=instance)
     if is_for_class and counts["all"] >= settings.QUEUE_FOR_CLASSES:
-        text = f"The queue of {instance} has no more room for labs of classes. Start the class again when fewer wait."
+        text = f"The queue of {instance} is full for class labs. Start the class again when it is shorter."
         raise Refusal(text, code="queue-full")
     if not is_for_class and counts["all"] >= settings.QUEUE_PER_INSTANCE:
         raise Refusal(f"The queue of {instance} is full. Please try again later.", code="queue-full")

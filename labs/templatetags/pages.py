@@ -106,15 +106,15 @@ def state_word(workload: Workload) -> str:
     if workload.is_unknown(timezone.now()):
         return "Unknown"
     if has_failed(workload):
-        return "Failed" if workload.started_at else "Did not start"
+        return "Failed" if workload.started_at else "Failed to start"
     if workload.state == State.RUNNING and not workload.is_ready:
-        return "Not answering"
+        return "Not responding"
     return str(workload.get_state_display())
 
 
 @register.filter
 def over_or_not_begun(instance: Instance) -> str:
-    """ "Over" or "Not begun"; nothing while it runs."""
+    """ "Ended" or "Not started"; nothing while it runs."""
     phase = instance.phase(timezone.localdate())
     return "" if phase == Phase.RUNNING else str(phase.label)
 

@@ -64,7 +64,7 @@ def prepare(request: HttpRequest, instance: Instance, service: str) -> HttpRespo
     except Refusal as refusal:
         form.refuse(refusal)
         return _form(request, form, refusal)
-    messages.success(request, "Prepared. Start it for everybody when the class begins.")
+    messages.success(request, "Prepared. Start it for everyone when the class begins.")
     return redirect("classes", instance.slug)
 
 
@@ -115,7 +115,7 @@ def remove(request: HttpRequest, instance: Instance, pk: int) -> HttpResponse:
     except Refusal as refusal:
         messages.error(request, refusal.message)
     else:
-        messages.success(request, "Removed. Labs that run go on.")
+        messages.success(request, "Removed. Running labs are not affected.")
     return redirect("classes", instance.slug)
 
 
@@ -142,17 +142,17 @@ def _told(seat: Any) -> dict[str, str]:
     """One seat in a word: what was done at the start, and what the lab is now."""
     lab = seat.lab
     if seat.state == SeatState.PENDING:
-        return {"kind": "pending", "tone": "wait", "word": "To be started"}
+        return {"kind": "pending", "tone": "wait", "word": "Not started yet"}
     if seat.state == SeatState.REFUSED:
         return {"kind": "refused", "tone": "bad", "word": "Not started"}
     if seat.state == SeatState.HAS_ONE:
-        return {"kind": "has-one", "tone": "off", "word": "Had one already"}
+        return {"kind": "has-one", "tone": "off", "word": "Already had one"}
     if lab is None:
         return {"kind": "ended", "tone": "off", "word": "Ended"}
     if lab.state == State.RUNNING:
         return {"kind": "running", "tone": "ok", "word": "Running"}
     if lab.state == State.QUEUED:
-        return {"kind": "queued", "tone": "wait", "word": "Waiting for room"}
+        return {"kind": "queued", "tone": "wait", "word": "Queued"}
     if lab.state == State.ENDED:
         failed = lab.end_reason == "failed"
         return {

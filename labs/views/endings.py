@@ -34,10 +34,10 @@ def _title(lab: Lab, viewer: User, by: Event | None) -> str:
     if by is not None:
         return f"{'You' if by.actor == viewer else by.who} stopped this lab"
     why = {
-        EndReason.USER: "because it was shut down from its own File menu",
+        EndReason.USER: "because someone chose Shut Down in its File menu",
         EndReason.STAFF: "because the staff stopped it",
-        EndReason.EXPIRED: "because its time was over",
-        EndReason.IDLE: "because nobody used it",
-        EndReason.INSTANCE_OVER: f"because {lab.instance} is over",
+        EndReason.EXPIRED: "because its lifetime was over",
+        EndReason.IDLE: "because it was idle",
+        EndReason.INSTANCE_OVER: f"because {lab.instance} ended",
     }
     return f"This lab {verb} {why.get(EndReason(lab.end_reason), '')}".strip()

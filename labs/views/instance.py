@@ -76,7 +76,7 @@ def ask(request: HttpRequest, slug: str) -> HttpResponse:
         messages.error(request, refusal.message)
     else:
         if made.status in OUT:
-            messages.error(request, "Your access was decided by the owners. Please write to them.")
+            messages.error(request, "The owners have already decided about your access. Please contact them.")
         else:
             messages.success(request, _welcome(made, row))
     return redirect(row)
@@ -84,10 +84,10 @@ def ask(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _welcome(made: Membership, row: Instance) -> str:
     if made.status != Status.APPROVED:
-        return "Your request is waiting for the owners. You get a mail when they have decided."
+        return "Your request is waiting for the owners. You will get an e-mail when they have decided."
     if row.starts_on and row.starts_on > timezone.localdate():
-        return f"You are in. Labs can be launched from {row.starts_on:%-d %B %Y} on."
-    return "You are in. You can launch a lab at once."
+        return f"You have joined. You can launch labs from {row.starts_on:%-d %B %Y}."
+    return "You have joined. You can launch a lab now."
 
 
 @login_required
@@ -99,9 +99,9 @@ def leave(request: HttpRequest, slug: str) -> HttpResponse:
     try:
         was = leave_instance(user=user, instance=row, now=timezone.now())
         if was == Status.APPROVED:
-            messages.success(request, f"You have left {row}. Labs of yours there are being stopped.")
+            messages.success(request, f"You have left {row}. Your labs there are being stopped.")
         elif was:
-            messages.success(request, "Your request is taken back.")
+            messages.success(request, "Your request has been withdrawn.")
     except Refusal as refusal:
         messages.error(request, refusal.message)
     return redirect(row if Instance.objects.visible_to(user).filter(pk=row.pk).exists() else "home")

@@ -100,11 +100,11 @@ def extend(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     minutes = minutes_of(more, unit)
     try:
         if not PLAIN.fullmatch(minutes) or not minutes.isdecimal():
-            raise Refusal("Please give how much more time you need as a plain number, such as 2.", code="invalid")
+            raise Refusal("Please enter the extra time as a plain number, such as 2.", code="invalid")
         extend_lab(row, actor=cast(User, request.user), minutes=int(minutes), now=timezone.now())
     except Refusal as refusal:
         return _page(request, row, refused={"more": more, "unit": unit, "why": refusal.message})
-    messages.success(request, f"{row.name} has {duration(int(minutes))} more.")
+    messages.success(request, f"{row.name} has been extended by {duration(int(minutes))}.")
     return _back(request, row)
 
 

@@ -42,7 +42,7 @@ def for_members(view: View) -> Callable[[HttpRequest, str, str], HttpResponse]:
         instance = get_object_or_404(Instance.objects.visible_to(user), slug=slug)
         template = get_object_or_404(instance.services.filter(is_current=True), slug=service)
         if not authority.can_launch(user, instance):
-            messages.info(request, f"To launch something here you need access to {instance}.")
+            messages.info(request, f"You need access to {instance} to launch a lab here.")
             return redirect(instance)
         return view(request, instance, template)
 

@@ -66,7 +66,7 @@ def test_a_domain_and_its_xn_form_are_one() -> None:
         ("ann@نامه\u200cای.example", "zero width non-joiner"),
         ("a;b@uni.example", "a semicolon"),
         ("ann，bob@uni.example", "a comma"),
-        ("ann lee@uni.example", "a blank"),
+        ("ann lee@uni.example", "a space"),
         ("a\0nn@uni.example", "u+0000"),
         ("\ud800nn@uni.example", "u+d800"),
         ('"ann"@uni.example', "a quotation mark"),

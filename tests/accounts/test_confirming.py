@@ -63,16 +63,16 @@ def test_the_second_press_says_why_nothing_more_is_sent(client: Client, ann: Use
     sent = len(mail.outbox)
     page = client.post(SEND, {"email": ann.email, "action_send": ""}, follow=True).text
     assert len(mail.outbox) == sent
-    assert "We have just sent a mail to ann@uni.example" in page
+    assert "We have just sent an e-mail to ann@uni.example" in page
     gone = client.post(SEND, {"email": "gone@uni.example", "action_send": ""}, follow=True).text
-    assert "not on your list any more" in gone
+    assert "no longer on your account" in gone
 
 
 def test_a_code_is_asked_for_where_it_was_mailed(client: Client, ann: User, by_code: None) -> None:
     assert "Send a code" in client.get(SEND).text
     page = client.post(SEND, {"email": ann.email, "action_send": ""}, follow=True).text
-    assert "A code is on its way to" in page
-    assert mail.outbox[-1].subject == "Your code"
+    assert "We have sent a code to" in page
+    assert mail.outbox[-1].subject == "Your confirmation code"
     code = re.search(r"^([A-Z0-9]{2,}(?:-[A-Z0-9]{2,})*)$", mail.outbox[-1].body, re.M)
     assert code
     client.post("/accounts/confirm-email/", {"code": code[1]})

@@ -114,7 +114,7 @@ def test_a_mail_that_cannot_be_written_holds_up_no_other(monkeypatch: pytest.Mon
     bad.refresh_from_db()
     good.refresh_from_db()
     assert (bad.state, good.state) == (MailState.WAITING, MailState.SENT)
-    assert bad.problem == "The site could not write this mail."
+    assert bad.problem == "The site could not create this e-mail."
     assert bad.offered_at is None
 
 
@@ -123,7 +123,7 @@ def test_without_a_mail_server_mails_wait_and_say_why() -> None:
     with override_settings(EMAIL_BACKEND="accounts.backends.NoServer"):
         assert delivery.deliver_due() == 0
     mail.refresh_from_db()
-    assert (mail.state, mail.problem) == (MailState.WAITING, "No mail server is set for this site.")
+    assert (mail.state, mail.problem) == (MailState.WAITING, "This site has no mail server.")
 
 
 def test_on_a_laptop_each_mail_is_a_file_for_its_reader(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_an_address_from_which_mail_came_back_gets_no_more_for_many() -> None:
     bulk.refresh_from_db()
     own.refresh_from_db()
     assert (bulk.state, own.state) == (MailState.FAILED, MailState.SENT)
-    assert bulk.problem.startswith("Not sent: an earlier mail to this address came back on ")
+    assert bulk.problem.startswith("Not sent: an earlier e-mail to this address bounced on ")
 
 
 def came_back(days_ago: float = 0) -> Mail:

@@ -29,7 +29,7 @@ def test_a_forgotten_password_is_a_mail_with_html() -> None:
 
 def test_an_address_of_the_site_is_a_button_and_a_code_stands_by_itself() -> None:
     html = dressing.html(
-        "Your code",
+        "Your confirmation code",
         "Type this:\n\nABCD-1234\n\nor go to\n\nhttp://testserver/a/?b=c&d=e\n\nnot to https://evil.example",
     )
     assert '<p class="code">ABCD-1234</p>' in html

@@ -122,12 +122,12 @@ def test_the_button_pressed_twice_is_one_letter(course: SimpleNamespace) -> None
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"subject": " "}, "needs a subject"),
-        ({"text": "\n"}, "is empty"),
+        ({"subject": " "}, "Enter a subject"),
+        ({"text": "\n"}, "Enter a text"),
         ({"subject": "x" * 151}, "longer than 150"),
         ({"text": "x" * 10_001}, "longer than 10,000"),
-        ({"to": "section:nowhere"}, "nobody"),
-        ({"to": "", "chosen": []}, "nobody"),
+        ({"to": "section:nowhere"}, "no recipients"),
+        ({"to": "", "chosen": []}, "no recipients"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_with_a_sentence(

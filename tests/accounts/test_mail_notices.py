@@ -68,7 +68,7 @@ def test_a_mail_that_came_back_is_marked_with_the_reason_and_an_event() -> None:
     assert tell(notice(mail)).status_code == 200
     mail.refresh_from_db()
     assert mail.state == MailState.BOUNCED
-    assert mail.problem == "The address does not take mail: 5.1.1 no such person"
+    assert mail.problem == "The address does not accept e-mail: 5.1.1 no such person"
     event = Event.objects.get(verb=Verb.MAIL_BOUNCED)
     assert (event.user, event.instance, event.subject) == (mail.user, mail.instance, mail.recipient)
     assert Mail.objects.unreachable([mail.recipient.upper()]) == {mail.recipient: mail.bounced_at}
@@ -81,7 +81,7 @@ def test_a_complaint_counts_as_come_back_and_a_short_trouble_does_not() -> None:
     wanted.refresh_from_db()
     unwanted.refresh_from_db()
     assert (wanted.state, unwanted.state) == (MailState.SENT, MailState.BOUNCED)
-    assert "unwanted" in unwanted.problem
+    assert "spam" in unwanted.problem
 
 
 def test_a_second_notice_of_the_same_bounce_adds_no_event() -> None:
@@ -189,6 +189,6 @@ def test_the_person_sees_it_on_the_profile() -> None:
     mail = sent()
     client = Client()
     client.force_login(mail.user, backend="allauth.account.auth_backends.AuthenticationBackend")  # type: ignore[arg-type]
-    assert "came back" not in client.get("/profile/").text
+    assert "bounced" not in client.get("/profile/").text
     tell(notice(mail))
-    assert f"Mail to {mail.recipient} came back on" in client.get("/profile/").text
+    assert f"An e-mail to {mail.recipient} bounced on" in client.get("/profile/").text

@@ -78,7 +78,7 @@ def test_a_letter_still_counts_the_mails_that_are_no_longer_kept(client: Any) ->
     mail = in_state(MailState.SENT)
     Mail.objects.filter(pk=mail.pk).update(letter=letter, instance=letter.instance)
     client.force_login(UserFactory(is_superuser=True))
-    assert "1 sent, 2 no longer listed" in client.get(reverse("admin:accounts_letter_changelist")).text
+    assert "1 sent, 2 no longer stored" in client.get(reverse("admin:accounts_letter_changelist")).text
 
 
 def test_with_an_account_its_addresses_go_from_mails_that_are_over_and_nobody_loses_one() -> None:

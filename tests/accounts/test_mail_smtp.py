@@ -37,7 +37,7 @@ def test_a_refused_address_fails_at_once_and_holds_up_nobody(server: FakeSmtp) -
     first.refresh_from_db()
     second.refresh_from_db()
     assert (first.state, second.state) == (MailState.FAILED, MailState.SENT)
-    assert first.problem == "The mail server refused the address: 550 no such person here"
+    assert first.problem == "The mail server rejected the address: 550 no such person here"
 
 
 def test_an_address_that_is_refused_for_now_is_tried_again(server: FakeSmtp) -> None:

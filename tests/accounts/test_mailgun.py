@@ -38,7 +38,7 @@ def test_a_mail_has_our_message_id_no_tracking_and_one_recipient(server: FakeMai
     (sent,) = server.accepted
     assert sent["to"] == "ada@example.org"
     assert sent["from"] == f"Physics 250 <labs@{DOMAIN}>"
-    assert sent["subject"] == "You are in: Physics 250"
+    assert sent["subject"] == "Physics 250: your access is approved"
     assert sent["h:Message-Id"] == mail.message_id
     assert mail.message_id.endswith(f"@{DOMAIN}>")
     assert sent["h:Auto-Submitted"] == "auto-generated"
@@ -145,7 +145,7 @@ def test_an_address_that_is_refused_fails_at_once_with_the_reason(server: FakeMa
     assert delivery.deliver_due() == 1
     assert {again(bad).state, again(good).state} == {MailState.FAILED, MailState.SENT}
     failed = Mail.objects.get(state=MailState.FAILED)
-    assert failed.problem.startswith("The mail service refused it: to parameter is not a valid address")
+    assert failed.problem.startswith("The mail service rejected it: to parameter is not a valid address")
     assert failed.attempts == 1
 
 
@@ -183,7 +183,7 @@ def test_after_a_day_of_tries_it_is_given_up_in_plain_words(server: FakeMailgun)
     started = clock.now
     run_until_settled(clock)
     assert again(mail).state == MailState.FAILED
-    assert mail.problem == "Given up after 8 tries. The mail service is out of order (503)."
+    assert mail.problem == "Failed after 8 attempts. The mail service is not working (503)."
     assert 12 < (clock.now - started).total_seconds() / 3600 < 30
 
 

@@ -181,10 +181,10 @@ def test_staff_who_decide_requests_add_members_and_nothing_more(course: SimpleNa
 def test_nobody_sets_their_own_limits(course: SimpleNamespace) -> None:
     """Not even an owner; the other one does, or a site administrator."""
     mine = Quota(instance=course.instance, scope=Scope.PERSON, user=course.owner.user, cpu_millis=64_000)
-    with pytest.raises(Refusal, match="Nobody sets their own"):
+    with pytest.raises(Refusal, match="You cannot set your own"):
         set_limits(mine, actor=course.owner.user, now=NOW)
     set_limits(mine, actor=course.second.user, now=NOW)
-    with pytest.raises(Refusal, match="Nobody sets their own"):
+    with pytest.raises(Refusal, match="You cannot set your own"):
         remove_limits(mine, actor=course.owner.user, now=NOW)
     for user in (course.staff.user, course.member.user):
         theirs = Quota(instance=course.instance, scope=Scope.PERSON, user=user, cpu_millis=64_000)

@@ -52,8 +52,8 @@ def test_whoever_waits_for_a_mail_is_told_and_the_log_says_why(
     EmailAddress.objects.create(user=here, email=here.email, verified=True, primary=True)
     answer = Client().post(f"/accounts/{page}/", sent)
     assert answer.status_code == 503
-    assert "no mail can be sent from here at the moment" in answer.text
-    assert "tell the people who run this site" in answer.text
+    assert "the site cannot send e-mails at the moment" in answer.text
+    assert "contact the site administrators" in answer.text
     lines = [line for line in caplog.records if line.name == "accounts.adapter" and line.levelno == logging.ERROR]
     assert [line.getMessage().endswith("could not be sent: NoMailServer") for line in lines] == [True]
     assert sent.get("email", "unproved@") not in caplog.text
@@ -83,7 +83,7 @@ def test_a_deployment_without_a_mail_server_is_warned(more: dict[str, str], is_w
         env={"PATH": os.environ["PATH"], **PRODUCTION, **more}, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert ("(mlsite.W001) No mail server is set" in done.stderr) is is_warned
+    assert ("(mlsite.W001) No mail server is configured" in done.stderr) is is_warned
 
 
 @pytest.mark.parametrize("backend", ["accounts.backends.Folder", "django.core.mail.backends.console.EmailBackend"])

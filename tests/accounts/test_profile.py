@@ -150,7 +150,7 @@ def test_deletion_ends_what_runs_first_and_then_forgets_the_person() -> None:
 
 def test_the_page_of_deletion_says_what_stays_on_the_lists_of_courses() -> None:
     text = signed_in(UserFactory()).get("/profile/delete/").text
-    assert "your address, name and the course’s notes stay there" in text
+    assert "your address, your name and the course’s notes stay there" in text
 
 
 def test_deletion_is_done_at_once_when_nothing_runs_and_the_address_is_free_again() -> None:
@@ -182,7 +182,7 @@ def test_the_only_administrator_stays() -> None:
 
 def test_deletion_wants_the_address_and_somebody_who_is_there() -> None:
     user = UserFactory()
-    assert "not the address" in signed_in(user).post("/profile/delete/", {"address": "other@example.org"}).text
+    assert "not your account" in signed_in(user).post("/profile/delete/", {"address": "other@example.org"}).text
     stale = Client()
     stale.force_login(user)
     answer = stale.post("/profile/delete/", {"address": user.email})
@@ -208,7 +208,7 @@ def test_one_more_address_is_nobodys_until_its_code_is_typed(settings: Any) -> N
     assert not EmailAddress.objects.filter(email="more@example.org").exists()
     assert "more@example.org" in client.get("/accounts/confirm-email/").text
     assert "Not confirmed" in client.get("/accounts/email/").text
-    code = mail.outbox[-1].body.split("asked for it.")[1].split()[0]
+    code = mail.outbox[-1].body.split("asks for it.")[1].split()[0]
     client.post("/accounts/confirm-email/", {"code": code})
     assert "more@example.org" in identity.verified_addresses(user)
 

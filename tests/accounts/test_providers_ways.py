@@ -116,8 +116,8 @@ def test_a_provider_that_is_unavailable_is_not_called_a_sign_in_that_was_used(
     state = set_out(client).partition("state=")[2].partition("&")[0]
     answer = client.get(f"/accounts/oidc/campus/login/callback/?error=temporarily_unavailable&state={state}")
     assert answer.status_code == 401
-    assert "could not sign you in just now" in answer.text
-    assert "used already" not in answer.text
+    assert "could not sign you in at the moment" in answer.text
+    assert "already been used" not in answer.text
 
 
 def test_the_back_button_after_a_sign_in_leads_home(client: Client, provider: Provider) -> None:

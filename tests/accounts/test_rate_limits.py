@@ -63,7 +63,7 @@ def test_nobody_uses_up_the_tries_of_somebody_who_comes_from_elsewhere(settings:
 
     def told_to_wait(network: str, password: str = "wrong") -> bool:
         answer = Client(REMOTE_ADDR=network).post("/accounts/login/", {"login": user.email, "password": password})
-        return "too many tries" in answer.text
+        return "Too many attempts" in answer.text
 
     assert [told_to_wait("192.0.2.1") for _ in range(4)] == [False, False, False, True]
     assert not told_to_wait("192.0.2.2", PASSWORD)

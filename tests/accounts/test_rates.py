@@ -42,7 +42,7 @@ def test_the_refusal_says_when_it_can_be_done_again() -> None:
     with pytest.raises(Refusal) as caught:
         rates.spend(user, "launch", now=NOW + datetime.timedelta(minutes=45))
     assert caught.value.message == (
-        "You have asked for labs 2 times within an hour, and that is the limit. You can do it again at 13:00, in 15 minutes."
+        "You have launched labs 2 times within an hour, which is the limit. You can do this again at 13:00, in 15 minutes."
     )
     assert (caught.value.code, caught.value.retry_after) == ("too-often", 15 * 60)
     rates.spend(user, "launch", now=NOW + datetime.timedelta(minutes=60))
@@ -162,7 +162,7 @@ def test_a_new_account_of_the_same_person_goes_on_where_the_deleted_one_stopped(
     else:
         address = {"address": "ann@uni.example", "tag": "ann+2@uni.example"}[way]
         EmailAddress.objects.create(user=new, email=address, verified=True)
-    with pytest.raises(Refusal, match="You have asked for labs 2 times"):
+    with pytest.raises(Refusal, match="You have launched labs 2 times"):
         rates.spend(new, "launch", now=NOW + datetime.timedelta(minutes=30))
     rates.spend(new, "stop", now=NOW)
     rates.spend(UserFactory(), "launch", now=NOW)
@@ -199,8 +199,8 @@ def test_a_launch_that_has_no_room_is_counted_and_the_page_says_when_to_come_bac
     assert [browser.post(where, asked).status_code for _ in range(2)] == [400, 400]
     page = browser.post(where, asked)
     assert page.status_code == 429
-    assert "You have asked for labs 2 times within an hour" in page.text
-    assert "You can do it again at" in page.text
+    assert "You have launched labs 2 times within an hour" in page.text
+    assert "You can do this again at" in page.text
     assert 3500 < int(page["Retry-After"]) <= 3600
 
 
@@ -238,14 +238,14 @@ def test_the_interface_and_the_page_answer_429_with_the_time(world: SimpleNamesp
     assert 3500 < int(answer["Retry-After"]) <= 3600
     page = browser.post(f"/i/{world.instance.slug}/launch/jupyterlab/", VALUES | {"memory": "1"})
     assert page.status_code == 429
-    assert "You have asked for labs 2 times within an hour" in page.text
+    assert "You have launched labs 2 times within an hour" in page.text
     assert Rate.objects.get().count == 2
 
 
 @pytest.mark.parametrize("text", ["launch", "launch=many", "walk=3", "launch=-1"])
 def test_a_wrong_setting_is_told(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RATE_LIMITS", text)
-    with pytest.raises(ImproperlyConfigured, match="RATE_LIMITS is a list such as launch=60"):
+    with pytest.raises(ImproperlyConfigured, match="RATE_LIMITS must be a list such as launch=60"):
         env.numbers("RATE_LIMITS", {"launch": 60})
 
 

@@ -1,4 +1,4 @@
-"""The second factor: setting it up, signing in with it, being asked for it before the console opens."""
+"""Two-factor authentication: setting it up, signing in with it, being asked for it before the console opens."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def with_app(user: User) -> tuple[Client, str]:
     assert client.post("/accounts/reauthenticate/", {"password": PASSWORD}).status_code == 302
     page = client.get("/accounts/2fa/totp/activate/")
     assert "data:image/svg+xml" in page.text
-    found = re.search(r"The key: <span class=\"mono\">([A-Z2-7]+)<", page.text)
+    found = re.search(r"Key: <span class=\"mono\">([A-Z2-7]+)<", page.text)
     assert found
     secret = found.group(1)
     assert client.post("/accounts/2fa/totp/activate/", {"code": code_of(secret)}).status_code == 302
@@ -53,7 +53,7 @@ def test_signing_in_asks_for_the_code_and_each_code_is_good_once() -> None:
     _, secret = with_app(user)
     client = signed_in(user)
     assert "_auth_user_id" not in client.session
-    assert "not the code" in client.post("/accounts/2fa/authenticate/", {"code": "000000"}).text
+    assert "code is incorrect" in client.post("/accounts/2fa/authenticate/", {"code": "000000"}).text
     code = code_of(secret)
     assert client.post("/accounts/2fa/authenticate/", {"code": code}).status_code == 302
     assert int(client.session["_auth_user_id"]) == user.pk
@@ -96,8 +96,8 @@ def test_the_console_waits_for_the_second_factor_of_who_runs_something(settings:
     client = signed_in(user)
     answer = client.get("/console/")
     assert (answer.status_code, answer["Location"]) == (302, "/accounts/2fa/")
-    assert "the console opens with one only" in client.get("/accounts/2fa/").text
-    assert "console opens once you have a second factor" in client.get("/profile/").text
+    assert "the console requires it" in client.get("/accounts/2fa/").text
+    assert "set up two-factor authentication" in client.get("/profile/").text
     assert client.get("/").status_code == 200
     client, _ = with_app(user)
     assert client.get("/console/").status_code == 200
@@ -130,7 +130,7 @@ def test_the_json_interface_waits_for_it_too_and_says_where(
     assert (answer.status_code, answer["Content-Type"]) == (403, "application/json")
     assert (
         answer.json()["message"]
-        == "Set up a second factor first, at http://testserver/accounts/2fa/: this interface opens with one only."
+        == "Set up two-factor authentication first, at http://testserver/accounts/2fa/: the API requires it."
     )
     lab.refresh_from_db()
     assert lab.state == State.REQUESTED
@@ -146,7 +146,7 @@ def test_the_json_interface_opens_for_members_and_where_it_is_off(settings: Any)
     assert signed_in(UserFactory(is_superuser=True)).get("/api/labs/").status_code == 403
     member = signed_in(MembershipFactory(instance=owner.instance).user)
     assert member.get("/api/labs/").status_code == 200
-    assert "second factor" not in Client().get("/api/labs/").text
+    assert "two-factor" not in Client().get("/api/labs/").text
 
 
 def test_recovery_codes_alone_are_no_second_factor(settings: Any) -> None:

@@ -42,11 +42,11 @@ def test_known_providers_need_a_client_only_and_trust_nobody(env: pytest.MonkeyP
     ("name", "value", "said"),
     [
         ("SIGN_IN_PROVIDERS", "cilogon,cilogon", "twice"),
-        ("SIGN_IN_PROVIDERS", "My Campus", "no name"),
+        ("SIGN_IN_PROVIDERS", "My Campus", "not a valid name"),
         (
             "SIGN_IN_MY_CAMPUS_ISSUER",
             "http://login.uni.example",
-            "SIGN_IN_MY_CAMPUS_ISSUER must be an address with https",
+            "SIGN_IN_MY_CAMPUS_ISSUER must be an https",
         ),
         ("SIGN_IN_MY_CAMPUS_ISSUER", "login.uni.example", "SIGN_IN_MY_CAMPUS_ISSUER"),
         ("SIGN_IN_MY_CAMPUS_ISSUER", None, "SIGN_IN_MY_CAMPUS_ISSUER is not set"),

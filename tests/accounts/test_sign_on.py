@@ -142,7 +142,7 @@ def test_the_same_address_from_another_provider_opens_no_account_and_says_so(
     other = Client()
     answer = sign_in(other, provider, "cilogon-4", "cilogon")
     assert answer.status_code == 409
-    assert "There is an account with the address <b>ada@uni.example</b>" in answer.text
+    assert "There is already an account with the address <b>ada@uni.example</b>" in answer.text
     assert "Sign in as you did before" in answer.text
     assert not is_in(other)
     assert SocialAccount.objects.count() == 1
@@ -202,7 +202,7 @@ def test_an_account_of_an_administrator_or_one_that_was_used_is_not_moved_into(
     assert answer.status_code == 409
     assert not is_in(client)
     assert "Forgot your password" not in answer.text
-    assert "ask the people who run this site" in answer.text
+    assert "ask the site administrators" in answer.text
 
 
 def test_an_unproved_claim_to_a_taken_address_learns_nothing(client: Client, provider: Provider) -> None:
@@ -210,7 +210,7 @@ def test_an_unproved_claim_to_a_taken_address_learns_nothing(client: Client, pro
     provider.knows("eve-2", email="ada@uni.example", email_verified=True)
     answer = sign_in(client, provider, "eve-2", "campus")
     assert answer["Location"] == "/accounts/confirm-email/"
-    assert "There is one already" in mail.outbox[-1].body
+    assert "You already have an account there" in mail.outbox[-1].body
     assert mail.outbox[-1].to == ["ada@uni.example"]
     assert not is_in(client)
     assert list(User.objects.all()) == [owner]
@@ -233,7 +233,7 @@ def test_a_provider_that_says_no_address_is_followed_by_a_question(client: Clien
     answer = sign_in(client, provider, "orcid-1", next="/about/")
     assert answer["Location"] == "/accounts/3rdparty/signup/"
     page = client.get(answer["Location"])
-    assert "where mail reaches you" in page.text
+    assert "not your e-mail address" in page.text
     assert 'value="Cara"' in page.text
     answer = client.post("/accounts/3rdparty/signup/", {"email": "cara@uni.example", "name": "Cara", "affiliation": ""})
     assert answer["Location"] == "/accounts/confirm-email/"
@@ -256,7 +256,7 @@ def test_a_state_is_good_for_one_return_in_the_browser_that_set_out(client: Clie
     back = provider.consents(set_out(client, "globus"), "globus-6")
     stranger = come_back(Client(), back)
     assert stranger.status_code == 401
-    assert "Please begin anew" in stranger.text
+    assert "Please start again" in stranger.text
     assert come_back(client, back).status_code == 302
     client.logout()
     assert come_back(client, back).status_code == 401
@@ -267,7 +267,7 @@ def test_a_state_is_good_for_one_return_in_the_browser_that_set_out(client: Clie
 def test_a_return_that_was_never_begun_is_a_page(client: Client, provider: Provider, tamper: str) -> None:
     answer = client.get(f"/accounts/oidc/campus/login/callback/?{tamper}")
     assert answer.status_code == 401
-    assert "You are not signed in" in answer.text
+    assert "Not signed in" in answer.text
 
 
 def test_an_id_token_for_another_sign_in_is_refused(client: Client, provider: Provider) -> None:
@@ -369,7 +369,7 @@ def test_a_provider_that_answers_wrongly_signs_nobody_in(
     provider.lies[path] = lie
     answer = come_back(client, back)
     assert answer.status_code == 401
-    assert "does not answer as it should" in answer.text
+    assert "is not responding correctly" in answer.text
     assert not User.objects.exists()
 
 
@@ -381,7 +381,7 @@ def test_a_provider_that_is_down_is_a_page(
     configure("http://localhost:9", settings, monkeypatch)
     for answer in (client.post("/accounts/oidc/globus/login/", {"process": "login"}), come_back(client, back)):
         assert answer.status_code == 401
-        assert "does not answer as it should" in answer.text
+        assert "is not responding correctly" in answer.text
 
 
 def test_a_code_that_cannot_be_mailed_is_a_page(client: Client, provider: Provider, settings: Any) -> None:
@@ -389,7 +389,7 @@ def test_a_code_that_cannot_be_mailed_is_a_page(client: Client, provider: Provid
     provider.knows("eve-4", email="eve@elsewhere.example")
     answer = sign_in(client, provider, "eve-4")
     assert answer.status_code == 503
-    assert "no mail can be sent" in answer.text
+    assert "the site cannot send e-mails" in answer.text
     assert not is_in(client)
 
 
@@ -411,7 +411,7 @@ def test_a_signed_in_person_links_and_unlinks(provider: Provider) -> None:
     provider.knows("globus-11", **GLOBUS)
     answer = sign_in(client, provider, "globus-11", "globus", process="connect")
     assert answer["Location"] == "/accounts/3rdparty/"
-    assert "You can sign in with Globus from now on" in client.get("/accounts/3rdparty/").text
+    assert "You can now sign in with Globus" in client.get("/accounts/3rdparty/").text
     assert User.objects.get() == user
     assert identity.verified_addresses(user) == {user.email, "ada@uni.example"}
     user.refresh_from_db()
@@ -432,7 +432,7 @@ def test_a_sign_in_of_another_account_is_not_taken_from_it(client: Client, provi
     sign_in(client, provider, "globus-12", "globus")
     other = with_password(UserFactory())
     sign_in(other, provider, "globus-12", "globus", process="connect")
-    assert "belongs to another account" in other.get("/accounts/3rdparty/").text
+    assert "linked to another account" in other.get("/accounts/3rdparty/").text
     assert SocialAccount.objects.get().user.email == "ada@uni.example"
 
 
@@ -452,7 +452,7 @@ def test_nobody_unlinks_their_only_way_in_or_that_of_another(client: Client, pro
     sign_in(client, provider, "globus-13", "globus")
     account = SocialAccount.objects.get()
     answer = client.post("/accounts/3rdparty/", {"account": account.pk})
-    assert "your only way in" in answer.text
+    assert "your only way to sign in" in answer.text
     with_password(UserFactory()).post("/accounts/3rdparty/", {"account": account.pk})
     assert SocialAccount.objects.filter(pk=account.pk).exists()
 
@@ -489,7 +489,7 @@ def test_somebody_whose_subject_has_changed_is_told_whom_to_ask_and_an_administr
     provider.knows("globus-32", **GLOBUS)
     answer = sign_in(Client(), provider, "globus-32", "globus")
     assert answer.status_code == 409
-    assert "Write to the people who run this site" in answer.text
+    assert "contact the site administrators" in answer.text
     console, page = Client(), f"/console/accounts/user/{person.pk}/unlink/"
     console.force_login(admin)
     assert "globus: globus-31" in console.get(page).text

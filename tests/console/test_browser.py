@@ -35,7 +35,7 @@ def test_an_owner_approves_stops_and_limits_without_a_blocked_script_or_style(li
         page.goto(live_server.url + reverse("admin:index"))
         page.fill("input[name=word]", "welcome")
         page.click("text=Approve")
-        page.wait_for_selector("text=Nobody is waiting.")
+        page.wait_for_selector("text=No access requests.")
         page.goto(live_server.url + lab_page)
         page.click("a:has-text('Stop')")
         page.click("button:has-text('Stop')")

@@ -45,7 +45,7 @@ def test_a_request_is_decided_by_post_with_a_word(world: World, role: str, name:
 def test_looking_at_the_page_decides_nothing(world: World, name: str) -> None:
     response = world.client("owner").get(act(name, world.mine.request))
     assert response.status_code == 200
-    assert "A word to them" in response.content.decode()
+    assert "Note to them" in response.content.decode()
     assert status_of(world.mine.request) == Status.REQUESTED
 
 
@@ -97,7 +97,7 @@ def test_deciding_twice_says_so_and_writes_one_event(world: World) -> None:
     client, row = world.client("owner"), world.mine.request
     client.post(act("deny", row))
     response = client.post(act("deny", row))
-    assert any("decided before" in str(message) for message in get_messages(response.wsgi_request))
+    assert any("already decided" in str(message) for message in get_messages(response.wsgi_request))
     assert Event.objects.filter(verb=Verb.ACCESS_DENIED).count() == 1
 
 
@@ -190,7 +190,7 @@ def test_the_last_owner_stays_and_the_reason_is_told(world: World) -> None:
     row = Membership.objects.get(user=world.people["owner"])
     client, url = world.client("administrator"), reverse("admin:accounts_membership_change", args=[row.pk])
     response = client.post(url, {"role": Role.MEMBER}, follow=True)
-    assert "keeps at least one owner" in response.content.decode()
+    assert "needs at least one owner" in response.content.decode()
     row.refresh_from_db()
     assert row.role == Role.OWNER
 
@@ -224,7 +224,7 @@ def test_the_mail_about_requests_links_to_those_who_wait_there(world: World) -> 
     mail = Mail(kind=MailKind.REQUESTS_WAITING, recipient=owner.email, user=owner, instance=instance)
     link = wording.facts_of(mail)["link"].removeprefix("http://testserver")
     page = world.client("owner").get(link)
-    assert "Waiting requests" in page.text
+    assert "Access requests" in page.text
     rows = Membership.objects.filter(instance=instance, status=Status.REQUESTED)
     assert waits in rows
     assert {row.pk for row in page.context["cl"].queryset} == {row.pk for row in rows}

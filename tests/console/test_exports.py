@@ -56,7 +56,7 @@ def test_labs_with_what_they_used_and_how_they_ended(world: World) -> None:
     )  # fmt: skip
     line = next(line for line in table(world.client("staff"), "labs_lab", **WHOLE) if line["Name"] == "over")
     assert (line["CPU (cores)"], line["Memory (GiB)"], line["Lifetime (hours)"]) == ("2", "3", "1.5")
-    assert (line["Ran (hours)"], line["Core hours"], line["How it ended"]) == ("3.0", "6.0", "Its time was over")
+    assert (line["Ran (hours)"], line["Core hours"], line["End reason"]) == ("3.0", "6.0", "Lifetime over")
 
 
 def test_labs_with_when_they_ran_who_stopped_them_and_why(world: World) -> None:
@@ -68,7 +68,7 @@ def test_labs_with_when_they_ran_who_stopped_them_and_why(world: World) -> None:
     line, live = lines["stopped"], lines[world.mine.lab.name]
     assert line["Started"]
     assert line["Ended"]
-    assert (line["How it ended"], line["Reason"]) == ("Stopped by the staff", "The room is needed.")
+    assert (line["End reason"], line["Reason"]) == ("Stopped by the staff", "The room is needed.")
     assert line["Stopped by"] == world.people["staff"].email
     assert (bool(live["Ends"]), live["Ended"], live["Stopped by"], live["Reason"]) == (True, "", "", "")
 
@@ -177,7 +177,7 @@ def test_what_people_typed_is_no_formula(world: World) -> None:
     EventFactory(instance=world.mine.instance, subject="+1", reason="-1+2", actor_name="\t=1")
     client = world.client("owner")
     line = next(line for line in table(client, "accounts_membership") if line["E-mail"] == user.email)
-    assert (line["Name"], line["Affiliation"], line["Why they ask"]) == (f"'{evil}", f"'{evil}", "'@SUM(A1)")
+    assert (line["Name"], line["Affiliation"], line["Reason for request"]) == (f"'{evil}", f"'{evil}", "'@SUM(A1)")
     line = next(line for line in table(client, "labs_event") if line["To"] == "'+1")
     assert (line["Why"], line["Who"]) == ("'-1+2", "'\t'=1")
 

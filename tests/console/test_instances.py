@@ -66,14 +66,14 @@ def test_a_cluster_on_which_something_runs_is_not_taken_away(world: World) -> No
     client, cloud = world.client("administrator"), ClusterFactory()
     world.mine.instance.places.create(cluster=cloud, rank=2)
     data = form_data(client, page(world)) | {"places-0-DELETE": "on"}
-    assert "still runs" in client.post(page(world), data, follow=True).content.decode()
+    assert "still running" in client.post(page(world), data, follow=True).content.decode()
     assert world.mine.instance.clusters.count() == 2
 
 
 def test_an_instance_keeps_at_least_one_cluster(world: World) -> None:
     client = world.client("administrator")
     answer = client.post(page(world), form_data(client, page(world)) | {"places-0-DELETE": "on"})
-    assert "Name a cluster" in answer.content.decode()
+    assert "Add a cluster" in answer.content.decode()
     assert world.mine.instance.clusters.count() == 1
 
 
@@ -148,11 +148,11 @@ def test_the_page_of_an_instance_says_what_is_missing(world: World) -> None:
     made = make(world, "owner@example.org", services=[])
     url = reverse("admin:labs_instance_change", args=[made.pk])
     text = world.client("administrator").get(url).text
-    assert "owner@example.org is invited and has not joined yet." in text
-    assert "There is nothing to launch." in text
-    assert "People see no summary and no page yet." in text
+    assert "owner@example.org has been invited but has not joined yet." in text
+    assert "It offers no services." in text
+    assert "It has no summary and no page yet." in text
     Instance.objects.filter(pk=world.mine.instance.pk).update(about="All about it.")
-    assert "Before people start" not in world.client("owner").get(page(world)).text, "nothing is missing there"
+    assert "Setup checklist" not in world.client("owner").get(page(world)).text, "nothing is missing there"
 
 
 def test_an_instance_is_archived_after_a_question(world: World) -> None:

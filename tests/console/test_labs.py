@@ -54,7 +54,7 @@ def test_stopping_too_often_is_said_and_stops_nothing(world: World, settings: An
     client, second = world.client("staff"), LabFactory(instance=world.mine.instance, state=State.RUNNING)
     client.post(page(world.mine.lab, "stop"), {"word": ""})
     answer = client.post(page(second, "stop"), {"word": ""}, follow=True)
-    assert "You have stopped labs once within an hour, and that is the limit." in answer.content.decode()
+    assert "You have stopped labs once within an hour, which is the limit." in answer.content.decode()
     second.refresh_from_db()
     assert second.state == State.RUNNING
 

@@ -98,7 +98,7 @@ def test_a_person_gets_limits_of_their_own_once(world: World) -> None:
     assert client.post(url, data).status_code == 302
     assert Quota.objects.get(user=member).memory_mib == 16_384
     again = client.post(url, data)
-    assert "limits of their own already" in again.content.decode()
+    assert "already has personal limits" in again.content.decode()
 
 
 def test_personal_limits_name_the_address_too(world: World) -> None:

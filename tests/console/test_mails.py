@@ -31,7 +31,7 @@ def rows(side: Side) -> dict[str, Any]:
     letter = LetterFactory(instance=side.instance, author=side.owner, subject=f"{side.instance} letter")
     mail = Mail.objects.create(
         key=f"invitation:{side.instance.pk}", kind=MailKind.INVITATION, recipient=side.member.user.email, user=side.member.user,
-        instance=side.instance, state=MailState.FAILED, problem="The mail server refused the address: 550", attempts=1,
+        instance=side.instance, state=MailState.FAILED, problem="The mail server rejected the address: 550", attempts=1,
         context={"inviter": "something in the context"}, created_at=now,
     )  # fmt: skip
     words = MailTemplate.objects.create(
@@ -97,7 +97,7 @@ def test_several_are_sent_again_after_a_question(world: World) -> None:
     mail = rows(world.mine)["accounts_mail"]
     client, url = world.client("owner"), reverse("admin:accounts_mail_changelist")
     data = {"action": "try_again_selected", "_selected_action": [str(mail.pk)]}
-    assert "Send this mail again?" in client.post(url, data).text
+    assert "Resend this e-mail?" in client.post(url, data).text
     mail.refresh_from_db()
     assert mail.state == MailState.FAILED
     client.post(url, {**data, "confirmed": "yes"})
@@ -143,7 +143,7 @@ def test_a_letter_is_asked_for_with_the_number_of_people_before_it_is_sent(world
     client = world.client("owner")
     data = {**letter_form(client), "subject": "Exercise", "text": "It is due."}
     asked = client.post(ADD, data)
-    assert "Send this letter to 3 people?" in asked.text
+    assert "Send this message to 3 people?" in asked.text
     assert not Letter.objects.exists()
     hidden = {**dict(asked.context["question"].hidden)}
     assert hidden["confirmed"] == "yes"
@@ -192,7 +192,7 @@ def test_members_are_chosen_in_their_list(world: World) -> None:
     assert response.status_code == 302
     data = letter_form(client, "?" + response["Location"].partition("?")[2])
     asked = client.post(response["Location"], {**data, "to": "", "subject": "x", "text": "y"})
-    assert "Send this letter to 1 person?" in asked.text
+    assert "Send this message to 1 person?" in asked.text
 
 
 def test_sections_of_the_roster_are_offered(world: World) -> None:
@@ -224,7 +224,7 @@ def words_url(world: World, page: str, kind: str = "access-approved") -> str:
 def test_words_begin_with_those_of_the_site_and_are_kept(world: World) -> None:
     client = world.client("owner")
     page = client.get(words_url(world, "add"))
-    assert "You have been let into {instance}" in page.context["form"]["body"].value()
+    assert "Your request to join {instance} has been approved" in page.context["form"]["body"].value()
     saved = client.post(words_url(world, "add"), {"subject": "Welcome {name}", "body": "Come in.\r\n\r\n{link}"})
     template = MailTemplate.objects.get()
     assert saved["Location"] == reverse("admin:accounts_mailtemplate_change", args=[template.pk])
@@ -235,7 +235,7 @@ def test_words_begin_with_those_of_the_site_and_are_kept(world: World) -> None:
 def test_unknown_placeholders_are_refused_beside_the_field(world: World) -> None:
     response = world.client("owner").post(words_url(world, "add"), {"subject": "x", "body": "{password}"})
     assert response.status_code == 400
-    assert "There is nothing called {password}" in response.text
+    assert "This e-mail has no placeholder {password}" in response.text
     assert not MailTemplate.objects.exists()
 
 
@@ -281,12 +281,12 @@ def test_words_are_taken_away_by_post(world: World) -> None:
 def test_a_member_whose_mail_came_back_has_a_flag(world: World) -> None:
     mail = rows(world.mine)["accounts_mail"]
     client, url = world.client("staff"), reverse("admin:accounts_membership_changelist")
-    assert "came back" not in client.get(url).text
+    assert "bounced" not in client.get(url).text
     now = timezone.now()
     Mail.objects.filter(pk=mail.pk).update(state=MailState.BOUNCED, bounced_at=now, sent_at=now)
-    assert client.get(url).text.count("Mail to this address came back on") == 1
+    assert client.get(url).text.count("E-mail to this address bounced on") == 1
     page = reverse("admin:accounts_membership_change", args=[world.mine.member.pk])
-    assert "Mail to this address came back on" in client.get(page).text
+    assert "E-mail to this address bounced on" in client.get(page).text
 
 
 def test_staff_write_where_the_owners_let_them_and_see_no_mails(world: World) -> None:
@@ -299,7 +299,7 @@ def test_staff_write_where_the_owners_let_them_and_see_no_mails(world: World) ->
     sent = client.post(ADD, {**data, "confirmed": "yes"})
     letter = Letter.objects.get()
     assert (letter.author, letter.author_email) == (world.people["staff"], world.people["staff"].email)
-    assert "To whom it went" not in client.get(sent["Location"]).text
+    assert "Recipients" not in client.get(sent["Location"]).text
     assert client.get(reverse("admin:accounts_letter_changelist")).status_code == 200
     assert client.get(reverse("admin:accounts_mail_changelist")).status_code == 403
     assert client.get(f"{ADD}?instance={world.theirs.instance.pk}").status_code == 404

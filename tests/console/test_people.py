@@ -33,8 +33,20 @@ def save(world: World, user: User, **fields: Any) -> Any:
     [
         ("is_active", True, "", Verb.ACCOUNT_CLOSED, "Ada Administrator closed the account of Rosa"),
         ("is_active", False, "on", Verb.ACCOUNT_REOPENED, "Ada Administrator reopened the account of Rosa"),
-        ("is_superuser", False, "on", Verb.ADMINISTRATOR_MADE, "Ada Administrator gave site administration to Rosa"),
-        ("is_superuser", True, "", Verb.ADMINISTRATOR_UNMADE, "Ada Administrator took site administration from Rosa"),
+        (
+            "is_superuser",
+            False,
+            "on",
+            Verb.ADMINISTRATOR_MADE,
+            "Ada Administrator gave site administrator rights to Rosa",
+        ),
+        (
+            "is_superuser",
+            True,
+            "",
+            Verb.ADMINISTRATOR_UNMADE,
+            "Ada Administrator removed site administrator rights from Rosa",
+        ),
     ],
 )
 def test_a_change_of_standing_is_told_on_the_page_of_the_person(
@@ -80,7 +92,7 @@ def test_the_account_of_a_last_owner_stays_open_and_the_instances_are_named(worl
     owner.refresh_from_db()
     assert (owner.is_active, owner.name) == (True, "Mine Owner")
     said = answer.context["adminform"].form.non_field_errors()
-    assert said == [f"{owner} is the only owner of {other}, {world.mine.instance}. Make somebody else an owner first."]
+    assert said == [f"{owner} is the only owner of {other}, {world.mine.instance}. First make someone else an owner."]
     assert not Event.objects.filter(verb=Verb.ACCOUNT_CLOSED).exists()
     for instance in (other, world.mine.instance):
         MembershipFactory(instance=instance, role=Role.OWNER)

@@ -23,7 +23,7 @@ def titled(text: str) -> str:
     ("model", "query", "title"),
     [
         ("accounts_membership", "", "Members | Console"),
-        ("accounts_membership", "?status__exact=requested", "Waiting requests | Console"),
+        ("accounts_membership", "?status__exact=requested", "Access requests | Console"),
         ("labs_event", "", "History | Console"),
         ("accounts_user", "", "People | Console"),
     ],
@@ -36,7 +36,7 @@ def test_a_list_is_called_what_it_shows(world: World, model: str, query: str, ti
 def test_a_list_without_rows_tells_whether_a_search_is_why(world: World) -> None:
     admin = world.client("administrator")
     found = admin.get(reverse("admin:labs_lab_changelist"), {"q": "no-such-lab"}).text
-    assert "No row fits this search" in found
+    assert "Nothing matches this search" in found
     assert "Show all" in found
     empty = admin.get(reverse("admin:django_q_failure_changelist")).text
     assert "This list is empty." in empty
@@ -96,9 +96,9 @@ def test_what_waits_is_not_counted_as_running_and_one_is_not_called_many() -> No
         "1 member 1 waiting 1 running 6 starting or waiting",
     ):
         assert counted in overview
-    assert "1 person waits for approval" in said(course.get_absolute_url())
+    assert "1 person is waiting for approval" in said(course.get_absolute_url())
     MembershipFactory(instance=course)
     MembershipFactory(instance=course, status=Status.REQUESTED)
     Lab.objects.filter(state=State.QUEUED).update(state=State.STARTING)
     assert "2 members 2 waiting 1 running 6 starting or waiting" in said(reverse("admin:index"))
-    assert "2 people wait for approval" in said(course.get_absolute_url())
+    assert "2 people are waiting for approval" in said(course.get_absolute_url())

@@ -59,7 +59,7 @@ def class_stack(tmp_path: Path, demo_on_postgres: str, provider: openid.Provider
 
 
 def by_password(page: Page, provider: openid.Provider, address: str) -> None:
-    page.get_by_role("button", name="Make an account").click()
+    page.get_by_role("button", name="Create an account").click()
     page.fill("input[name=email]", address)
     page.fill("input[name=name]", "Nina New")
     for name in ("password1", "password2"):
@@ -109,17 +109,17 @@ def _list(folder: Path, mark: str) -> Path:
 def _import(page: Page, path: Path) -> None:
     page.goto("/i/physics-250/")
     page.get_by_role("link", name="People and roster").click()
-    page.get_by_role("link", name="Import a list").first.click()
+    page.get_by_role("link", name="Import a roster").first.click()
     page.set_input_files("input[type=file]", path)
-    page.get_by_role("button", name="Look at it first").click()
+    page.get_by_role("button", name="Preview").click()
     expect(page.locator(".tally")).to_contain_text(f"{STUDENTS} new")
     page.get_by_role("button", name=f"Import {STUDENTS} people").click()
-    expect(page.get_by_role("status")).to_contain_text(f"{STUDENTS} new. {KNOWN} of them had an account already")
+    expect(page.get_by_role("status")).to_contain_text(f"{STUDENTS} new. {KNOWN} of them already had an account")
 
 
 def _invite(page: Page) -> None:
-    page.get_by_role("button", name="Invite 2 people by mail").click()
-    expect(page.get_by_role("status")).to_contain_text("2 people invited by mail.")
+    page.get_by_role("button", name="Invite 2 people by e-mail").click()
+    expect(page.get_by_role("status")).to_contain_text("2 people invited by e-mail.")
 
 
 def _join(browser: Browser, stack: Stack, provider: openid.Provider, address: str, sign_on: SignIn) -> None:
@@ -154,20 +154,20 @@ def _start(page: Page, stack: Stack) -> None:
     page.fill("#id_title", "Week 3")
     page.fill("#id_cpu", "0.5")
     page.fill("#id_memory", "1")
-    page.get_by_role("button", name="Keep it").click()
+    page.get_by_role("button", name="Save").click()
     begun = time.monotonic()
-    page.get_by_role("button", name="Start for everybody").click()
+    page.get_by_role("button", name="Start for everyone").click()
     expect(page.locator(".tally .running")).to_contain_text(str(EVERYBODY), timeout=120_000)
     print(f"{EVERYBODY} labs run {time.monotonic() - begun:.1f} s after the button")
     page.goto(f"{PEOPLE}labs/")
-    page.get_by_role("button", name="Start for everybody").click()
+    page.get_by_role("button", name="Start for everyone").click()
     expect(page.locator(".tally")).to_contain_text(f"{EVERYBODY} had one already", timeout=60_000)
     assert int(stack.shell(LIVE)) == EVERYBODY
 
 
 def _stop(page: Page, stack: Stack) -> None:
     page.goto(f"{PEOPLE}labs/")
-    page.locator("summary", has_text="Stop them all").click()
-    page.get_by_role("button", name="Yes, stop them").click()
+    page.locator("summary", has_text="Stop all").click()
+    page.get_by_role("button", name="Stop labs").click()
     expect(page.get_by_role("status")).to_contain_text(f"{EVERYBODY} labs are being stopped.")
     until(lambda: not int(stack.shell(LIVE)), 120, "all have ended")

@@ -142,7 +142,7 @@ def _extend_and_stop(page: Page, stack: Stack) -> None:
     after = stack.shell("from labs.models import Lab; print(Lab.objects.get(name='answer').expires_at.timestamp())")
     assert float(after) - float(before) == 2 * 3600
     page.locator("summary", has_text="Stop").first.click()
-    page.get_by_role("button", name="Yes, stop it").click()
+    page.get_by_role("button", name="Stop lab").click()
     expect(page.locator("main")).to_contain_text("You stopped this lab", timeout=30_000)
     until(lambda: not kubectl(stack), 60, "nothing of the lab is left on the cluster")
     until(lambda: "answer" in _history(page, stack), 30, "it is in the history")

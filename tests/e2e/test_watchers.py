@@ -146,7 +146,7 @@ def test_watchers_outlive_the_data_base_and_follow_a_cluster_to_another_connecti
         20,
         "watched anew",
     )
-    site.shell(LAUNCH.format(names="four"))  # a cluster that does not answer keeps nothing from its turn
+    site.shell(LAUNCH.format(names="four"))  # a cluster that is not responding keeps nothing from its turn
     until(lambda: site.shell(STATES) == RUNNING, 30, "all run", every=1.0)
     copy.unlink()
     site.shell(

@@ -54,10 +54,10 @@ def test_all_that_is_there_is_found(kubeconfig: str) -> None:
         found = examined(
             kubeconfig, ingress_class="check-nginx", controller="ingress-nginx", storage_classes=["check-fast"]
         )
-        assert found["The site has every right that it needs."] == "ok"
+        assert found["The site has all the permissions that it needs."] == "ok"
         assert found["The ingress class “check-nginx” is there."] == "ok"
-        assert found["The storage classes are there: check-fast."] == "ok"
-        assert found["Its clock agrees with the site's."] == "ok"
+        assert found["The storage classes exist: check-fast."] == "ok"
+        assert found["Its clock matches the site's."] == "ok"
         assert examined(kubeconfig, ingress_class="check-nginx", controller="traefik")[
             "The ingress class “check-nginx” belongs to another controller."
         ] == "wait"  # fmt: skip
@@ -118,7 +118,7 @@ def ways(client: Client, *networks: str, namespace: str) -> dict[str, str]:
 
 def test_pods_of_the_ingress_are_looked_for(ingress: IngressPods) -> None:
     client, there = ingress.client, ingress.namespace
-    assert ways(client, namespace="") == {"Nothing reaches labs.": "bad"}
+    assert ways(client, namespace="") == {"Labs cannot be reached.": "bad"}
     assert ways(client, namespace=there) == {f"No pod runs in the namespace “{there}”.": "bad"}
     ingress.run("done", phase="Succeeded")
     assert ways(client, namespace=there) == {f"No pod runs in the namespace “{there}”.": "bad"}
@@ -130,11 +130,9 @@ def test_pods_of_the_ingress_are_looked_for(ingress: IngressPods) -> None:
 def test_pods_of_the_ingress_that_no_policy_knows_are_told(ingress: IngressPods) -> None:
     client, there = ingress.client, ingress.namespace
     ingress.run("controller", hostNetwork=True)
-    alone = f"1 pod of “{there}” on the machines' own network, as controller."
+    alone = f"1 pod of “{there}” with host networking, such as controller."
     assert ways(client, namespace=there) == {alone: "bad"}
-    assert (
-        ways(client, "10.42.7.0", namespace=there)[f"The pods of “{there}” use their machines' own network."] == "wait"
-    )
+    assert ways(client, "10.42.7.0", namespace=there)[f"The pods of “{there}” use host networking."] == "wait"
     ingress.run("other", address="10.42.7.9")
     assert ways(client, namespace=there) == {alone: "wait"}
     assert ways(client, "10.42.7.0", namespace=there) == {
@@ -164,7 +162,7 @@ def test_labs_that_would_reach_each_other_are_told(kubeconfig: str) -> None:
 
 
 def test_an_embedded_cluster_says_that_it_keeps_nobody_apart(embedded_kubeconfig: str) -> None:
-    assert examined(embedded_kubeconfig)["It keeps nobody apart."] == "wait"
+    assert examined(embedded_kubeconfig)["It does not isolate labs."] == "wait"
 
 
 def test_gpus_are_counted_by_their_labels(embedded_kubeconfig: str) -> None:
@@ -184,7 +182,7 @@ def test_gpus_are_counted_by_their_labels(embedded_kubeconfig: str) -> None:
         now = datetime.datetime.now(datetime.UTC)
         found = examine(client, Expected(gpu_models=[model]), now=now)
         assert told(found)["8 GPUs of A100 80 GB on 2 machines."] == "ok"
-        other = next(item for item in found if item.title == "There are GPUs that no model here names.")
+        other = next(item for item in found if item.title == "Some GPUs match no GPU model.")
         assert other.text == "nvidia.com/gpu.product=T4: 1 GPU."
         fewer = examine(client, Expected(gpu_models=[{**model, "count": 16}]), now=now)
         assert next(item.text for item in fewer if item.title.startswith("8 GPUs")) == "Here 16 are offered."
@@ -209,7 +207,7 @@ def test_a_cluster_that_does_not_answer_is_asked_nothing_more() -> None:
         "users": [{"name": "x", "user": {"token": "t"}}],
     }
     found = examine(Client.from_kubeconfig(config), Expected(), now=datetime.datetime.now(datetime.UTC))
-    assert told(found) == {"It does not answer.": "bad"}
+    assert told(found) == {"The cluster is not responding.": "bad"}
 
 
 def test_the_rights_are_those_of_the_file() -> None:
@@ -221,14 +219,14 @@ def test_the_rights_are_those_of_the_file() -> None:
 
 @pytest.mark.k8s
 def test_rights_that_are_missing_are_named(real_kubeconfig: str, site_account: Path, tmp_path: Path) -> None:
-    assert examined(site_account)["The site has every right that it needs."] == "ok"
+    assert examined(site_account)["The site has all the permissions that it needs."] == "ok"
     bare = make_bare(real_kubeconfig, tmp_path)
     told_bare = examined(bare)
-    assert told_bare["The site has every right that it needs."] == "ok"
-    assert told_bare["Could not look at: ingress class."] == "wait"
+    assert told_bare["The site has all the permissions that it needs."] == "ok"
+    assert told_bare["Could not check: ingress class."] == "wait"
     now = datetime.datetime.now(datetime.UTC)
     found = examine(Client.from_kubeconfig(bare), Expected(gateway="gateways/labs"), now=now)
-    missing = next(item for item in found if item.title == "The site may not do all that it has to.")
+    missing = next(item for item in found if item.title == "The site lacks permissions that it needs.")
     assert missing.text.startswith("Missing: httproutes: create, patch, delete, deletecollection, list.")
 
 
@@ -248,10 +246,10 @@ def test_pods_with_public_addresses_that_labs_reach_are_told(embedded_kubeconfig
     client._json("patch", "PATCH", "/api/v1/namespaces/default/pods/open/status", body=body, headers=header)
     try:
         found = examined(embedded_kubeconfig)
-        assert found["Its machines, or their pods, have public addresses."] == "ok"
-        assert found["Labs reach pods that have public addresses."] == "wait"
+        assert found["Its nodes or pods have public addresses."] == "ok"
+        assert found["Labs can reach pods with public addresses."] == "wait"
         named = examined(embedded_kubeconfig, forbidden_networks=["9.9.8.0/24"])
-        assert "Labs reach pods that have public addresses." not in named
+        assert "Labs can reach pods with public addresses." not in named
     finally:
         client.delete("Pod", "open", "default", grace_seconds=0)
         client.delete("Node", "public-2")

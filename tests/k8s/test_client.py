@@ -118,7 +118,7 @@ def test_refused_connection_is_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config = _config(f"http://127.0.0.1:{port}")
-    with pytest.raises(Unavailable, match="does not answer"):
+    with pytest.raises(Unavailable, match="is not responding"):
         Client.from_kubeconfig(config, retries=1).version()
 
 

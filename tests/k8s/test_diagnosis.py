@@ -168,7 +168,7 @@ def test_what_is_free_and_what_would_start_is_told() -> None:
 def test_without_a_snapshot_of_the_machines_nothing_is_said_of_what_is_free() -> None:
     found = told("no-free-cpu/cpu_with_some_free", machines=None)
     assert found is not None
-    assert found.text == "It asks for 4 CPUs; no machine has that much free just now."
+    assert found.text == "It asks for 4 CPUs; no machine has that much free at the moment."
 
 
 def test_a_snapshot_that_is_behind_the_scheduler_promises_nothing() -> None:
@@ -178,7 +178,7 @@ def test_a_snapshot_that_is_behind_the_scheduler_promises_nothing() -> None:
     empty = [{"name": "a", "labels": {}, "requested": {}, "taints": [], "allocatable": allocatable}]
     found = diagnose(pod, events, now=LATER, machines=empty)
     assert found is not None
-    assert found.text == "It asks for 6 CPUs; no machine has that much free just now."
+    assert found.text == "It asks for 6 CPUs; no machine has that much free at the moment."
 
 
 def test_quota_message_is_read_in_plain_units() -> None:
@@ -271,7 +271,7 @@ def test_steps_have_names_times_and_notes() -> None:
     assert [step.title for step in made] == [
         "Accepted",
         "Placed on a machine",
-        "Fetching the image jupyter/scipy-notebook:2023-10-20",
+        "Downloading the image jupyter/scipy-notebook:2023-10-20",
         "Starting JupyterLab",
         "Answering",
     ]

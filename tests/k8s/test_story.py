@@ -39,7 +39,7 @@ def test_a_start_is_told_in_plain_words_and_repetitions_once() -> None:
     assert [item["text"] for item in story(lines)] == [
         "No machine could take it yet",
         "A machine was found",
-        "The software was there already",
+        "The software was already there",
         "A program was started",
     ]
     assert story(lines)[0]["warns"]
@@ -63,13 +63,13 @@ def without_answer(after: int, answered_after: int | None = None) -> dict[str, A
 @pytest.mark.parametrize(("after", "answered_after"), [(2, None), (120, None), (2, 9)])
 def test_a_lab_that_is_only_starting_alarms_nobody(after: int, answered_after: int | None) -> None:
     last = without_answer(after, answered_after)
-    assert (last["text"], last["warns"]) == ("Starting up; it has not answered yet", False)
+    assert (last["text"], last["warns"]) == ("Starting up; no response yet", False)
 
 
 @pytest.mark.parametrize(("after", "answered_after"), [(121, None), (60, 30), (4000, 30)])
 def test_no_answer_for_long_or_after_the_first_one_warns(after: int, answered_after: int | None) -> None:
     last = without_answer(after, answered_after)
-    assert (last["text"], last["warns"]) == ("It did not answer when it was asked", True)
+    assert (last["text"], last["warns"]) == ("It did not respond to a check", True)
 
 
 def test_no_answer_without_a_known_start_warns() -> None:

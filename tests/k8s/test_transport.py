@@ -71,10 +71,10 @@ def test_a_token_that_no_header_can_hold_is_refused_unquoted(token: str, tmp_pat
     (tmp_path / "token").write_bytes(token.encode())
     with serving(lambda request: Answer(body={"gitVersion": "v1"})) as server:
         for user, folder in (({"token": token}, None), ({"tokenFile": "token"}, tmp_path)):
-            with pytest.raises(Unavailable, match=r"holds the sign U\+") as caught:
+            with pytest.raises(Unavailable, match=r"contains the character U\+") as caught:
                 Client.from_kubeconfig(config(server.address, **user), folder=folder).version()
             assert TOKEN[:4] not in str(caught.value)
-    with pytest.raises(kubeconfig.Unusable, match=r"holds the sign U\+"):
+    with pytest.raises(kubeconfig.Unusable, match=r"contains the character U\+"):
         kubeconfig.read(json.dumps(config(token=token)))
 
 
@@ -92,7 +92,7 @@ def test_certificates_and_keys_that_cannot_be_used_are_refused_unquoted() -> Non
         ({"client-certificate-data": pem.decode()}, "is not base64"),
         ({"client-key-data": coded(plain[:60])}, "is damaged"),
         ({"client-key-data": coded(locked)}, "protected by a password"),
-        ({"client-key-data": coded(foreign)}, "do not belong together"),
+        ({"client-key-data": coded(foreign)}, "do not match"),
     ):
         with pytest.raises(kubeconfig.Unusable, match=why) as caught:
             kubeconfig.read(json.dumps(config(**both | wrong)))
@@ -217,7 +217,7 @@ def test_a_program_that_is_missing_or_gives_nothing_is_named(tmp_path: Path, cap
         Client.from_kubeconfig(config(exec=plugin), folder=tmp_path)
     with (
         caplog.at_level(logging.ERROR),
-        pytest.raises(Unavailable, match="program “false” of the kubeconfig gave no token"),
+        pytest.raises(Unavailable, match="program “false” of the kubeconfig did not return a token"),
     ):
         Client.from_kubeconfig(config(exec={**plugin, "command": "false"}), folder=tmp_path)
 

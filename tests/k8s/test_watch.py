@@ -295,7 +295,7 @@ def test_a_cluster_that_stays_silent_is_named_once(caplog: pytest.LogCaptureFixt
     stop.set()
     thread.join(5)
     lines = [record.getMessage() for record in caplog.records]
-    assert lines == ["watch of Pod on campus: The cluster does not answer (new connection)."]
+    assert lines == ["watch of Pod on campus: The cluster is not responding (new connection)."]
 
 
 def test_trouble_is_told_again_when_it_is_another_one_or_was_over(caplog: pytest.LogCaptureFixture) -> None:

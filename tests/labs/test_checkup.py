@@ -64,5 +64,5 @@ def test_where_no_lab_runs_such_a_certificate_is_not_missed(looked_at: list[str]
     row = ClusterFactory(lab_scheme="https", **cluster)
     found = checkup.check(row, actor=UserFactory(is_superuser=True), now=timezone.now())
     assert [finding.tone for finding in found] == ["ok", "wait"]
-    assert found[1].text == "It comes with a lab, and none runs there now."
+    assert found[1].text == "It is issued with a lab, and no lab is running there now."
     assert not looked_at

@@ -144,7 +144,7 @@ def test_a_class_larger_than_the_queue_leaves_its_members_their_places(
     run = begin(course, prepared(course, now), now)
     assert seats(run) == {"queued": 5, "refused": 1}
     assert ClassSeat.objects.get(state=SeatState.REFUSED).reason == (
-        "The queue of Physics has no more room for labs of classes. Start the class again when fewer wait."
+        "The queue of Physics is full for class labs. Start the class again when it is shorter."
     )
     mine = {"actor": course.members[0], "instance": course.instance, "template": course.template, "now": now}
     assert launch(**mine, values={**VALUES, "name": "mine"}, wait=True).state == State.QUEUED

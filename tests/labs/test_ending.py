@@ -82,7 +82,7 @@ def test_a_mail_says_what_is_true_when_it_is_sent(world: SimpleNamespace) -> Non
     mail = Mail.objects.get()
     said = wording.compose(mail)
     assert said.subject == f"{lab.name} ends in 1 hour"
-    assert "You can give it up to 20 hours more on its page." in said.text
+    assert "You can extend it by up to 20 hours on its page." in said.text
     assert f"http://testserver/labs/{lab.pk}/" in said.text
     extend(lab, actor=world.member, minutes=1200, now=now)
     with pytest.raises(wording.NotNeeded):
@@ -95,7 +95,7 @@ def test_a_lab_that_can_get_no_more_time_is_not_offered_any(world: SimpleNamespa
     ending.tell(now)
     said = wording.compose(Mail.objects.get())
     assert said.subject.endswith("ends in 30 minutes")
-    assert "cannot be given more time" in said.text
+    assert "cannot be extended further" in said.text
 
 
 def test_what_is_over_or_of_nobody_is_not_told(world: SimpleNamespace) -> None:

@@ -88,7 +88,7 @@ def test_a_copy_that_failed_says_what_git_said(world: SimpleNamespace, written: 
     row = Lab.objects.get(pk=lab.pk)
     assert (row.end_reason, row.diagnosis["cause"]) == (EndReason.FAILED, "clone-failed")
     assert row.diagnosis["text"] == (
-        f"The site in the address cannot be found. Perhaps the address is mistyped. git said: “{GIT_SAYS}”"
+        f"The site in the address cannot be found. Check the address for typos. git said: “{GIT_SAYS}”"
     )
     assert GIT_SAYS in row.log_tail
     assert logs.tail(row).is_of_copying
@@ -109,7 +109,7 @@ def test_the_step_of_a_lab_that_was_given_up_has_failed(world: SimpleNamespace) 
     lab = starting(world, start_deadline=world.now, steps=now)
     end_due(world.now)
     (step,) = Lab.objects.get(pk=lab.pk).steps
-    assert (step["state"], step["note"]) == ("failed", "It did not start in time.")
+    assert (step["state"], step["note"]) == ("failed", "The lab did not start in time")
 
 
 def test_nothing_is_said_to_be_tried_again_when_it_is_over() -> None:
@@ -117,7 +117,7 @@ def test_nothing_is_said_to_be_tried_again_when_it_is_over() -> None:
         {"at": "2026-01-01T00:00:00Z", "type": "Normal", "reason": "Scheduled", "message": ""},
         {"at": "2026-01-01T00:00:09Z", "type": "Warning", "reason": "BackOff", "message": "Back-off restarting failed container"},
     ]  # fmt: skip
-    assert [line["text"] for line in story(lines)] == ["A machine was found", "It is tried again in a while"]
+    assert [line["text"] for line in story(lines)] == ["A machine was found", "The site will try again in a while"]
     assert [line["text"] for line in story(lines, is_over=True)] == ["A machine was found"]
 
 
@@ -127,7 +127,7 @@ def test_nothing_is_said_to_be_tried_again_when_it_is_over() -> None:
         ("fatal: could not read Username for 'https://github.com': terminal prompts disabled", "no public repository"),
         ("fatal: Remote branch week not found in upstream origin", "no such branch or tag"),
         ("fatal: repository 'https://git.example.org/a/' not found", "no repository at this address"),
-        ("fatal: unable to access 'https://a.example/': Failed to connect to a.example port 443: Connection refused", "does not answer"),
+        ("fatal: unable to access 'https://a.example/': Failed to connect to a.example port 443: Connection refused", "is not responding"),
         ("something new", "git could not copy it"),
     ],
 )  # fmt: skip

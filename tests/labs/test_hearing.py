@@ -85,7 +85,7 @@ def test_nobody_having_asked_for_a_while_is_silence_too() -> None:
 def test_what_waits_for_a_silent_cluster_is_neither_tried_nor_given_up(world: SimpleNamespace) -> None:
     late = timezone.now() - datetime.timedelta(hours=1)
     lab = LabFactory(instance=world.instance, state=State.STARTING, start_deadline=late)
-    hearing.silent(lab.cluster_id, "The cluster does not answer.")
+    hearing.silent(lab.cluster_id, "The cluster is not responding.")
     sweep.end_due(timezone.now())
     sweep.send_again(timezone.now())
     with pytest.raises(Unavailable):
@@ -99,7 +99,7 @@ def test_when_it_is_back_what_waited_is_sent_with_its_time_anew(
 ) -> None:
     late = timezone.now() - datetime.timedelta(hours=1)
     lab = LabFactory(instance=world.instance, state=State.STARTING, start_deadline=late)
-    hearing.silent(lab.cluster_id, "The cluster does not answer.")
+    hearing.silent(lab.cluster_id, "The cluster is not responding.")
     with django_capture_on_commit_callbacks(execute=True):
         hearing.heard(lab.cluster_id, now=timezone.now())
         hearing.heard(lab.cluster_id, now=timezone.now())
@@ -164,9 +164,9 @@ def test_the_machines_are_kept_with_what_is_ours_on_them(cluster: Cluster) -> No
 @pytest.mark.parametrize(
     ("state", "sentence"),
     [
-        (State.RUNNING, "the lab may well be running"),
-        (State.STARTING, "it goes on by itself"),
-        (State.STOPPING, "It is removed as soon as"),
+        (State.RUNNING, "your lab may still be running"),
+        (State.STARTING, "the lab will continue to start"),
+        (State.STOPPING, "will be removed as soon as"),
     ],
 )
 def test_a_lab_on_a_silent_cluster_is_unknown_on_its_page(world: SimpleNamespace, state: State, sentence: str) -> None:
@@ -176,12 +176,12 @@ def test_a_lab_on_a_silent_cluster_is_unknown_on_its_page(world: SimpleNamespace
     before = browser.get(lab.get_absolute_url()).text
     assert "Unknown" not in before
     Cluster.objects.update(
-        problem="The cluster does not answer (connect timeout).", last_seen_at="2026-01-01T14:05:00Z"
+        problem="The cluster is not responding (connect timeout).", last_seen_at="2026-01-01T14:05:00Z"
     )
     for url in (lab.get_absolute_url(), "/labs/"):
         page = browser.get(url).text
         assert ">Unknown<" in page
-        assert "has not answered since" in page
+        assert "has not responded since" in page
         assert "14:05" in page
         assert sentence in page
         assert "connect timeout" not in page, "for the staff"

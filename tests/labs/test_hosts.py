@@ -30,7 +30,7 @@ def ended(lab: Lab) -> Lab:
 def test_a_name_does_not_pass_to_the_next_person(world: SimpleNamespace) -> None:
     ended(launched(world))
     refusal = refused(world, actor=world.owner)
-    assert refusal.errors["name"] == "“my-lab” belongs to somebody else. Please choose another name."
+    assert refusal.errors["name"] == "The name “my-lab” is taken. Please choose another."
     assert launched(world, name=refusal.suggestion, actor=world.owner).pk
 
 
@@ -81,7 +81,7 @@ def test_the_domain_of_labs_that_run_is_not_changed(world: SimpleNamespace) -> N
     lab, cluster = launched(world), world.instance.clusters.get()
     cluster.lab_domain = "elsewhere.example.org"
     administrator = UserFactory(is_superuser=True)
-    with pytest.raises(Refusal, match="Labs still run under labs-"):
+    with pytest.raises(Refusal, match="Labs are still running under labs-"):
         save_cluster(cluster, actor=administrator, now=world.now)
     ended(lab)
     assert save_cluster(cluster, actor=administrator, now=world.now).lab_domain == "elsewhere.example.org"
@@ -135,7 +135,7 @@ def test_who_has_taken_all_names_uses_one_again(world: SimpleNamespace, settings
     launched(world, name="second")
     refusal = refused(world, name="third")
     assert refusal.errors["name"] == (
-        "You have used 2 names for labs, and no more can be yours. Use one of them again, such as “first”."
+        "You have used 2 lab names, which is the maximum. Reuse one of them, such as “first”."
     )
     assert refusal.suggestion == "first"
     clusters = list(world.instance.clusters.all())
@@ -169,7 +169,7 @@ def test_no_cluster_gets_the_address_of_a_lab_as_its_domain(world: SimpleNamespa
     lab = ended(launched(world))
     cluster = ClusterFactory()
     cluster.lab_domain = f"{above}{lab.host}"
-    with pytest.raises(Refusal, match="has been the address of somebody's lab"):
+    with pytest.raises(Refusal, match="has been the address of a lab"):
         save_cluster(cluster, actor=UserFactory(is_superuser=True), now=world.now)
     cluster.lab_domain = f"other-{lab.host}"
     assert save_cluster(cluster, actor=UserFactory(is_superuser=True), now=world.now).lab_domain

@@ -84,7 +84,7 @@ def test_what_fits_on_no_single_machine_goes_elsewhere(two: SimpleNamespace) -> 
 
 DOWN: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "closed": lambda world: {"is_open": False},
-    "silent": lambda world: {"problem": "The cluster does not answer."},
+    "silent": lambda world: {"problem": "The cluster is not responding."},
     "not heard of": lambda world: {"last_seen_at": world.now - SILENT - datetime.timedelta(seconds=1)},
 }
 

@@ -68,7 +68,7 @@ def test_a_page_of_something_else_is_refused_with_the_address_to_use(
 ) -> None:
     said = refused(world, repository=typed).errors["repository"]
     whole = branch.removesuffix("tree/").removesuffix("-/").rstrip("/")
-    assert f"Give {whole} for the default branch, or for another one {branch} and its name." in said
+    assert f"Use {whole} for the default branch, or {branch} followed by the name of another branch." in said
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_decimal_comma_is_a_decimal_point(world: SimpleNamespace) -> None:
 
 @pytest.mark.parametrize("name", ["cpu", "memory", "lifetime"])
 def test_an_empty_number_is_not_silently_another(world: SimpleNamespace, name: str) -> None:
-    assert refused(world, **{name: ""}).errors == {name: f"{name.capitalize().replace('Cpu', 'CPU')} is needed."}
+    assert refused(world, **{name: ""}).errors == {name: f"{name.capitalize().replace('Cpu', 'CPU')} is required."}
     form = LaunchForm(world.template, world.instance, world.member, {"name": "a", name: "", "gpu": ""})
     assert form.values() == {"name": "a", name: "", "gpus": "0", "gpu_model": ""}
 
@@ -115,7 +115,7 @@ def test_no_time_at_all_is_told_in_minutes(world: SimpleNamespace) -> None:
 def test_when_it_starts_is_told(world: SimpleNamespace) -> None:
     world.instance.starts_on = datetime.date(2035, 3, 5)
     world.instance.save()
-    assert refused(world).message == f"{world.instance} starts on 5 March 2035. You can launch labs from that day on."
+    assert refused(world).message == f"{world.instance} starts on 5 March 2035. You can launch labs from that day."
 
 
 def test_labs_of_numeric_addresses_can_be_told_apart(world: SimpleNamespace) -> None:

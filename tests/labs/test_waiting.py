@@ -41,7 +41,7 @@ def full(world: SimpleNamespace) -> SimpleNamespace:
 
 def test_room_that_came_free_is_theirs_who_wait(full: SimpleNamespace) -> None:
     Lab.objects.filter(state=State.RUNNING).update(cpu_millis=3000)
-    with pytest.raises(Refusal, match="goes to the people in the queue first") as caught:
+    with pytest.raises(Refusal, match="people in the queue come first") as caught:
         launched(full, cpu="4")
     assert caught.value.code in CAN_WAIT
     # A launch decides for itself alone: what waits is accepted by a task.

@@ -124,8 +124,8 @@ def test_an_open_instance_lets_people_in_at_once(world: SimpleNamespace, signed_
 
 def test_those_who_run_an_instance_see_how_many_wait(world: SimpleNamespace, signed_in: SignIn) -> None:
     MembershipFactory.create_batch(3, instance=world.instance, status=Status.REQUESTED)
-    assert "<b>3</b> people wait" in signed_in(world.owner).get("/i/physics/").text
-    assert "people wait" not in signed_in(world.member).get("/i/physics/").text
+    assert "<b>3</b> people are waiting" in signed_in(world.owner).get("/i/physics/").text
+    assert "people are waiting" not in signed_in(world.member).get("/i/physics/").text
 
 
 def test_people_who_run_nothing_see_no_console(world: SimpleNamespace, signed_in: SignIn) -> None:

@@ -93,7 +93,7 @@ def test_one_click_gives_no_more_than_there_may_be(
 ) -> None:
     text = browser.get(f"/labs/{ends_in(make, 30, lifetime).pk}/").text
     assert 'data-cause="ends-soon"' in text
-    assert (button or "all the time that it can have. Download") in text
+    assert (button or "reached its maximum lifetime. Download") in text
     assert button or "more</button>" not in text
 
 
@@ -108,15 +108,15 @@ def test_what_was_typed_for_more_time_stays_with_the_reason(browser: Client, mak
 
 def test_time_is_said_in_days_and_hours(browser: Client, make: Callable[..., Lab]) -> None:
     lab = make(state=State.RUNNING, lifetime_minutes=5)
-    assert "up to 23 hours 55 minutes more" in browser.get(f"/labs/{lab.pk}/").text
+    assert "by up to 23 hours 55 minutes" in browser.get(f"/labs/{lab.pk}/").text
 
 
 @pytest.mark.parametrize(
     ("reason", "says"),
     [
-        (EndReason.EXPIRED, "because its time was over"),
-        (EndReason.INSTANCE_OVER, "because Physics is over"),
-        (EndReason.USER, "because it was shut down from its own File menu"),
+        (EndReason.EXPIRED, "because its lifetime was over"),
+        (EndReason.INSTANCE_OVER, "because Physics ended"),
+        (EndReason.USER, "because someone chose Shut Down in its File menu"),
     ],
 )
 def test_an_ended_lab_says_first_how_and_why(
@@ -128,7 +128,7 @@ def test_an_ended_lab_says_first_how_and_why(
     Lab.objects.filter(pk=lab.pk).update(state=State.ENDED, ended_at=timezone.now())
     text = browser.get(f"/labs/{lab.pk}/").text
     assert f"This lab ended {says}" in text
-    assert "It ran for 1 h 30 min. Its files are gone." in text
+    assert "It ran for 1 h 30 min. Its files have been deleted." in text
     assert f"?like={lab.pk}" in text
     assert text.index(says) < text.index("About this lab")
 
@@ -174,7 +174,7 @@ def test_a_log_says_whose_it_is_and_can_be_taken_along(
     assert "&lt;b&gt;one&lt;/b&gt;" in page
     assert f"A lab of {world.member} in Physics." in signed_in(world.staff).get(address).text
     console = signed_in(world.staff).get(f"/console/labs/lab/{lab.pk}/log/").text
-    assert f"{lab.name} has written, a lab of {world.member} in Physics." in console
+    assert f"the log of {lab.name}, a lab of {world.member} in Physics." in console
     assert f"{address}?download=1" in console
     file = browser.get(address, {"download": "1"})
     assert file["Content-Disposition"] == f'attachment; filename="{lab.name}.log"'

@@ -113,7 +113,7 @@ def test_polling_slows_down_and_stops(browser: Client, make: Callable[..., Lab])
     assert rate(page) == "30"
     Lab.objects.filter(pk=lab.pk).update(state=State.ENDED, is_ready=False, end_reason="user", ended_at=now)
     page = browser.get("/labs/changes/", {"s": seen(page), "rate": "30"}).text
-    assert "Stopped by its user" in page
+    assert "Stopped by its owner" in page
     assert 'id="poll"' in page
     assert rate(page) is None
     assert rate(browser.get(f"/labs/{lab.pk}/live/").text) is None

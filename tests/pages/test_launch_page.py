@@ -81,7 +81,7 @@ def test_what_can_never_fit_has_no_queue(world: SimpleNamespace, browser: Client
         ("lifetime", "9999", "At most 30 days; you asked for 9999 hours."),
         ("cpu", "many", "is not a number."),
         ("cpu", "NaN", "plain number"),
-        ("image", "evil/image", "choose one from the list"),
+        ("image", "evil/image", "choose a value from the list"),
         ("repository", "ftp://x", "An address such as"),
     ],
 )
@@ -96,7 +96,7 @@ def test_sliders_end_at_what_the_person_may_have(world: SimpleNamespace, browser
     page = browser.get(world.launch).text
     assert 'name="cpu" type="number" inputmode="decimal" min="0.25" max="4"' in page
     assert 'name="memory" type="number" inputmode="decimal" min="0.5" max="8"' in page
-    assert "At most 1 day, extensions included." in page
+    assert "At most 1 day, including extensions." in page
 
 
 def test_a_default_beyond_the_limit_is_not_offered(world: SimpleNamespace, browser: Client) -> None:
@@ -124,9 +124,9 @@ def test_gpus_are_offered_up_to_the_limit_with_what_is_free(world: SimpleNamespa
 
 def test_a_name_is_checked_while_it_is_typed(world: SimpleNamespace, browser: Client) -> None:
     LabFactory(instance=world.instance, name="taken")
-    assert "Free." in browser.get(world.launch + "name/", {"name": "other"}).text
+    assert "Available." in browser.get(world.launch + "name/", {"name": "other"}).text
     answer = browser.get(world.launch + "name/", {"name": "taken"}).text
-    assert "belongs to somebody else" in answer
+    assert "is taken. Please choose another" in answer
     assert 'data-take="taken-2"' in answer
 
 
@@ -185,7 +185,7 @@ def test_without_room_waiting_stands_with_the_reason_and_says_when(world: Simple
     button = '<button class="main" type="submit" form="launch" name="wait" value="1">Wait in the queue</button>'
     assert text.count("Wait in the queue") == 1
     assert text.index(button) < text.index('<form class="sheet" id="launch"')
-    assert f'The next lab here ends <time datetime="{running.expires_at.isoformat()}"' in text
+    assert f'The next lab here ends by <time datetime="{running.expires_at.isoformat()}"' in text
 
 
 def test_the_last_day_is_told_where_it_ends_the_lab(world: SimpleNamespace, browser: Client) -> None:
@@ -205,4 +205,4 @@ def test_when_it_starts_is_told_before_the_form_is_filled_in(world: SimpleNamesp
 def test_the_page_of_a_course_says_when_it_begins(world: SimpleNamespace, signed_in: SignIn) -> None:
     world.instance.starts_on = datetime.date(2035, 3, 5)
     world.instance.save()
-    assert "begins on 5 March 2035." in signed_in(world.member).get(f"/i/{world.instance.slug}/").text
+    assert "starts on 5 March 2035." in signed_in(world.member).get(f"/i/{world.instance.slug}/").text

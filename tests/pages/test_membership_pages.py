@@ -37,9 +37,9 @@ def test_a_confirmed_address_of_the_domain_joins_with_one_click(signed_in: SignI
     assert "Confirm your address at uni.example" in client.get("/i/domain/").text
     EmailAddress.objects.create(user=person, email=person.email, verified=True)
     page = client.get("/i/domain/").text
-    assert "lets you in at once" in page
-    assert "Why do you ask?" not in page
-    assert "You are in. You can launch a lab at once." in client.post("/i/domain/access/", follow=True).text
+    assert "join right away" in page
+    assert 'name="reason"' not in page
+    assert "You have joined. You can launch a lab now." in client.post("/i/domain/access/", follow=True).text
     assert Membership.objects.get(user=person, instance=course).status == Status.APPROVED
 
 
@@ -47,9 +47,9 @@ def test_who_is_not_on_the_roster_reads_why_and_cannot_ask(signed_in: SignIn, db
     InstanceFactory(slug="roster", policy=Policy.ROSTER)
     client = signed_in(UserFactory())
     page = client.get("/i/roster/").text
-    assert "Only people on the list of the class can join" in page
+    assert "Only people on the roster can join" in page
     assert "<textarea" not in page
-    assert "Only people on the list" in client.post("/i/roster/access/", follow=True).text
+    assert "Only people on the roster" in client.post("/i/roster/access/", follow=True).text
     assert not Membership.objects.exists()
 
 
@@ -71,12 +71,12 @@ def test_who_leaves_an_unlisted_instance_is_led_home(signed_in: SignIn, db: None
 
 
 def test_the_only_owner_reads_why_they_stay(world: SimpleNamespace, signed_in: SignIn) -> None:
-    assert "Make somebody else an owner first" in signed_in(world.owner).post("/i/physics/leave/", follow=True).text
+    assert "make someone else an owner" in signed_in(world.owner).post("/i/physics/leave/", follow=True).text
 
 
 def test_a_request_is_taken_back(world: SimpleNamespace, signed_in: SignIn) -> None:
     row = MembershipFactory(instance=world.instance, status=Status.REQUESTED)
-    assert "Your request is taken back" in signed_in(row.user).post("/i/physics/leave/", follow=True).text
+    assert "Your request has been withdrawn" in signed_in(row.user).post("/i/physics/leave/", follow=True).text
     assert not Membership.objects.filter(pk=row.pk).exists()
 
 
@@ -88,7 +88,7 @@ def test_a_request_is_taken_back(world: SimpleNamespace, signed_in: SignIn) -> N
     [
         ("Uni.example\n@other.example,  uni.example", ["uni.example", "other.example"]),
         ("not a domain!", "Not a domain: not"),
-        ("", "Name at least one domain"),
+        ("", "Enter at least one domain"),
     ],
 )
 def test_domains_are_written_one_a_line(

@@ -21,14 +21,14 @@ def test_a_member_sees_their_own_membership_history_only() -> None:
     client = Client()
     client.force_login(row.user, backend="allauth.account.auth_backends.AuthenticationBackend")
     text = client.get(row.instance.get_absolute_url()).content.decode()
-    assert "How you came in" in text
+    assert "Your access history" in text
     assert "welcome to it" in text
     assert "somebody else" not in text
     assert "elsewhere" not in text
-    assert "a lab" not in text.partition("How you came in")[2].partition("</section>")[0]
+    assert "a lab" not in text.partition("Your access history")[2].partition("</section>")[0]
 
 
 def test_a_visitor_sees_no_history() -> None:
     row = MembershipFactory()
     EventFactory(instance=row.instance, user=row.user, verb=Verb.ACCESS_APPROVED)
-    assert "How you came in" not in Client().get(row.instance.get_absolute_url()).content.decode()
+    assert "Your access history" not in Client().get(row.instance.get_absolute_url()).content.decode()

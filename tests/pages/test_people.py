@@ -89,14 +89,14 @@ def test_a_list_is_uploaded_looked_at_confirmed_and_its_people_are_invited(
     file = SimpleUploadedFile("class.csv", LIST.encode())
     answer = client.post("/i/physics/people/import/", {"file": file, "text": ""})
     page = client.get(answer["Location"])
-    assert "nothing has been written yet" in page.text
+    assert "nothing has been saved yet" in page.text
     assert "Ann Lee" in page.text
     assert not RosterEntry.objects.exists()
     answer = client.post(answer["Location"], follow=True)
     assert "Imported: 2 new." in answer.text
-    assert "Invite 2 people by mail" in answer.text
+    assert "Invite 2 people by e-mail" in answer.text
     answer = client.post("/i/physics/people/change/", {"do": "invite-all"}, follow=True)
-    assert "2 people invited by mail." in answer.text
+    assert "2 people invited by e-mail." in answer.text
     assert Mail.objects.count() == 2
 
 
@@ -105,7 +105,7 @@ def test_what_cannot_be_read_is_told_on_the_page_and_what_was_pasted_stays(
 ) -> None:
     answer = signed_in(world.staff).post("/i/physics/people/import/", {"text": "e-mail\n\n"})
     assert answer.status_code == 400
-    assert "There is only the line with the names of the columns" in answer.text
+    assert "only a row of column names" in answer.text
     assert ">e-mail\n\n</textarea>" in answer.text
 
 
@@ -114,7 +114,7 @@ def test_a_list_that_leaves_something_open_asks_on_the_page(world: SimpleNamespa
     text = "Name,E-mail,Email Address,Role\nAnn,old@uni.example,ann@uni.example,Instructor\n"
     address = client.post("/i/physics/people/import/", {"text": text})["Location"]
     page = client.get(address)
-    assert "More than one column could hold the e-mail addresses" in page.text
+    assert "More than one column could contain the e-mail addresses" in page.text
     assert "Import 1 person" not in page.text
     chosen = {"choose": "yes", "head": "1", "columns-0": "name", "columns-2": "email", "columns-3": "role"}
     page = client.post(address, chosen, follow=True)
@@ -129,7 +129,7 @@ def test_a_large_list_shows_how_far_it_is_and_then_what_came_of_it(world: Simple
     client = signed_in(world.staff)
     lines = "".join(f"p{number}@uni.example,{'P' * 140}\n" for number in range(8_000))
     address = client.post("/i/physics/people/import/", {"text": f"e-mail,name\n{lines}"})["Location"]
-    assert "The list waits for its turn." in client.get(address).text
+    assert "The list is waiting to be read." in client.get(address).text
     RosterUpload.objects.update(progress=4500)
     part = client.get(address, headers={"HX-Request": "true"})
     assert "<b>4500</b> rows have been read." in part.text
@@ -143,7 +143,7 @@ def test_the_preview_does_not_promise_to_invite_a_member(world: SimpleNamespace,
     EmailAddress.objects.create(user=world.member, email=world.member.email, verified=True)
     client = signed_in(world.staff)
     page = client.get(client.post("/i/physics/people/import/", {"text": world.member.email})["Location"])
-    assert "Is a member already" in page.text
+    assert "Already a member" in page.text
     assert "invite" not in page.text
 
 
@@ -151,7 +151,7 @@ def test_the_button_that_invites_stands_above_the_people(world: SimpleNamespace,
     for number in range(3):
         RosterEntry.objects.create(instance=world.instance, email=f"p{number}@uni.example")
     page = signed_in(world.staff).get("/i/physics/people/").text
-    assert page.index("Invite 3 people by mail") < page.index("<table")
+    assert page.index("Invite 3 people by e-mail") < page.index("<table")
     assert 'data-choose-all="entry"' in page
 
 
@@ -159,7 +159,7 @@ def test_a_file_of_50_mb_is_dropped_on_its_way_in_with_a_sentence(world: SimpleN
     file = SimpleUploadedFile("class.csv", b"x" * (50 * 2**20))
     answer = signed_in(world.staff).post("/i/physics/people/import/", {"file": file, "text": LIST})
     assert answer.status_code == 400
-    assert "The file is too large: at most 10 MiB are read." in answer.text
+    assert "The file is too large: the limit is 10 MiB." in answer.text
     assert not RosterUpload.objects.exists()
 
 
@@ -204,7 +204,7 @@ def test_the_list_shows_to_whom_mail_came_back(world: SimpleNamespace, signed_in
         )
     RosterEntry.objects.create(instance=world.instance, email="ann@uni.example")
     RosterEntry.objects.create(instance=world.instance, email="bo@uni.example")
-    assert signed_in(world.staff).get("/i/physics/people/").text.count("mail came back") == 2
+    assert signed_in(world.staff).get("/i/physics/people/").text.count("e-mail bounced") == 2
 
 
 def test_the_days_of_the_table_of_members_are_those_of_the_place(
@@ -294,7 +294,7 @@ def test_staff_who_do_not_decide_are_offered_no_more_than_they_may(world: Simple
 def test_who_waits_is_a_link_on_the_page_of_the_course(world: SimpleNamespace, signed_in: SignIn) -> None:
     MembershipFactory(instance=world.instance, status=Status.REQUESTED)
     page = signed_in(world.owner).get("/i/physics/").text
-    assert '<a href="/i/physics/people/?state=waiting"><b>1</b> person waits for approval</a>' in page
+    assert '<a href="/i/physics/people/?state=waiting"><b>1</b> person is waiting for approval</a>' in page
 
 
 def test_the_preview_offers_to_let_suspended_people_in_again(world: SimpleNamespace, signed_in: SignIn) -> None:
@@ -302,9 +302,9 @@ def test_the_preview_offers_to_let_suspended_people_in_again(world: SimpleNamesp
     RosterEntry.objects.create(instance=world.instance, email=person.email, user=person, left_at=timezone.now())
     browser = signed_in(world.owner)
     address = browser.post("/i/physics/people/import/", {"text": person.email})["Location"]
-    assert "Let suspended people in again" in browser.get(address).content.decode()
+    assert "Reinstate suspended people" in browser.get(address).content.decode()
     browser.post(address, {"choose": "reinstate"})
     assert person.memberships.get().status == Status.SUSPENDED
-    assert "let in 1 again" in browser.get(address).content.decode()
+    assert "reinstate 1" in browser.get(address).content.decode()
     browser.post(address)
     assert person.memberships.get().status == Status.APPROVED

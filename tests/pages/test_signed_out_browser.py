@@ -50,7 +50,7 @@ def test_a_page_says_that_its_person_was_signed_out(page: Page, live_server: Any
     again_in_another_tab(page, live_server, world)
     Lab.objects.update(is_ready=True)
     expect(page.locator("#signed-out")).to_be_hidden(timeout=20_000)
-    page.get_by_role("button", name="Show the key").click()
+    page.get_by_role("button", name="Show access key").click()
     expect(page.locator("#token")).to_contain_text("Copy", timeout=20_000)
 
 

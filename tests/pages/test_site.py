@@ -36,7 +36,7 @@ def test_health_is_the_data_bases(client: Client, db: None, monkeypatch: pytest.
 def test_a_page_that_is_not_there_is_answered_in_our_own_words(client: Client, db: None) -> None:
     answer = client.get("/nothing/here/")
     assert answer.status_code == 404
-    assert "There is no such page" in answer.text
+    assert "Page not found" in answer.text
 
 
 def test_an_error_of_ours_is_told_without_the_data_base(
@@ -56,7 +56,7 @@ def test_an_error_of_ours_is_told_without_the_data_base(
 def test_a_form_without_its_token_is_refused_in_words(db: None) -> None:
     answer = Client(enforce_csrf_checks=True).post("/accounts/login/", {})
     assert answer.status_code == 403
-    assert "too old" in answer.text
+    assert "has expired" in answer.text
 
 
 def test_signing_in_and_out(client: Client, db: None) -> None:
@@ -130,9 +130,9 @@ def test_a_refusal_is_the_services_own_words(world: SimpleNamespace, signed_in: 
     answer = api(signed_in, world.member)("labs/", {"instance": "physics", "values": VALUES})
     assert answer.status_code == 400
     assert answer.json() == {
-        "message": "“from-afar” belongs to somebody else. Please choose another name.",
+        "message": "The name “from-afar” is taken. Please choose another.",
         "code": "name",
-        "errors": {"name": "“from-afar” belongs to somebody else. Please choose another name."},
+        "errors": {"name": "The name “from-afar” is taken. Please choose another."},
         "suggestion": "from-afar-2",
         "field": "",
         "unit": "",
@@ -179,9 +179,9 @@ def test_labels_are_small_and_of_one_spelling(client: Client, world: SimpleNames
 def test_who_is_not_signed_in_is_not_told_otherwise(world: SimpleNamespace) -> None:
     request = RequestFactory().get("/")
     request.user = AnonymousUser()
-    assert "You are signed in" not in render_to_string("403.html", request=request)
+    assert "Your account does not have permission" not in render_to_string("403.html", request=request)
     request.user = world.member
-    assert "You are signed in" in render_to_string("403.html", request=request)
+    assert "Your account does not have permission" in render_to_string("403.html", request=request)
 
 
 def test_a_line_of_django_is_written_once_and_none_for_a_refused_form() -> None:

@@ -33,15 +33,15 @@ def seat(world: SimpleNamespace, status: Status = Status.APPROVED, role: Role = 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "You have no labs running. A new one is ready in about a minute."),
-        ({"status": Status.REQUESTED}, "Your request for Physics is waiting for the owners. You get a mail when they decide."),
-        ({"status": Status.SUSPENDED}, "Your access to Physics is suspended. Its page says whom to ask."),
-        ({"status": Status.DENIED}, "Your request for Physics was not approved. Its page says whom to ask."),
-        ({"ends_on": PAST}, "Physics is over."),
-        ({"ends_on": PAST, "status": Status.REQUESTED}, "Physics is over."),
-        ({"starts_on": FUTURE}, "You can launch labs from then on."),
-        ({"no_services": True}, "Physics offers nothing to launch yet. Its owners decide what it offers."),
-        ({"no_services": True, "role": Role.OWNER}, "offers nothing to launch yet. Choose its services in the console."),
+        ({}, "You have no running labs. A new lab is ready in about a minute."),
+        ({"status": Status.REQUESTED}, "Your request for Physics is waiting for the owners. You will get an e-mail when they decide."),
+        ({"status": Status.SUSPENDED}, "Your access to Physics is suspended. Its page shows whom to contact."),
+        ({"status": Status.DENIED}, "Your request for Physics was not approved. Its page shows whom to contact."),
+        ({"ends_on": PAST}, "Physics has ended."),
+        ({"ends_on": PAST, "status": Status.REQUESTED}, "Physics has ended."),
+        ({"starts_on": FUTURE}, "You can launch labs from that day."),
+        ({"no_services": True}, "Physics does not offer any services yet. Its owners decide what it offers."),
+        ({"no_services": True, "role": Role.OWNER}, "does not offer any services yet. Choose its services in the console."),
     ],
 )  # fmt: skip
 def test_home_and_my_labs_say_what_fits(
@@ -58,9 +58,9 @@ def test_home_and_my_labs_say_what_fits(
 @pytest.mark.parametrize(
     ("superuser", "is_public", "said"),
     [
-        (True, True, "You run this site."),
-        (False, True, "Find your course on the home page, and ask for access."),
-        (False, False, "No course is listed here."),
+        (True, True, "You are a site administrator."),
+        (False, True, "Find your course on the home page and request access."),
+        (False, False, "No courses are listed here."),
     ],
 )
 def test_who_is_in_none_is_told_what_they_can_do(
@@ -80,7 +80,7 @@ def test_an_administrator_is_not_told_to_ask_for_access(world: SimpleNamespace, 
 
 def test_a_course_that_is_over_says_so_on_its_tile(world: SimpleNamespace, signed_in: SignIn) -> None:
     client = signed_in(seat(world, ends_on=PAST))
-    assert '<span class="pill still off">Over</span>' in client.get("/").text
+    assert '<span class="pill still off">Ended</span>' in client.get("/").text
 
 
 def test_the_page_says_who_runs_it_with_addresses_for_who_is_signed_in(
@@ -98,7 +98,7 @@ def test_who_was_turned_away_is_told_whom_to_write_to(
     world: SimpleNamespace, signed_in: SignIn, status: Status
 ) -> None:
     user = seat(world, status)
-    assert f'write to <a href="mailto:{world.owner.email}"' in "".join(signed_in(user).get("/i/physics/").text)
+    assert f'contact <a href="mailto:{world.owner.email}"' in "".join(signed_in(user).get("/i/physics/").text)
     with pytest.raises(Refusal, match=world.owner.email):
         membership.request_access(user=user, instance=world.instance, reason="", now=timezone.now())
 
@@ -110,7 +110,7 @@ def test_answers_to_mails_about_access_go_to_who_decided(world: SimpleNamespace,
     membership.suspend(row, actor=actor, now=timezone.now())
     mail = wording.compose(Mail.objects.get(user=world.member))
     assert mail.reply_to == actor.email
-    assert f"write to {actor.name}, {actor.email}." in mail.text
+    assert f"contact {actor.name}, {actor.email}." in mail.text
 
 
 def test_answers_go_to_an_owner_when_who_decided_has_gone(world: SimpleNamespace) -> None:
@@ -121,7 +121,7 @@ def test_answers_go_to_an_owner_when_who_decided_has_gone(world: SimpleNamespace
 
 @pytest.mark.parametrize(
     ("contact", "link"),
-    [("mailto:help@uni.example", "Write to help@uni.example"), ("https://help.uni.example", "Ask for help")],
+    [("mailto:help@uni.example", "Contact help@uni.example"), ("https://help.uni.example", "Ask for help")],
 )
 def test_pages_and_errors_say_where_help_is(client: Client, db: None, settings: Any, monkeypatch: pytest.MonkeyPatch,
                                             contact: str, link: str) -> None:  # fmt: skip

@@ -38,7 +38,7 @@ def test_a_launch_of_somebody_who_is_not_in_is_refused_before_any_work_is_done(
     if status:
         Membership.objects.create(instance=world.mine.instance, user=person, status=status)
     monkeypatch.setattr("labs.services.launch.hash_password", lambda password: pytest.fail("hashed"))
-    with pytest.raises(Refusal, match="You are not in"):
+    with pytest.raises(Refusal, match="You are not a member of"):
         launch(
             actor=person, instance=world.mine.instance, template=world.template, now=timezone.now(),
             values={**VALUES, "password": "long-enough"},

@@ -130,7 +130,7 @@ def test_too_many_cookies_get_a_page_that_says_what_to_do(client: Client) -> Non
     assert client.get("/", headers={"cookie": f"other={'x' * 4000}"}).status_code == 200
 
 
-# The second factor ------------------------------------------------------------------------------------------------------
+# Two-factor authentication ------------------------------------------------------------------------------------------------------
 
 
 def code_of(secret: str, at: float) -> str:

@@ -76,7 +76,7 @@ class Site:
             "count/pods" in item["spec"].get("hard", {}) for item in self.plane.request("GET", quota)["items"]))  # fmt: skip
 
     def launch(self, names: list[str]) -> None:
-        """All of them. Who is told that the cluster does not answer tries again, for it may have been away a moment ago."""
+        """All of them. Who is told that the cluster is not responding tries again, for it may have been away a moment ago."""
         left = list(names)
 
         def all_taken() -> bool:
@@ -87,7 +87,7 @@ class Site:
         wait_for("all launches are taken", all_taken)
 
     def try_to_launch(self, names: list[str]) -> list[str]:
-        """Those that were taken; the others were told that the cluster does not answer."""
+        """Those that were taken; the others were told that the cluster is not responding."""
         return self.stack.shell(LAUNCH.format(names=" ".join(names))).split()
 
     def stop(self, names: list[str]) -> None:

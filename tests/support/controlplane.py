@@ -120,7 +120,7 @@ class ControlPlane(Cluster):
         capacity: dict[str, str] | None = None,
         options: tuple[str, ...] = (),
     ) -> None:
-        """Give the cluster a node, ready for pods. `hollow`: pods become ready without processes.
+        """Give the cluster a node, ready for pods. `hollow`: pods become ready without running processes.
 
         `options`: more of the command line, such as ("--labels", "gpu=a100"). It is a program by the name of the node,
         for `kill`, `stop_one` and `detach`; attaching a name again starts it again on its folder.

@@ -36,7 +36,7 @@ class DevCluster(Cluster):
     ) -> Self:
         """A cluster of these parts ("apiserver" alone, or "up" with all), ready to be asked.
 
-        `hollow`: pods become ready without processes. `capacity`: of the node. `options`: more of the command line.
+        `hollow`: pods become ready without running processes. `capacity`: of the node. `options`: more of the command line.
         """
         cluster = cls()
         cluster.dir = Path(dir).absolute()

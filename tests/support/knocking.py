@@ -15,7 +15,7 @@ from django.test import Client
 def main(address: str, times: str) -> None:
     client = Client(headers={"host": "localhost"})
     tries = [client.post("/accounts/login/", {"login": address, "password": f"guess {n}"}) for n in range(int(times))]
-    print(sum("too many tries" in answer.text or answer.status_code == 429 for answer in tries))
+    print(sum("Too many attempts" in answer.text or answer.status_code == 429 for answer in tries))
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def copy_certificate(plane: ControlPlane, namespace: str, name: str, certificate
 
 
 def _account(plane: ControlPlane, name: str, rules: list[dict[str, Any]]) -> Path:
-    """Make an account with these rights in a namespace of its own; its kubeconfig."""
+    """Create an account with these rights in a namespace of its own; its kubeconfig."""
     roles, accounts = f"/apis/{_RBAC}/v1", f"/api/v1/namespaces/{name}/serviceaccounts"
     named = {"metadata": {"name": name}}
     subject = {"kind": "ServiceAccount", "name": name, "namespace": name}

@@ -89,7 +89,7 @@ def test_a_data_base_that_cannot_be_prepared_is_one_line_and_stops_every_part(st
     process = start_small(start, tmp_path, "import sys; sys.exit('no such column')", one=python(WAIT, tmp_path / "up"))
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert said.splitlines()[0].startswith("Could not prepare the data base: no such column (all of it: ")
+    assert said.splitlines()[0].startswith("Could not prepare the database: no such column (full log: ")
     assert said.splitlines()[1:] == ["Stopping ..."]
 
 

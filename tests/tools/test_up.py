@@ -86,7 +86,7 @@ def test_an_old_python_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1
-    assert "Python 3.11 or newer is needed" in said.err
+    assert "Python 3.11 or newer is required" in said.err
     assert "3.9.2" in said.err
 
 
@@ -112,7 +112,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     done = run_up("run", "--state", tmp_path / "file" / "state")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert f"Cannot write in {tmp_path / 'file' / 'state'}" in done.stderr
+    assert f"Cannot write to {tmp_path / 'file' / 'state'}" in done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -141,7 +141,7 @@ def test_a_second_start_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         done = run_up("run", "--port", free_port(), "--lab-port", free_port(), "--state", tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "running in this folder already" in done.stderr
+    assert "already running in this folder" in done.stderr
 
 
 def test_make_passes_the_ports_on(taken_port: int, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from labs.rules.history import line
 #: Low to high.
 RANKS = {Role.MEMBER: 0, Role.STAFF: 1, Role.OWNER: 2}
 ROSTER = "on the roster"
-OWNERS_ONLY = "the owners decide who gets in, so they import the lists and invite people."
+OWNERS_ONLY = "only owners can approve people, so only they import rosters and invite people."
 #: As many are never bound by anything but a list.
 MANY = 20
 
@@ -84,7 +84,7 @@ def check_keeper(actor: User, instance: Instance) -> None:
         return
     if authority.can_see_people(actor, instance):
         raise Refusal(f"In this {instance.get_kind_display().lower()} {OWNERS_ONLY}", code="forbidden")
-    raise Refusal("Only those who run it import lists and invite people.", code="forbidden")
+    raise Refusal("Only owners and staff can import rosters and invite people.", code="forbidden")
 
 
 def admit(

@@ -11,7 +11,7 @@ MOST_COLUMNS = 200
 LONGEST_CELL = 5_000
 #: Signs that no text of a roster has: of control, and those that turn the text around them.
 HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-SAVE_AS = "Save it as CSV or as an Excel workbook (.xlsx), and upload that."
+SAVE_AS = "Save the list as CSV or as an Excel workbook (.xlsx), and upload that file."
 #: A link as Excel writes it, with what it shows.
 LINK = re.compile(r'=HYPERLINK\("[^"]*"(?:[,;] ?"([^"]*)")?\)', re.IGNORECASE)
 #: One bare address, at a glance; `lines` looks closer.

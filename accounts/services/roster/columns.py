@@ -89,7 +89,7 @@ def guess_without_heads(rows: Sequence[Row]) -> Guess:
         return Guess(["email", *keys[1:]] if width == 1 else keys, "" if width == 1 else NO_EMAIL)
     if len(places) > 1:
         return Guess(
-            keys, f"The addresses could stand in column {' or '.join(str(place + 1) for place in places)}. Choose one."
+            keys, f"The addresses could be in column {' or '.join(str(place + 1) for place in places)}. Choose one."
         )
     at = places[0]
     keys[at] = "email"
@@ -98,10 +98,10 @@ def guess_without_heads(rows: Sequence[Row]) -> Guess:
     for place, key in [*enumerate(before), *enumerate(behind, start=at + 1)]:
         if place < width and place != at:
             keys[place] = key
-    return Guess(keys, remarks=["The first line does not name the columns: they were taken by their order."])
+    return Guess(keys, remarks=["The first row has no column names, so the columns were identified by their order."])
 
 
-NO_EMAIL = "No column holds e-mail addresses. Choose the one that does; for login names, fill in the domain as well."
+NO_EMAIL = "No column with e-mail addresses was found. Choose the right column. If it holds login names, enter their domain as well."
 
 
 def check(columns: Columns, rows: Sequence[Row]) -> str:
@@ -115,7 +115,7 @@ def check(columns: Columns, rows: Sequence[Row]) -> str:
     cells = [str(row.cells[places[0]]) for row in rows if places[0] < len(row.cells)]
     if cells and not columns.domain and not any("@" in cell for cell in cells):
         head = columns.heads[places[0]] or f"Column {places[0] + 1}"
-        return f"“{head}” holds no e-mail addresses. Choose another column; or, if these are login names, fill in the domain."
+        return f"“{head}” does not contain e-mail addresses. Choose another column or, if these are login names, enter their domain."
     return ""
 
 
@@ -126,7 +126,7 @@ def _email(found: Guess, heads: list[str], rows: Sequence[Row], hidden: Collecti
     if not named:
         places = [place for place in filled if place not in hidden]
         if len(places) == 1:
-            found.remarks.append(f"“{heads[places[0]]}” holds the e-mail addresses.")
+            found.remarks.append(f"“{heads[places[0]]}” contains the e-mail addresses.")
     elif len(named) > 1:
         places = [place for place in named if place in filled] or named
     logins = [place for place, key in enumerate(found.keys) if key == "login"]
@@ -138,7 +138,7 @@ def _email(found: Guess, heads: list[str], rows: Sequence[Row], hidden: Collecti
         found.keys[places[0]] = "email"
     elif places:
         both = " and ".join(f"“{heads[place][:30]}”" for place in places[:4])
-        found.question = f"More than one column could hold the e-mail addresses: {both}. Choose one."
+        found.question = f"More than one column could contain the e-mail addresses: {both}. Choose one."
     else:
         found.question = NO_EMAIL
 
@@ -177,4 +177,4 @@ def _once(found: Guess, heads: list[str]) -> None:
                 found.keys[place] = ""
         if len(places) > 1:
             named = " and ".join(f"“{heads[place][:30]}”" for place in places[:4])
-            found.remarks.append(f"{named} could each be the {WORDS[key]}: “{heads[best][:30]}” was taken.")
+            found.remarks.append(f"{named} could each be the {WORDS[key]}. “{heads[best][:30]}” is used.")

@@ -25,7 +25,7 @@ OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 #: How the files of other programs begin.
 STRANGERS = {
     b"%PDF": "a PDF", b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture", b"GIF8": "a picture",
-    b"{\\rtf": "a text document", b"\x1f\x8b": "a packed file", b"Rar!": "a packed file", b"7z\xbc\xaf": "a packed file",
+    b"{\\rtf": "a text document", b"\x1f\x8b": "a compressed file", b"Rar!": "a compressed file", b"7z\xbc\xaf": "a compressed file",
 }  # fmt: skip
 PAGE = re.compile(r"\s{0,100}<(?:!doctype html|html|table|\?xml|meta|head)", re.IGNORECASE)
 #: Rows that show what a sheet holds.
@@ -66,7 +66,7 @@ def check(content: bytes) -> None:
     if not content.strip():
         raise Refusal("The file is empty.", code="empty")
     if content.startswith(OLD_EXCEL):
-        raise Refusal(f"This is a file of an old Excel, or one with a password. {SAVE_AS}", code="old-excel")
+        raise Refusal(f"This file is in an old Excel format or is protected by a password. {SAVE_AS}", code="old-excel")
     if content.startswith(WORKBOOK):
         check_archive(content)
     for start, what in STRANGERS.items():
@@ -77,16 +77,16 @@ def check(content: bytes) -> None:
 def _text(text: str) -> Source:
     text = text.removeprefix("\ufeff")
     if not text.strip():
-        raise Refusal("There is nothing in it.", code="empty")
+        raise Refusal("The list is empty.", code="empty")
     if "\0" in text:
-        raise Refusal(f"This is not a table of text. {SAVE_AS}", code="binary")
+        raise Refusal(f"This is not a text table. {SAVE_AS}", code="binary")
     if text.lstrip()[:2] in ("[{", '{"'):
         raise Refusal(f"This is JSON, not a table. {SAVE_AS}", code="no-table")
     if PAGE.match(text):
         rows = rows_of_html(text)
         first = next(rows, None)
         if first is None:
-            raise Refusal(f"This is a page without a table. {SAVE_AS}", code="no-table")
+            raise Refusal(f"This is a web page without a table. {SAVE_AS}", code="no-table")
         return Source(_with(first, rows), is_aligned=True)
     lines = first_lines(text)
     if said := re.fullmatch(r'"?sep=(.)"?,*', lines[0].strip()):

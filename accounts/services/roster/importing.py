@@ -148,7 +148,7 @@ class RosterResource(resources.ModelResource):
     def after_init_instance(self, instance: RosterEntry, new: bool, row: dict[str, Any], **kwargs: Any) -> None:
         first = self.met.setdefault(row["email"], row["line"])
         if first != row["line"]:
-            raise ValidationError(f"The same address stands in line {first}, which counts.")
+            raise ValidationError(f"Same address as row {first}, which is used instead.")
         instance.before = {} if new else {name: getattr(instance, name) for name in COMPARED}  # type: ignore[attr-defined]
 
     def import_instance(self, instance: RosterEntry, row: dict[str, Any], **kwargs: Any) -> None:
@@ -157,15 +157,17 @@ class RosterResource(resources.ModelResource):
         limits = {**instance.limits, **values.get("limits", {})}
         limits = {name: value for name, value in limits.items() if value is not None}
         if role != instance.role and not self.gives_roles:
-            raise ValidationError(f"Only an owner gives the role “{role}”." if role != Role.MEMBER else ONLY_OWNER_ROLE)
+            raise ValidationError(
+                f"Only owners can assign the role “{role}”." if role != Role.MEMBER else ONLY_OWNER_ROLE
+            )
         if limits != instance.limits and not self.gives_limits:
-            raise ValidationError("Only an owner gives personal limits. Leave these cells empty.")
+            raise ValidationError("Only owners can set personal limits. Leave these cells empty.")
         if limits != instance.limits and self.own and (instance.user_id == self.actor.pk or instance.email in self.own):
-            raise ValidationError("Nobody sets their own limits; another owner can, or the people who run the site.")
+            raise ValidationError("You cannot set your own limits. Ask another owner or a site administrator.")
         kept = {head: text for head, text in instance.notes.items() if head not in self.note_heads}
         notes = kept | values.get("notes", {})
         if len(notes) > MOST_NOTES:
-            raise ValidationError(f"There are more than {MOST_NOTES} notes on this person by now.")
+            raise ValidationError(f"This person already has {MOST_NOTES} notes, which is the maximum.")
         instance.name = values.get("name") or instance.name
         instance.section = values.get("section", instance.section)
         instance.role, instance.limits, instance.notes, instance.left_at = role, limits, notes, None
@@ -189,7 +191,7 @@ class RosterResource(resources.ModelResource):
         return list(COMPARED)
 
 
-ONLY_OWNER_ROLE = "Only an owner changes the role of somebody who is staff or owner."
+ONLY_OWNER_ROLE = "Only owners can change the role of staff and owners."
 
 
 def changes(entry: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -136,7 +136,7 @@ def take_off(pks: Collection[Any], *, instance: Instance, actor: User, now: date
         rows = rows.filter(role=Role.MEMBER)
     gone = list(rows)
     Event.objects.bulk_create(
-        line(Verb.ROSTER_CHANGED, row.email, actor=actor, now=now, instance=locked, user=row.user, reason="taken off the roster",
+        line(Verb.ROSTER_CHANGED, row.email, actor=actor, now=now, instance=locked, user=row.user, reason="removed from the roster",
              before={"name": row.name, "section": row.section, "role": row.role})
         for row in gone
     )  # fmt: skip

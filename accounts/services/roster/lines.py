@@ -28,7 +28,7 @@ MOST_WORDS = 40
 LONGEST_ADDRESS = 600
 LOGIN = re.compile(r"[^\s@]{1,64}")
 ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-RECKON = "Open the file in Excel or LibreOffice, save it, and upload it again; or put the value there."
+RECKON = "Open the file in Excel or LibreOffice, save it and upload it again, or type the value into the cell."
 AMOUNT = re.compile(r"(\d{1,9}(?:[.,]\d{1,6})?)\s*([a-z]*)")
 
 
@@ -118,7 +118,7 @@ class Lines:
         email = self.email
         if name is not None and name < email and "@" in str(cells[email + more]) and "@" not in str(cells[email]):
             return [*cells[:name], ", ".join(map(str, cells[name : name + more + 1])), *cells[name + more + 1 :]]
-        raise ValueError(f"It has {len(cells)} cells, and there are {len(keys)} columns.")
+        raise ValueError(f"This row has {len(cells)} cells, but the list has {len(keys)} columns.")
 
     def _values(self, by_key: dict[str, str], remarks: list[str]) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -159,17 +159,17 @@ class Lines:
 
 def _text(cell: str | Cell, head: str, remarks: list[str], *, strict: bool) -> str:
     if isinstance(cell, Cell):
-        what = "an error" if cell.formula.startswith("#") else "a formula whose value is not in the file"
+        what = "an error" if cell.formula.startswith("#") else "a formula without a stored value"
         if strict:
-            raise ValueError(f"The cell “{head}” holds {what}. {RECKON}")
-        remarks.append(f"The cell “{head}” holds {what}, and was left empty.")
+            raise ValueError(f"The cell “{head}” contains {what}. {RECKON}")
+        remarks.append(f"The cell “{head}” contains {what} and was ignored.")
         return ""
     text = original(cell[: LONGEST_CELL + 1])
     if len(text) > LONGEST_CELL and strict:
         raise ValueError(f"The cell “{head}” is longer than {LONGEST_CELL:,} characters.")
     text = " ".join(text.split())
     if HIDDEN.search(text):
-        raise ValueError(f"The cell “{head}” holds a sign that cannot be shown.")
+        raise ValueError(f"The cell “{head}” contains a character that cannot be displayed.")
     return text
 
 
@@ -179,7 +179,7 @@ def address_of(text: str, domain: str = "") -> tuple[str, str]:
     The one place in which a roster's line reads an address. `domain`: behind a login name. Raises ValueError.
     """
     if not text.strip("-"):
-        raise ValueError("The e-mail is missing.")
+        raise ValueError("The e-mail address is missing.")
     address, name = (text, "") if is_address(text) else split_one(text[:LONGEST_ADDRESS])
     address = address or text
     if address[:7].lower() == "mailto:":
@@ -201,7 +201,7 @@ def _name(by_key: dict[str, str]) -> str:
 
 def _cut(text: str, key: str, head: str, remarks: list[str]) -> str:
     if len(text) > LONGEST[key]:
-        remarks.append(f"The cell “{head}” was cut after {LONGEST[key]:,} characters.")
+        remarks.append(f"The cell “{head}” was shortened to {LONGEST[key]:,} characters.")
         return text[: LONGEST[key] - 1] + "…"
     return text
 
@@ -213,14 +213,14 @@ def _limit(resource: Resource, text: str) -> int | None:
     words, such = resource.small_title, f"a number such as {resource.example}"
     found = AMOUNT.fullmatch(text.lower())
     if not found or found[2] not in resource.units:
-        raise ValueError(f"“{text[:40]}” cannot be read as {words}: {such}.")
+        raise ValueError(f"“{text[:40]}” is not a valid value for {words}. Use {such}.")
     try:
         value = Decimal(found[1].replace(",", ".")) * resource.units[found[2]] * resource.factor
     except InvalidOperation:
-        raise ValueError(f"“{text[:40]}” cannot be read as {words}: {such}.") from None
+        raise ValueError(f"“{text[:40]}” is not a valid value for {words}. Use {such}.") from None
     whole = int(value.to_integral_value())
     if abs(value - whole) > Decimal("0.01"):
-        raise ValueError(f"“{text[:40]}” is too fine for {words}: {such}.")
+        raise ValueError(f"“{text[:40]}” has too many decimal places for {words}. Use {such}.")
     if not resource.least <= whole <= resource.most:
-        raise ValueError(f"“{text[:40]}” is out of range for the {words}.")
+        raise ValueError(f"“{text[:40]}” is out of range for {words}.")
     return whole

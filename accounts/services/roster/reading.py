@@ -78,7 +78,7 @@ def _find(content: bytes, choices: Choices, kept: Collection[str]) -> Found:
     rows = iter(source.rows)
     first = list(islice(rows, LOOKED_AT))
     if not first:
-        raise Refusal("There is nothing in it.", code="empty")
+        raise Refusal("The list is empty.", code="empty")
     if source.is_list:
         columns = Columns(["email", "name", "section"], [""] * 3, has_head=False, domain=choices.domain, is_loose=True)
         return Found(source, first, rows, None, columns)
@@ -97,7 +97,7 @@ def _find(content: bytes, choices: Choices, kept: Collection[str]) -> Found:
     found.question = made.question or check(found.columns, visible)
     found.remarks = made.remarks
     if source.decoded.is_guess:
-        found.question = "It is not certain how the letters of this file are written. Choose the line that looks right."
+        found.question = "The text encoding of this file is unclear. Choose the line that looks right."
     return found
 
 
@@ -118,7 +118,7 @@ def _pack(found: Found, lines: Lines, choices: Choices, counts: dict[str, int], 
         counts["people"] += 1
         if counts["people"] > settings.ROSTER_MAX_LINES:
             raise Refusal(
-                f"There are more than {settings.ROSTER_MAX_LINES:,} people in it. Please upload it in parts.",
+                f"The list has more than {settings.ROSTER_MAX_LINES:,} people. Please upload it in parts.",
                 code="lines",
             )
         packed = json.dumps(line.pack(), ensure_ascii=False, separators=(",", ":"))
@@ -128,8 +128,10 @@ def _pack(found: Found, lines: Lines, choices: Choices, counts: dict[str, int], 
 
 def _nobody(counts: dict[str, int]) -> Refusal:
     if counts["hidden"]:
-        return Refusal("Every row of the list is hidden. Show the rows in the file, and upload it again.", code="empty")
-    return Refusal("There is only the line with the names of the columns, and nobody below it.", code="empty")
+        return Refusal(
+            "All rows of the list are hidden. Unhide the rows in the file and upload it again.", code="empty"
+        )
+    return Refusal("The list has only a row of column names, and no people.", code="empty")
 
 
 def _table(found: Found, choices: Choices, lines: Lines, counts: dict[str, int]) -> dict[str, Any]:

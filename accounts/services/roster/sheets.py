@@ -42,7 +42,7 @@ def open_book(content: bytes) -> Book:
         book = Book(Parts(zipfile.ZipFile(io.BytesIO(content))))
         _sheets(book)
         if not book.sheets:
-            raise Refusal("There is no sheet in the workbook.", code="empty")
+            raise Refusal("The workbook has no sheets.", code="empty")
         _strings(book)
         _days(book)
     except BAD:

@@ -48,11 +48,9 @@ PACE = 1.0
 WITH_NOTES = 200
 #: Of what a list did, what its line of the history tells.
 RECORDED = ("new", "changed", "unchanged", "wrong", "missing", "reinstated")
-FAULT = "Something went wrong while this list was read. Save it as CSV and upload that, or paste its lines."
-NOT_WRITTEN = (
-    "Something went wrong while this list was imported, and nothing was written. Try again, or import it in parts."
-)
-EXPIRED = "This preview is no longer there. Please upload the file again."
+FAULT = "Something went wrong while reading this list. Save it as CSV and upload that, or paste its rows."
+NOT_WRITTEN = "Something went wrong while importing this list, and nothing was saved. Try again, or import it in parts."
+EXPIRED = "This preview is no longer available. Please upload the file again."
 
 
 def keep(
@@ -103,7 +101,7 @@ def is_large(content: bytes) -> bool:
 
 def too_large() -> Refusal:
     return Refusal(
-        f"The file is too large: at most {settings.ROSTER_MAX_MB} MiB are read. Leave out columns that are not needed.",
+        f"The file is too large: the limit is {settings.ROSTER_MAX_MB} MiB. Remove columns that you don't need.",
         code="too-large",
     )
 
@@ -176,10 +174,10 @@ def choose(
     _check(instance, actor)
     upload = _locked(pk, instance, actor, now)
     if upload.applied_at:
-        raise Refusal("This list has been imported already. Upload it again to change something.", code="applied")
+        raise Refusal("This list has already been imported. To change something, upload it again.", code="applied")
     upload.choices, upload.suspend_missing = choices.after(upload.table).pack(), suspend_missing
     if upload.state == UploadState.IMPORTING:
-        raise Refusal("This list is being imported. Upload it again to change something.", code="applied")
+        raise Refusal("This list is being imported. To change something, upload it again.", code="applied")
     upload.state, upload.problem, upload.progress = UploadState.WAITING, "", 0
     if is_large(bytes(upload.source)):
         _hand_over(upload, now)
@@ -236,11 +234,11 @@ def confirm(pk: Any, *, instance: Instance, actor: User, now: datetime.datetime)
     if upload.applied_at:
         return dict(upload.preview["counts"])
     if upload.state not in (UploadState.READY, UploadState.IMPORTING):
-        raise Refusal("This list cannot be imported yet: choose first how it is to be read.", code="asks")
+        raise Refusal("This list cannot be imported yet: first choose how it should be read.", code="asks")
     outcome = _run(upload, locked, actor, now, write=True)
     counts = _counts(outcome)
     if outcome.hash.hexdigest() != upload.digest:
-        raise Refusal("The roster has changed since this preview was made. Please look at it again.", code="stale")
+        raise Refusal("The roster has changed since this preview was made. Please review it again.", code="stale")
     if any(counts.get(kind) for kind in ("new", "changed", "missing", "reinstated")):
         record(
             Verb.ROSTER_IMPORTED, upload, actor=actor, now=now, instance=locked,

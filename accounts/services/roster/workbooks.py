@@ -34,7 +34,7 @@ CHUNK = 1 << 16
 #: Called with the name of an element and its attributes; and with its name, or a piece of text.
 Start = Callable[[str, dict[str, str]], None]
 End = Callable[[str], None]
-COPY = "Copy the list itself into a new sheet, or save it as CSV, and upload that."
+COPY = "Copy only the list into a new sheet, or save it as CSV, and upload that."
 
 
 class Parts:
@@ -119,15 +119,15 @@ def check_archive(content: bytes) -> None:
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError):
         raise damaged() from None
     if b"opendocument" in kind:
-        raise Refusal(f"This is a file of LibreOffice. {SAVE_AS}", code="opendocument")
+        raise Refusal(f"This is a LibreOffice file. {SAVE_AS}", code="opendocument")
     if any(name.lower().endswith("vbaproject.bin") for name in names):
-        raise Refusal(f"This workbook holds macros. {SAVE_AS}", code="macros")
+        raise Refusal(f"This workbook contains macros. {SAVE_AS}", code="macros")
     if "xl/workbook.xml" not in names:
-        raise Refusal(f"This is not a workbook of Excel. {SAVE_AS}", code="no-table")
+        raise Refusal(f"This is not an Excel workbook. {SAVE_AS}", code="no-table")
     unpacked = sum(part.file_size for part in parts)
     if len(parts) > 1000 or unpacked > settings.ROSTER_MAX_MB * 10 * 2**20:
         raise Refusal(
-            f"Unpacked, this workbook is far too large ({unpacked // 2**20:,} MiB). {SAVE_AS}", code="zip-bomb"
+            f"This workbook is too large when unpacked ({unpacked // 2**20:,} MiB). {SAVE_AS}", code="zip-bomb"
         )
     if any(part.filename == STYLES and part.file_size > MOST_STYLES for part in parts):
         raise too_much()
@@ -147,11 +147,11 @@ def damaged() -> Refusal:
 
 
 def too_much() -> Refusal:
-    return Refusal(f"There is far more in this workbook than a list of people. {COPY}", code="too-much")
+    return Refusal(f"This workbook contains far more than a list of people. {COPY}", code="too-much")
 
 
 def too_far(row: int) -> Refusal:
     return Refusal(
-        f"Something stands in row {row:,}, far below the list: rows are read down to {most_rows():,}. {COPY}",
+        f"Row {row:,}, far below the list, is not empty. Only rows up to {most_rows():,} are read. {COPY}",
         code="far",
     )

@@ -26,25 +26,25 @@ PEOPLE = {
     "waiting@example.org": "Wanda Waiting",
     "new@example.org": "Nico New",
 }
-ABOUT = """The homework of Physics 250 is done in notebooks. Launch a lab, work in it, push your work to the course's repository.
+ABOUT = """You do the homework of Physics 250 in notebooks. Launch a lab, work in it, and push your work to the course's repository.
 
-A lab ends by itself when its time is over, and its files are deleted. Keep what you want to keep in a repository.
+A lab ends automatically when its lifetime is over, and its files are deleted. Keep your work in a repository.
 
 This is a demo: whatever software you choose, the lab has Python with NumPy, pandas and Matplotlib. You can install more with pip."""
 
 
 class Command(BaseCommand):
-    help = "Load the demo, or bring it up to date. For a laptop: refused unless DEBUG is on."
+    help = "Load or update the demo. Only for laptops: needs DEBUG=on."
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument(
-            "--ingress-port", type=int, required=True, help="where labs answer: http://<name>.localhost:<port>"
+            "--ingress-port", type=int, required=True, help="the port of labs: http://<name>.localhost:<port>"
         )
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEBUG:
-            raise CommandError("The demo has well-known passwords; it is only for DEBUG.")
+            raise CommandError("The demo has well-known passwords. It needs DEBUG=on.")
         cluster, _ = Cluster.objects.update_or_create(
             slug=CLUSTER,
             defaults={

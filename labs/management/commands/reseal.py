@@ -11,8 +11,8 @@ from labs.services.vault import CannotOpen
 
 class Command(BaseCommand):
     help = (
-        "Encrypt kept kubeconfigs, logins and secrets of second factors with the current SECRET_KEY; "
-        "the former must still stand in SECRET_KEY_FALLBACKS."
+        "Re-encrypt stored kubeconfigs, registry logins and second-factor secrets with the current SECRET_KEY. The previous key "
+        "must be in SECRET_KEY_FALLBACKS."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -20,4 +20,4 @@ class Command(BaseCommand):
             count = reseal_all() + second_factor.reseal_all()
         except CannotOpen as problem:
             raise CommandError(str(problem)) from None
-        self.stdout.write(f"{count} under the current key.")
+        self.stdout.write(f"{count} encrypted with the current key.")

@@ -23,7 +23,7 @@ HANGS_SECONDS = 60.0
 
 
 class Command(BaseCommand):
-    help = "Watch the clusters until told to stop. Of several that run, one watches each cluster; another takes over from it."
+    help = "Watch the clusters until stopped. If several run, one watches each cluster, and another takes over if it fails."
 
     def handle(self, *args: Any, **options: Any) -> None:
         stop = threading.Event()

@@ -33,7 +33,7 @@ def the(user: User) -> Membership:
 
 
 def come_back(user: User, now: datetime.datetime) -> User:
-    """Delete the account, and make a new one with the same address."""
+    """Delete your account, and make a new one with the same address."""
     address = user.email
     assert deletion.delete_account(user, now=now)
     return somebody(address)

@@ -140,7 +140,7 @@ def test_only_chosen_columns_are_kept_as_notes_and_numbers_as_they_look(load: An
 
 def test_the_same_address_twice_counts_once_also_in_capitals(keep: Keep) -> None:
     upload = keep("email,name\nann@uni.example,Ann\nbo@uni.example,Bo\nANN@uni.example,Anna\n")
-    assert wrong(upload) == {4: "The same address stands in line 2, which counts."}
+    assert wrong(upload) == {4: "Same address as row 2, which is used instead."}
     assert [line[0] for line in people(upload)] == ["ann@uni.example", "bo@uni.example"]
 
 
@@ -148,11 +148,11 @@ def test_the_same_address_twice_counts_once_also_in_capitals(keep: Keep) -> None
     ("line", "problem"),
     [
         ("ann.uni.example,,,", "“ann.uni.example” is not an e-mail address."),
-        ("ann@,,,", "“ann@” is not an e-mail address: the domain behind the @ is missing."),
+        ("ann@,,,", "“ann@” is not an e-mail address: the domain after the @ is missing."),
         ("a@b.example c@d.example,,,", "“a@b.example c@d.example” contains more than one e-mail address."),
-        (",Ann,,", "The e-mail is missing."),
-        ("ann@uni.example,Ann\u202egnp,A,", "The cell “name” holds a sign that cannot be shown."),
-        ("ann@uni.example,Ann,A,,extra", "It has 5 cells, and there are 4 columns."),
+        (",Ann,,", "The e-mail address is missing."),
+        ("ann@uni.example,Ann\u202egnp,A,", "The cell “name” contains a character that cannot be displayed."),
+        ("ann@uni.example,Ann,A,,extra", "This row has 5 cells, but the list has 4 columns."),
     ],
 )  # fmt: skip
 def test_a_wrong_line_is_told_with_its_number_and_reason(keep: Keep, line: str, problem: str) -> None:
@@ -164,13 +164,13 @@ def test_a_wrong_line_is_told_with_its_number_and_reason(keep: Keep, line: str, 
 @pytest.mark.parametrize(
     ("head", "cell", "problem"),
     [
-        ("cpu", "lots", "“lots” cannot be read as CPU: a number such as 2 or 0.5."),
-        ("cpu", "-1", "“-1” cannot be read as CPU: a number such as 2 or 0.5."),
-        ("cpu", "NaN", "“NaN” cannot be read as CPU: a number such as 2 or 0.5."),
-        ("memory", "8 TB", "“8 TB” cannot be read as memory: a number such as 8 (GiB)."),
-        ("gpus", "0.5", "“0.5” is too fine for GPUs: a number such as 0 or 1."),
-        ("cpu", "999999999", "“999999999” is out of range for the CPU."),
-        ("lifetime", "0", "“0” is out of range for the longest lifetime."),
+        ("cpu", "lots", "“lots” is not a valid value for CPU. Use a number such as 2 or 0.5."),
+        ("cpu", "-1", "“-1” is not a valid value for CPU. Use a number such as 2 or 0.5."),
+        ("cpu", "NaN", "“NaN” is not a valid value for CPU. Use a number such as 2 or 0.5."),
+        ("memory", "8 TB", "“8 TB” is not a valid value for memory. Use a number such as 8 (GiB)."),
+        ("gpus", "0.5", "“0.5” has too many decimal places for GPUs. Use a number such as 0 or 1."),
+        ("cpu", "999999999", "“999999999” is out of range for CPU."),
+        ("lifetime", "0", "“0” is out of range for longest lifetime."),
     ],
 )
 def test_a_limit_that_is_no_number_is_told(keep: Keep, head: str, cell: str, problem: str) -> None:
@@ -194,7 +194,7 @@ def refusal(keep: Keep, content: bytes | str, **more: Any) -> str:
     return caught.value.message
 
 
-SAVE_AS = " Save it as CSV or as an Excel workbook (.xlsx), and upload that."
+SAVE_AS = " Save the list as CSV or as an Excel workbook (.xlsx), and upload that file."
 SHEET = {"xl__workbook_dot_xml": b"<workbook/>"}
 
 
@@ -203,19 +203,19 @@ SHEET = {"xl__workbook_dot_xml": b"<workbook/>"}
     [
         (b"", "The file is empty."),
         (b" \r\n\r\n ", "The file is empty."),
-        (b"\xef\xbb\xbf", "There is nothing in it."),
-        (b",,\n,,\n", "There is nothing in it."),
-        (b"e-mail,name\n", "There is only the line with the names of the columns, and nobody below it."),
-        (b"e-mail\na@b.example\0\n", "This is not a table of text." + SAVE_AS),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 old", "This is a file of an old Excel, or one with a password." + SAVE_AS),
+        (b"\xef\xbb\xbf", "The list is empty."),
+        (b",,\n,,\n", "The list is empty."),
+        (b"e-mail,name\n", "The list has only a row of column names, and no people."),
+        (b"e-mail\na@b.example\0\n", "This is not a text table." + SAVE_AS),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 old", "This file is in an old Excel format or is protected by a password." + SAVE_AS),
         (b"%PDF-1.7 ...", "This is a PDF, not a table." + SAVE_AS),
         (b"\x89PNG\r\n", "This is a picture, not a table." + SAVE_AS),
         (b"PK\x03\x04 broken", "This workbook cannot be read; it may be damaged." + SAVE_AS),
-        (packed(word__document_dot_xml=b"<x/>"), "This is not a workbook of Excel." + SAVE_AS),
-        (packed(mimetype=b"application/vnd.oasis.opendocument.spreadsheet", content_dot_xml=b"<x/>"), "This is a file of LibreOffice." + SAVE_AS),
-        (packed(**SHEET, xl__vbaProject_dot_bin=b"x"), "This workbook holds macros." + SAVE_AS),
+        (packed(word__document_dot_xml=b"<x/>"), "This is not an Excel workbook." + SAVE_AS),
+        (packed(mimetype=b"application/vnd.oasis.opendocument.spreadsheet", content_dot_xml=b"<x/>"), "This is a LibreOffice file." + SAVE_AS),
+        (packed(**SHEET, xl__vbaProject_dot_bin=b"x"), "This workbook contains macros." + SAVE_AS),
         (packed(**SHEET), "This workbook cannot be read; it may be damaged." + SAVE_AS),
-        (packed(**SHEET, xl__a_dot_xml=b"0" * (101 * 2**20)), "Unpacked, this workbook is far too large (101 MiB)." + SAVE_AS),
+        (packed(**SHEET, xl__a_dot_xml=b"0" * (101 * 2**20)), "This workbook is too large when unpacked (101 MiB)." + SAVE_AS),
     ],
     ids=["empty", "blank", "only a mark", "only separators", "nobody", "null", "old excel", "pdf", "picture", "damaged", "word",
          "libreoffice", "macros", "no sheets", "zip bomb"],
@@ -257,7 +257,7 @@ def more_rows(rows: bytes) -> bytes:
 
 
 VALUE = b'<c t="inlineStr"><is><t>x</t></is></c>'
-TOO_MUCH = "There is far more in this workbook than a list of people."
+TOO_MUCH = "This workbook contains far more than a list of people."
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_no_more_of_a_workbook_is_looked_at_than_of_twenty_thousand_people(keep:
 
 @pytest.mark.parametrize("row", [1_048_576, 2_000_000_000])
 def test_something_far_below_the_list_is_refused_at_once_and_empty_rows_are_not(keep: Keep, row: int) -> None:
-    told = f"Something stands in row {row:,}, far below the list: rows are read down to 40,000. Copy the list itself"
+    told = f"Row {row:,}, far below the list, is not empty. Only rows up to 40,000 are read. Copy only the list"
     assert refusal(keep, more_rows(b'<row r="%d">%s</row>' % (row, VALUE))).startswith(told)
     upload = keep(more_rows(b'<row r="%d" ht="15"><c s="0"/></row>' % row))
     assert [email for email, *_ in people(upload)] == ["ann@uni.example"]
@@ -324,9 +324,9 @@ def test_many_addresses_on_one_line_are_read_in_a_moment(keep: Keep) -> None:
 def test_a_list_with_too_many_lines_is_refused(keep: Keep, settings: Any) -> None:
     settings.ROSTER_MAX_LINES = 5
     lines = "\n".join(f"p{number}@uni.example" for number in range(6))
-    assert refusal(keep, f"e-mail\n{lines}") == "There are more than 5 people in it. Please upload it in parts."
+    assert refusal(keep, f"e-mail\n{lines}") == "The list has more than 5 people. Please upload it in parts."
 
 
 def test_a_file_that_is_too_large_is_refused_by_the_service_too(keep: Keep, settings: Any) -> None:
     settings.ROSTER_MAX_MB = 1
-    assert refusal(keep, b"e" * (2**20 + 1)).startswith("The file is too large: at most 1 MiB are read.")
+    assert refusal(keep, b"e" * (2**20 + 1)).startswith("The file is too large: the limit is 1 MiB.")

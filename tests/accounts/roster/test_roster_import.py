@@ -83,10 +83,10 @@ def test_the_preview_says_what_becomes_of_each_line(course: SimpleNamespace, kee
 @pytest.mark.parametrize(
     ("head", "cells", "problem"),
     [
-        ("role", "staff", "Only an owner gives the role “staff”."),
-        ("role", "owner", "Only an owner gives the role “owner”."),
-        ("cpu", "64", "Only an owner gives personal limits. Leave these cells empty."),
-        ("lifetime", "1000", "Only an owner gives personal limits. Leave these cells empty."),
+        ("role", "staff", "Only owners can assign the role “staff”."),
+        ("role", "owner", "Only owners can assign the role “owner”."),
+        ("cpu", "64", "Only owners can set personal limits. Leave these cells empty."),
+        ("lifetime", "1000", "Only owners can set personal limits. Leave these cells empty."),
     ],
 )
 def test_staff_give_neither_roles_nor_limits(
@@ -107,8 +107,8 @@ def test_staff_do_not_take_a_role_or_limits_away_either(course: SimpleNamespace,
     problems = [lines_of(keep(text, course.staff), "wrong")[0]["problem"] for text in (
         "e-mail,role\nann@uni.example,member\n", "e-mail,cpu\nann@uni.example,1\n",
     )]  # fmt: skip
-    assert "Only an owner changes the role" in problems[0]
-    assert "Only an owner gives personal limits" in problems[1]
+    assert "Only owners can change the role" in problems[0]
+    assert "Only owners can set personal limits" in problems[1]
 
 
 def test_staff_who_decide_nothing_let_nobody_in_by_a_list_or_an_invitation(
@@ -126,15 +126,15 @@ def test_staff_who_decide_nothing_let_nobody_in_by_a_list_or_an_invitation(
         lambda: invite(**told),
         lambda: leaving.take_off(list(course.instance.roster.values_list("pk", flat=True)), **told),
     ):
-        with pytest.raises(Refusal, match="the owners decide who gets in"):
+        with pytest.raises(Refusal, match="only owners can approve people"):
             act()
     assert not Membership.objects.filter(user=chi).exists()
     assert course.instance.roster.filter(invited_at=None).count() == 2
     client.force_login(course.staff)
     for page in ("people/", "people/import/"):
         text = client.get(f"/i/physics/{page}").text
-        assert "In this course the owners decide who gets in" in text
-        assert "Look at it first" not in text
+        assert "In this course only owners can approve people" in text
+        assert 'name="file"' not in text
         assert 'name="do"' not in text
     client.force_login(course.owner)
     assert 'name="do"' in client.get("/i/physics/people/").text
@@ -293,7 +293,7 @@ def test_an_owner_sets_no_limits_of_their_own_by_a_list(course: SimpleNamespace,
     own = f"e-mail,cpu\n{course.owner.email},64\n"
     somebody_else = MembershipFactory(instance=course.instance, role=Role.OWNER).user
     EmailAddress.objects.create(user=course.owner, email=course.owner.email, verified=True)
-    assert lines_of(keep(own), "wrong")[0]["problem"].startswith("Nobody sets their own limits")
+    assert lines_of(keep(own), "wrong")[0]["problem"].startswith("You cannot set your own limits")
     load(own)
     assert not Quota.objects.filter(user=course.owner).exists()
     assert load(own, somebody_else)["new"] == 1

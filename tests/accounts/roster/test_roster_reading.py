@@ -108,7 +108,7 @@ def test_a_pasted_line_that_says_no_section_leaves_it_as_it_is() -> None:
     ("address", "why"),
     [
         ("ivy@localhost", "is not an e-mail address: “localhost” is not a complete domain, such as uni.example."),
-        ("ivy@", "is not an e-mail address: the domain behind the @ is missing."),
+        ("ivy@", "is not an e-mail address: the domain after the @ is missing."),
         ("@uni.example", "is not an e-mail address."),
         ("ivy", "is not an e-mail address."),
         ("a@b.example c@d.example", "contains more than one e-mail address."),
@@ -247,10 +247,10 @@ def test_marks_called_labs_and_hours_are_no_limits_unless_somebody_says_so() -> 
     ("content", "part", "choices"),
     [
         (f"Name,E-mail,Email Address\nAnn,ann@cs.uni.example,{ANN}\n", "More than one column could", {"columns": {0: "name", 2: "email"}}),
-        ("NetID,Name\nann.lee,Ann\n", "fill in the domain", {"domain": "uni.example"}),
-        ("ann.lee\n", "fill in the domain", {"domain": "uni.example"}),
-        ("Student,SIS Login ID,Section\nPoints Possible,,\nAnn,ann.lee,1\n", "fill in the domain", {"domain": "uni.example"}),
-        ("name,section\nAnn,A\n", "No column holds e-mail addresses", {"columns": {0: "email"}, "domain": "uni.example"}),
+        ("NetID,Name\nann.lee,Ann\n", "enter their domain", {"domain": "uni.example"}),
+        ("ann.lee\n", "enter their domain", {"domain": "uni.example"}),
+        ("Student,SIS Login ID,Section\nPoints Possible,,\nAnn,ann.lee,1\n", "enter their domain", {"domain": "uni.example"}),
+        ("name,section\nAnn,A\n", "No column with e-mail addresses", {"columns": {0: "email"}, "domain": "uni.example"}),
     ],
 )  # fmt: skip
 def test_what_is_not_clear_is_asked(content: str, part: str, choices: dict[str, Any]) -> None:
@@ -263,12 +263,12 @@ def test_what_is_not_clear_is_asked(content: str, part: str, choices: dict[str, 
 
 def test_a_choice_of_no_address_or_of_two_is_asked_again() -> None:
     content = f"Name,E-mail\nAnn,{ANN}\n"
-    assert reading(content, columns={0: "name"}).question.startswith("No column holds")
+    assert reading(content, columns={0: "name"}).question.startswith("No column with")
     assert (
         reading(content, columns={0: "email", 1: "email"}).question
         == "Two columns are chosen as the e-mail. Choose one."
     )
-    assert reading(content, columns={0: "email"}).question.startswith("“Name” holds no e-mail addresses.")
+    assert reading(content, columns={0: "email"}).question.startswith("“Name” does not contain e-mail addresses.")
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_long_cells_are_cut_and_told_and_leave_nobody_out() -> None:
         60,
         1000,
     ]
-    assert "The cell “name” was cut after 150 characters." in line.remark
+    assert "The cell “name” was shortened to 150 characters." in line.remark
 
 
 # Letters ------------------------------------------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def test_long_cells_are_cut_and_told_and_leave_nobody_out() -> None:
 def test_letters_that_are_not_certain_are_asked_and_the_likeliest_come_first(encoding: str, name: str) -> None:
     content = f"name,email\n{name},{ANN}\n".encode(encoding)
     asked = reading(content)
-    assert "how the letters of this file are written" in asked.question
+    assert "The text encoding" in asked.question
     samples = {key: sample for key, _, sample in asked.table["encodings"]}
     assert samples[encoding] == f"{name},{ANN}"
     assert people(content, encoding=encoding) == [(ANN, name, "")]
@@ -340,9 +340,9 @@ def test_a_formula_says_what_the_file_holds_for_it_and_matters_only_in_columns_t
     assert people(workbook([["Name", "E-mail", "Total"], ["Ann", link, "=SUM(1,2)"]])) == [(ANN, "Ann", "")]
     (line,) = lines(workbook([["Name", "E-mail"], ['=A1&"x"', ANN]]))
     assert (line.email, line.values, line.problem) == (ANN, {}, "")
-    assert line.remark == "The cell “name” holds a formula whose value is not in the file, and was left empty."
+    assert line.remark == "The cell “name” contains a formula without a stored value and was ignored."
     (line,) = lines(workbook([["Name", "E-mail"], ["Ann", '=A2&"@uni.example"']]))
-    assert line.problem.startswith("The cell “e-mail” holds a formula whose value is not in the file. Open the file")
+    assert line.problem.startswith("The cell “e-mail” contains a formula without a stored value. Open the file")
     assert people(f'Student ID,Name,E-mail\n="00123",Ann,="{ANN}"\n') == [(ANN, "Ann", "")]
     chosen = lines(f'ID,E-mail\n"=""00123""",{ANN}\n', columns={0: "note", 1: "email"})
     assert chosen[0].values["notes"] == {"ID": "00123"}
