@@ -69,7 +69,8 @@ def test_whatever_the_interface_refuses_has_one_shape() -> None:
     for name, answer in answers.items():
         assert 400 <= answer.status_code < 500, name
         told = answer.json()
-        assert set(told) == {"message", "code", "errors", "suggestion"}, (name, told)
+        amounts = {"field", "unit", "limit", "used", "asked"}
+        assert set(told) == {"message", "code", "errors", "suggestion"} | amounts, (name, told)
         assert told["message"], name
         assert told["code"], name
         assert all(isinstance(value, str) for value in told["errors"].values()), (name, told)
