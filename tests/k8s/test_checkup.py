@@ -55,7 +55,7 @@ def test_all_that_is_there_is_found(kubeconfig: str) -> None:
             kubeconfig, ingress_class="check-nginx", controller="ingress-nginx", storage_classes=["check-fast"]
         )
         assert found["The site has all the permissions that it needs."] == "ok"
-        assert found["The ingress class “check-nginx” is there."] == "ok"
+        assert found["The ingress class “check-nginx” exists."] == "ok"
         assert found["The storage classes exist: check-fast."] == "ok"
         assert found["Its clock matches the site's."] == "ok"
         assert examined(kubeconfig, ingress_class="check-nginx", controller="traefik")[
@@ -181,7 +181,7 @@ def test_gpus_are_counted_by_their_labels(embedded_kubeconfig: str) -> None:
         model = {"name": "a100", "title": "A100 80 GB", "count": 8, "node_labels": {"nvidia.com/gpu.product": "A100"}}
         now = datetime.datetime.now(datetime.UTC)
         found = examine(client, Expected(gpu_models=[model]), now=now)
-        assert told(found)["8 GPUs of A100 80 GB on 2 machines."] == "ok"
+        assert told(found)["8 GPUs of A100 80 GB on 2 nodes."] == "ok"
         other = next(item for item in found if item.title == "Some GPUs match no GPU model.")
         assert other.text == "nvidia.com/gpu.product=T4: 1 GPU."
         fewer = examine(client, Expected(gpu_models=[{**model, "count": 16}]), now=now)

@@ -126,7 +126,7 @@ def test_gateway_and_issuer_are_looked_at(routed: SimpleNamespace, site_kubeconf
     found = examine(Client.from_kubeconfig(Path(site_kubeconfig)), expected, now=timezone.now())
     routed.operator.delete("Gateway", "labs", "gateways")
     told = {finding.title: finding.tone for finding in found}
-    assert told[f"The Gateway {GATEWAY} is there."] == "ok"
+    assert told[f"The Gateway {GATEWAY} exists."] == "ok"
     assert told["There is no ClusterIssuer “letsencrypt”."] == "bad"
 
 

@@ -140,7 +140,7 @@ def test_an_event_outside_of_a_transaction_is_refused(monkeypatch: pytest.Monkey
 def test_an_event_reads_as_a_sentence() -> None:
     mina, sam = UserFactory(name="Mina"), UserFactory(name="Sam")
     told = {
-        "Mina asked for access": Event(verb=Verb.ACCESS_REQUESTED, actor=mina, user=mina, subject="Mina"),
+        "Mina requested access": Event(verb=Verb.ACCESS_REQUESTED, actor=mina, user=mina, subject="Mina"),
         "Sam approved Mina": Event(verb=Verb.ACCESS_APPROVED, actor=sam, user=mina, subject="Mina"),
         "The site approved Mina": Event(verb=Verb.ACCESS_APPROVED, actor_name="the site", user=mina, subject="Mina"),
         "my-lab is running": Event(verb=Verb.RUNNING, actor_name="the site", subject="my-lab"),

@@ -183,7 +183,7 @@ def test_two_who_look_at_the_same_time_do_not_both_get_it(
     answers = [free, free]
     real = names.check_name
     monkeypatch.setattr("labs.services.launch.check_name", lambda *asked: answers.pop() if answers else real(*asked))
-    with pytest.raises(Refusal, match="belongs to somebody else"):
+    with pytest.raises(Refusal, match="is taken"):
         launched(world, actor=world.owner)
     assert Lab.objects.count() == 1
 

@@ -147,7 +147,7 @@ def test_a_wrong_answer_is_refused_at_its_field(world: SimpleNamespace, values: 
 def test_a_taken_name_is_refused_with_a_free_suggestion(world: SimpleNamespace) -> None:
     launched(world)
     refusal = refused(world, actor=world.owner)
-    assert "belongs to somebody else" in refusal.errors["name"]
+    assert "is taken" in refusal.errors["name"]
     assert launched(world, name=refusal.suggestion, actor=world.owner).pk
 
 
