@@ -1,6 +1,6 @@
 """The resources that limits are set for: one table, which everything that counts, checks, asks for or shows one of them reads.
 
-"How to add a limit" in docs/architecture.md says what a new row needs beside it.
+"Add a limit" in docs/developers.md says what a new row needs beside it.
 """
 
 from collections.abc import Mapping

@@ -47,8 +47,8 @@ TOLD: list[tuple[str, dict[str, Any], str, str]] = [
         "No machine is that large: it asks for 64 CPUs, and at most 32 can be had here.",
     ),
     (
-        "own-queue-full", RUNNING | {"field": "queued"}, "You already have 2 labs waiting in Physics, and no more can wait.",
-        "They already have 2 labs waiting in Physics, and no more can wait.",
+        "own-queue-full", RUNNING | {"field": "queued"}, "You already have 2 labs waiting in Physics, which is the maximum.",
+        "They already have 2 labs waiting in Physics, which is the maximum.",
     ),
 ]  # fmt: skip
 
@@ -77,7 +77,7 @@ def test_the_staff_are_told_of_answers_and_names_too() -> None:
     )
     assert to_staff(Refusal("Yours is taken.", code="name", errors={"name": "Yours is taken."})) == NO_NAME
     names = OverLimit("You have …", code="name", field="names", limit=5, used=5, asked=1)
-    assert to_staff(names) == "They have used 5 names for labs, and no more can be theirs."
+    assert to_staff(names) == "They have used 5 lab names, which is the maximum."
     # Words of the person's own course stay as they are.
     assert to_staff(Refusal("Your Own Lab is over.", code="instance-over")) == "Your Own Lab is over."
 

@@ -83,7 +83,7 @@ def test_a_failure_is_one_line_and_leaves_it_unfinished(venv: Venv, monkeypatch:
     monkeypatch.setenv("UV_NO_CACHE", "1")
     venv.locks[0].write_text(f"no-such-package==1.0 --hash=sha256:{'0' * 64}\n")
     venv.begin()
-    with pytest.raises(Problem, match="Could not make venv: ") as problem:
+    with pytest.raises(Problem, match="Could not create venv: ") as problem:
         venv.fill(UV)
     assert "\n" not in str(problem.value)
     assert str(venv.log) in str(problem.value)
