@@ -158,7 +158,10 @@ def test_the_time_for_a_line_grows_with_its_length() -> None:
         assert len(list(rows_of_addresses(text))) == count
         return time.process_time() - begun
 
-    assert seconds(8_000) < 12 * seconds(2_000), "four times as much is 16 times as long where it grows with the square"
+    def best(count: int) -> float:
+        return min(seconds(count) for _ in range(3))  # what else the machine does can only make it longer
+
+    assert best(8_000) < 12 * best(2_000), "four times as much is 16 times as long where it grows with the square"
 
 
 # Other platforms ----------------------------------------------------------------------------------------------------------
