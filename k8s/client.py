@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
@@ -20,9 +20,7 @@ import urllib3
 from k8s.errors import Conflict, Error, Gone, NotFound, Rejected, Unavailable, from_status
 from k8s.kinds import KINDS, path
 from k8s.stream import Watch, read
-
-if TYPE_CHECKING:
-    from k8s.transport import Transport
+from k8s.transport import Transport
 
 __all__ = ["KINDS", "Client", "Conflict", "Error", "Gone", "Listing", "NotFound", "Rejected", "Unavailable", "Watch"]
 
@@ -33,13 +31,6 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.2, 3.0
 EMBEDDED = "devcluster"
 #: Objects a page of a long list, as with client-go: the server need not hold the whole of a list in memory.
 PAGE_SIZE = 500
-
-
-def _transport() -> type["Transport"]:
-    """Its library takes 0.3 s to import: programs that speak to no cluster need not wait for it."""
-    from k8s.transport import Transport
-
-    return Transport
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,7 @@ class Greeting:
 class Client:
     """Speaks to one API server. Thread-safe; its connections are pooled and reused."""
 
-    def __init__(self, transport: "Transport", *, timeout: float = 10.0, retries: int = 3) -> None:
+    def __init__(self, transport: Transport, *, timeout: float = 10.0, retries: int = 3) -> None:
         """`timeout`: seconds to connect, and again to wait for data. `retries`: further tries after a fault."""
         self._transport = transport
         self._timeout = timeout
@@ -87,12 +78,12 @@ class Client:
         retries: int = 3,
     ) -> Self:
         """A client for the current context of a kubeconfig, as `Transport.from_kubeconfig` takes it. Raises Unavailable."""
-        return cls(_transport().from_kubeconfig(source, folder=folder), timeout=timeout, retries=retries)
+        return cls(Transport.from_kubeconfig(source, folder=folder), timeout=timeout, retries=retries)
 
     @classmethod
     def from_in_cluster(cls, *, timeout: float = 10.0, retries: int = 3) -> Self:
         """A client with the service account of the pod that this runs in. Raises Unavailable outside a pod."""
-        return cls(_transport().from_in_cluster(), timeout=timeout, retries=retries)
+        return cls(Transport.from_in_cluster(), timeout=timeout, retries=retries)
 
     @property
     def server(self) -> str:

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+from kubernetes_validate.utils import latest_version, schema_contents
 
 from k8s.kinds import KINDS
 
 
 def _published(name: str) -> Any:
     """One of the schemas of the newest Kubernetes that the library has, by the name of its file."""
-    from kubernetes_validate import utils  # 0.2 s, which programs that check no object need not wait for
-
-    version = utils.latest_version()
-    return utils.schema_contents(f"kubernetes-json-schema/v{version}-local-strict/{name}.json", version)
+    version = latest_version()
+    return schema_contents(f"kubernetes-json-schema/v{version}-local-strict/{name}.json", version)
 
 
 @cache
